@@ -1,0 +1,3 @@
+from senet_train.cli import entry
+
+entry()

@@ -1,0 +1,10 @@
+"""Attention modules: `Module(channels, *, options)` maps (B, C, H, W) to the same shape."""
+
+from senet_train.attention.none import NoAttention as NoAttention
+from senet_train.attention.squeeze_excite import SqueezeExcite as SqueezeExcite
+
+# What `attention.name` may say; further names come from the entry points `senet_train.attention`.
+ATTENTIONS = {
+    "none": NoAttention,
+    "se": SqueezeExcite,
+}

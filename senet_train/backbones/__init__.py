@@ -1,0 +1,17 @@
+"""Networks with attention slots: `backbone(num_classes, *, options)`."""
+
+from senet_train.backbones import cifar_resnet, resnet
+
+# What `model.name` may say; further names come from the entry points `senet_train.backbone`.
+BACKBONES = {
+    "resnet18": resnet.resnet18,
+    "resnet34": resnet.resnet34,
+    "resnet50": resnet.resnet50,
+    "resnet101": resnet.resnet101,
+    "resnet152": resnet.resnet152,
+    "resnet20": cifar_resnet.resnet20,
+    "resnet32": cifar_resnet.resnet32,
+    "resnet44": cifar_resnet.resnet44,
+    "resnet56": cifar_resnet.resnet56,
+    "resnet110": cifar_resnet.resnet110,
+}

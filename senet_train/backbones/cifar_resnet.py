@@ -1,0 +1,76 @@
+"""He's CIFAR ResNets: three stages of 16, 32 and 64 channels, n blocks each, depth 6 n + 2.
+
+He et al., https://arxiv.org/abs/1512.03385, section 4.2. The paper uses shortcut option A
+(no parameters); option B (a 1x1 convolution) is what most later code has.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from senet_train.backbones.resnet import BasicBlock, conv, initialise, shortcut_projection
+from senet_train.backbones.slots import Backbone
+
+
+class ZeroPadShortcut(nn.Module):
+    """Option A: take every `stride`-th pixel and pad the missing channels with zeros."""
+
+    def __init__(self, extra_channels: int, stride: int) -> None:
+        super().__init__()
+        self.extra_channels, self.stride = extra_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C + extra_channels, H / stride, W / stride)."""
+        before = self.extra_channels // 2
+        pad = (0, 0, 0, 0, before, self.extra_channels - before)
+        return F.pad(x[:, :, :: self.stride, :: self.stride], pad)
+
+
+class CifarResNet(Backbone):
+    """A CIFAR ResNet of `6 * blocks_per_stage + 2` layers for images of about 32 pixels."""
+
+    def __init__(
+        self, num_classes: int, *, blocks_per_stage: int, shortcut: Literal["A", "B"] = "B"
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv(3, 16, 3)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = stack(16, 16, blocks_per_stage, 1, shortcut)
+        self.layer2 = stack(16, 32, blocks_per_stage, 2, shortcut)
+        self.layer3 = stack(32, 64, blocks_per_stage, 2, shortcut)
+        self.fc = nn.Linear(64, num_classes)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> logits (B, num_classes)."""
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(x.mean((2, 3)))  # (B, 64, H, W) -> (B, 64) -> (B, num_classes)
+
+
+def stack(
+    in_channels: int, channels: int, depth: int, stride: int, shortcut: str
+) -> nn.Sequential:
+    """One stage: `depth` blocks, the first of which changes size and channels."""
+    path = shortcut_path(shortcut, in_channels, channels, stride)
+    rest = [BasicBlock(channels, channels, 1, nn.Identity()) for _ in range(depth - 1)]
+    return nn.Sequential(BasicBlock(in_channels, channels, stride, path), *rest)
+
+
+def shortcut_path(option: str, in_channels: int, channels: int, stride: int) -> nn.Module:
+    """The shortcut's own path: the identity wherever the shape stays."""
+    if option == "A" and in_channels != channels:
+        return ZeroPadShortcut(channels - in_channels, stride)
+    return shortcut_projection(in_channels, channels, stride)
+
+
+resnet20 = partial(CifarResNet, blocks_per_stage=3)
+resnet32 = partial(CifarResNet, blocks_per_stage=5)
+resnet44 = partial(CifarResNet, blocks_per_stage=7)
+resnet56 = partial(CifarResNet, blocks_per_stage=9)
+resnet110 = partial(CifarResNet, blocks_per_stage=18)

@@ -1,0 +1,32 @@
+"""Where attention can sit in a residual block: one slot a position, Identity until it is filled.
+
+Positions, after the figures of https://arxiv.org/abs/1709.01507 (section 6.5):
+`pre` before the residual branch, `inner` after the 3x3 convolution's ReLU, `standard` on the
+branch before the addition, `identity` on the shortcut, `post` after the addition and ReLU.
+"""
+
+from torch import nn
+
+POSITIONS = ("pre", "inner", "standard", "identity", "post")
+
+
+class ResidualBlock(nn.Module):
+    """A residual block with attention slots; `slot_channels` says each slot's channels."""
+
+    def __init__(self, slot_channels: dict[str, int]) -> None:
+        super().__init__()
+        assert set(slot_channels) == set(POSITIONS)
+        self.slot_channels = slot_channels
+        self.attend = nn.ModuleDict({position: nn.Identity() for position in POSITIONS})
+
+
+class Backbone(nn.Module):
+    """A network whose `stages()` lists its residual blocks, keyed by stage number from 1."""
+
+    def stages(self) -> dict[int, list[ResidualBlock]]:
+        """Every stage's blocks in order: `layer1` is stage 1 (the paper's conv2_x)."""
+        layers = [child for name, child in self.named_children() if name.startswith("layer")]
+        return {
+            stage: [block for block in layer.modules() if isinstance(block, ResidualBlock)]
+            for stage, layer in enumerate(layers, start=1)
+        }

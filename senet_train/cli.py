@@ -1,0 +1,169 @@
+"""The command `senet-train`: Hydra composes, `run` trains, this file turns ends into exit codes.
+
+Hydra makes no folder and writes no file here; torch is imported only once a run really starts,
+so that help and completion answer at once.
+"""
+
+import logging
+import math
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from senet_train.config import config_dir, known_keys, read_config, register_resolvers, suggestion
+from senet_train.errors import InputError, Interrupted, RunError
+
+log = logging.getLogger("senet_train")
+
+
+def entry() -> None:
+    """What the console script calls."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `senet-train` with these arguments in this process; the exit code."""
+    exit_codes: list[int] = []
+    try:
+        with hydra_raises() as full_error, signals_raised(), arguments(argv), console_log():
+            if any(word.startswith("--experimental-rerun") for word in argv):
+                raise InputError("--experimental-rerun reads a pickle: repeat the command instead")
+            register_resolvers()
+
+            def job(raw: DictConfig) -> float:
+                return run_job(raw, exit_codes, full_error)
+
+            hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
+    except Interrupted as end:
+        print(f"stopped by {end}", file=sys.stderr)
+        return end.exit_code
+    except SystemExit as end:  # argparse: help was printed, or a flag is unknown
+        return end.code if isinstance(end.code, int) else 2
+    except (HydraException, OmegaConfBaseException, InputError, ValueError) as error:
+        show(error, explain_composition(error), full_error)
+        return 2
+    return max(exit_codes, default=0)
+
+
+def run_job(raw: DictConfig, exit_codes: list[int], full_error: bool) -> float:
+    """One run of a command or sweep: its validation top-1, nan if it failed (never an error)."""
+    try:
+        config = read_config(raw)
+        mention_unread(raw)
+        from senet_train.run import run  # seconds of imports: only now are they sure to be needed
+
+        top1 = run(config, list(HydraConfig.get().overrides.task))
+    except Exception as error:
+        exit_codes.append(error.exit_code if isinstance(error, RunError) else 1)
+        name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
+        show(error, f"{name}{error}", full_error)
+        return math.nan
+    exit_codes.append(0)
+    return math.nan if top1 is None else top1
+
+
+def mention_unread(raw: DictConfig) -> None:
+    """Refuse a ratio or placement on the command line that nothing reads; only say so in a sweep.
+
+    Raises InputError in a single run.
+    """
+    hydra_config = HydraConfig.get()
+    given = [word.lstrip("+").partition("=")[0] for word in hydra_config.overrides.task]
+    attention = raw.attention.name
+    unread = [key for key in given if key.startswith("placement.") and attention == "none"]
+    if "ratio" in given and "${ratio}" not in OmegaConf.to_yaml(raw, resolve=False):
+        unread.append("ratio")
+    if not unread:
+        return
+    line = (
+        f"{' and '.join(unread)} given, and attention={attention} reads no such key: "
+        "leave it out, or choose another model or attention"
+    )
+    if hydra_config.mode != RunMode.MULTIRUN:
+        raise InputError(line)
+    log.warning("notice: %s", line)
+
+
+def show(error: BaseException, text: str, full_error: bool) -> None:
+    """One line on standard error, after the traceback if the user set HYDRA_FULL_ERROR=1."""
+    if full_error:
+        traceback.print_exception(error)
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+
+
+def explain_composition(error: Exception) -> str:
+    """Hydra's many lines in one: what was given, and what could have been."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group}={name} is none of the options: {', '.join(error.options or ())}"
+    unknown = re.match("Could not override '([^']+)'", str(error))
+    if unknown:
+        key = unknown[1].partition("@")[0]
+        return f"there is no key {key}{suggestion(key, known_keys())}"
+    return f"{error} {error.__cause__ or ''}"
+
+
+@contextmanager
+def hydra_raises() -> Iterator[bool]:
+    """Make Hydra raise its errors, so that we print them; whether the user wants tracebacks."""
+    asked = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield asked == "1"
+    finally:
+        if asked is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = asked
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into Interrupted, wherever the main thread is."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(signum, interrupt) for signum in watched]
+    try:
+        yield
+    finally:
+        for signum, handler in zip(watched, before, strict=True):
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def arguments(argv: Sequence[str]) -> Iterator[None]:
+    """Hydra reads its arguments from sys.argv alone."""
+    before = sys.argv
+    sys.argv = ["senet-train", *argv]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def console_log() -> Iterator[None]:
+    """Show our log on standard error, bare."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.INFO)
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)

@@ -1,0 +1,211 @@
+"""The typed configuration: what a run may be asked, and one line for whatever it may not.
+
+DictConfig stops here. A group whose options differ by name (data, model, attention, schedule) is
+a `Choice`; its options are checked against the named constructor's signature in `options.py`.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from senet_train.errors import InputError
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Choice:
+    """One named option of a group and the keyword arguments its constructor gets."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Data:
+    """How any data set is split, stored, augmented and batched; `source` is the data set."""
+
+    source: Choice
+    image_size: Count
+    num_classes: Literal["auto"] | Count
+    mean: Annotated[list[Number], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    crop: Literal["none", "pad", "resized"]
+    padding: Natural
+    flip: bool
+    cutout: Natural
+    batch_size: Count
+    val_fraction: Fraction
+    split_seed: Seed
+    cache: Literal["auto", "memory", "stream"]
+    workers: Natural
+
+
+@dataclass(frozen=True, config=STRICT)
+class Placement:
+    """Where attention sits: in which stages, at which position of a block."""
+
+    stages: Literal["all"] | list[Count]
+    position: Literal["standard"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Optim:
+    """SGD, what it minimises, and how its learning rate moves."""
+
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: NotNegative
+    decay_norm_and_bias: bool
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    warmup_epochs: NotNegative
+    schedule: Choice
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trainer:
+    """How long, on what, and in which numbers."""
+
+    max_epochs: Count
+    precision: Literal["auto", "bf16-mixed", 32]
+    deterministic: bool
+    channels_last: bool
+    ema_decay: Literal["none"] | Fraction
+    clip_norm: Literal["none"] | Positive
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Literal[1]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """All that a run is."""
+
+    data: Data
+    model: Choice
+    attention: Choice
+    placement: Placement
+    optim: Optim
+    trainer: Trainer
+    ratio: Count
+    seed: Seed
+    output_dir: str
+    overwrite: bool
+    dry_run: bool
+
+
+def config_dir() -> str:
+    """The conf/ folder: inside the package when installed, beside it in a checkout."""
+    packaged = Path(__file__).parent / "conf"
+    return str(packaged if packaged.is_dir() else Path(__file__).parent.parent / "conf")
+
+
+def stem_for(image_size: object) -> str:
+    """The stem that suits an image size: an ImageNet stem leaves 1 pixel of a 32 px image."""
+    return "imagenet" if isinstance(image_size, int) and image_size > 64 else "cifar"
+
+
+def crop_for(image_size: object) -> str:
+    """The usual training crop for an image size: padded for CIFAR's, resized for ImageNet's."""
+    return "resized" if isinstance(image_size, int) and image_size > 64 else "pad"
+
+
+def register_resolvers() -> None:
+    """Make the two functions above available to conf/; they compute and never refuse."""
+    OmegaConf.register_new_resolver("stem_for", stem_for, replace=True)
+    OmegaConf.register_new_resolver("crop_for", crop_for, replace=True)
+
+
+def read_config(raw: DictConfig) -> Config:
+    """The composed configuration, typed and checked. Raises InputError."""
+    given = OmegaConf.to_container(raw, resolve=True)
+    assert isinstance(given, dict)
+    tree: dict[str, Any] = {str(key): value for key, value in given.items()}
+    refuse_targets(tree, "")
+    data = dict(tree.get("data") or {})
+    common = {key: data.pop(key) for key in list(data) if key in Data.__dataclass_fields__}
+    tree["data"] = {**common, "source": as_choice(data, "data")}
+    tree["model"] = as_choice(tree.get("model"), "model")
+    tree["attention"] = as_choice(tree.get("attention"), "attention")
+    optim = dict(tree.get("optim") or {})
+    tree["optim"] = {**optim, "schedule": as_choice(optim.get("schedule"), "optim.schedule")}
+    try:
+        # JSON mode: in Python mode a strict dataclass accepts only an instance of itself.
+        return TypeAdapter(Config).validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise InputError(explain(error, tree)) from None
+
+
+def as_choice(node: Any, where: str) -> dict[str, Any]:
+    """`{name: x, a: 1}` -> `{name: x, options: {a: 1}}`."""
+    if not isinstance(node, Mapping) or "name" not in node:
+        raise InputError(f"{where} needs a name: choose one of the group's options, {where}=...")
+    return {"name": node["name"], "options": {k: v for k, v in node.items() if k != "name"}}
+
+
+def refuse_targets(node: Any, path: str) -> None:
+    """Configurations name things of ours; one that asks for an import is refused, not obeyed."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if str(key).startswith("_") and str(key).endswith("_"):
+                raise InputError(f"{path}{key} is not obeyed here: name one of the options instead")
+            refuse_targets(value, f"{path}{key}.")
+
+
+def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -> str:
+    """The first thing that is wrong, in one line: `key=value: rule`."""
+    first, *rest = error.errors()
+    path = known_path(first["loc"], tree)
+    key = (prefix + ".".join(map(str, path))).replace(".options.", ".").replace(".source.", ".")
+    if first["type"] == "missing":
+        return f"{key}.{first['loc'][len(path)]} is not set: give it a value".lstrip(".")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"there is no key {key}{suggestion(str(path[-1]), ())}"
+    rules = [e["msg"] for e in (first, *rest) if e["loc"][: len(path)] == first["loc"][: len(path)]]
+    rule = " or ".join(dict.fromkeys(rule.replace("Input should", "should") for rule in rules))
+    return f"{key}={first['input']}: {rule}"
+
+
+def known_path(loc: tuple[int | str, ...], tree: Any) -> list[int | str]:
+    """The part of pydantic's location that names keys the user can see (not union branches)."""
+    path: list[int | str] = []
+    for part in loc:
+        if isinstance(tree, Mapping) and part in tree:
+            tree = tree[part]
+        elif isinstance(tree, list) and isinstance(part, int):
+            tree = tree[part]
+        else:
+            break
+        path.append(part)
+    return path
+
+
+def known_keys() -> list[str]:
+    """Every key of the schema, dotted, for suggestions."""
+    groups = {"data": Data, "placement": Placement, "optim": Optim, "trainer": Trainer}
+    inner = [f"{g}.{key}" for g, schema in groups.items() for key in schema.__dataclass_fields__]
+    return [*Config.__dataclass_fields__, *inner, "attention.ratio", "attention.bias"]
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """`: did you mean x?` for the closest choice, or the choices themselves if they are few."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f": did you mean {close[0]}?"
+    return f": choose one of {', '.join(known)}" if 0 < len(known) < 20 else ""

@@ -1,0 +1,82 @@
+"""Augment a whole batch of uint8 images at once, from a table with a row of draws per image.
+
+The table is drawn once per epoch from a generator keyed by (seed, epoch), so an image's crop,
+flip and cutout do not depend on batch size, order, workers or model.
+
+Shapes: N images, B batch, H height, W width, P padding.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from senet_train.keyed import keyed_generator
+
+NUM_DRAWS = 5  # crop row, crop column, flip, cutout row, cutout column
+
+
+def draw_table(num_images: int, seed: int, epoch: int) -> Tensor:
+    """Uniform draws for one epoch, (N, NUM_DRAWS) in [0, 1)."""
+    return torch.rand(num_images, NUM_DRAWS, generator=keyed_generator("augment", seed, epoch))
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Shift within `padding` zero pixels, mirror half the images, erase a `cutout` square."""
+
+    padding: int
+    flip: bool
+    cutout: int
+
+    def __call__(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 and (B, NUM_DRAWS) -> (B, H, W, 3) uint8."""
+        pixels = self._shift_and_flip(pixels, draws)
+        if self.cutout:
+            pixels = erase_squares(pixels, draws[:, 3:5], self.cutout)
+        return pixels
+
+    def _shift_and_flip(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        if not self.padding and not self.flip:
+            return pixels
+        _, height, width, _ = pixels.shape
+        p = self.padding
+        offsets = (draws[:, :2] * (2 * p + 1)).long()  # (B, 2) in 0..2P
+        rows = offsets[:, :1] + torch.arange(height)  # (B, H)
+        columns = offsets[:, 1:] + torch.arange(width)  # (B, W)
+        if self.flip:
+            columns = torch.where(draws[:, 2:3] < 0.5, columns.flip(1), columns)
+        padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
+        batch = torch.arange(len(pixels))[:, None, None]
+        return padded[batch, rows[:, :, None], columns[:, None, :]]
+
+
+def erase_squares(pixels: Tensor, centres: Tensor, size: int) -> Tensor:
+    """Zero a `size` x `size` square around each centre, (B, 2) in [0, 1); edges cut it off.
+
+    DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
+    https://arxiv.org/abs/1708.04552.
+    """
+    _, height, width, _ = pixels.shape
+    top = (centres[:, :1] * height).long() - size // 2  # (B, 1)
+    left = (centres[:, 1:] * width).long() - size // 2
+    rows, columns = torch.arange(height), torch.arange(width)
+    in_rows = (rows >= top) & (rows < top + size)  # (B, H)
+    in_columns = (columns >= left) & (columns < left + size)  # (B, W)
+    inside = in_rows[:, :, None] & in_columns[:, None, :]  # (B, H, W)
+    return pixels.masked_fill(inside[..., None], 0)
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """uint8 pixels to zero mean and unit variance per channel; mean and std in 0..1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, in channels-last memory."""
+        scale = 1 / (255 * torch.tensor(self.std))
+        shift = -torch.tensor(self.mean) / torch.tensor(self.std)
+        return torch.addcmul(shift, pixels.float(), scale).permute(0, 3, 1, 2)

@@ -1,0 +1,101 @@
+"""Images as training sees them: uint8 batches by index, from memory or from files.
+
+Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from senet_train.errors import RunError
+
+
+@dataclass(frozen=True)
+class MemoryImages:
+    """Images held as one uint8 tensor; `ids` names each image in predictions."""
+
+    pixels: Tensor  # (N, H, W, 3) uint8
+    labels: Tensor  # (N,) int64
+    ids: Sequence[str]
+
+    def take(self, indices: Tensor) -> "MemoryImages":
+        """The images at `indices`, in that order."""
+        ids = [self.ids[i] for i in indices.tolist()]
+        return MemoryImages(self.pixels[indices], self.labels[indices], ids)
+
+    def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` changes nothing."""
+        for batch in batches:
+            yield self.pixels[batch]
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Images read from files batch by batch, by `workers` processes; `load` decodes one.
+
+    `load(path, key)` returns (H, W, 3) uint8; with a key it may draw a random crop from it.
+    """
+
+    paths: Sequence[str]
+    labels: Tensor  # (N,) int64
+    ids: Sequence[str]
+    load: Callable[[str, tuple[int | str, ...]], Tensor]
+    workers: int = 0
+
+    def take(self, indices: Tensor) -> "FileImages":
+        """The images at `indices`, in that order."""
+        rows = indices.tolist()
+        paths, ids = [self.paths[i] for i in rows], [self.ids[i] for i in rows]
+        return replace(self, paths=paths, ids=ids, labels=self.labels[indices])
+
+    def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3).
+
+        Image i is loaded under the key (*key, i), so no worker's random state matters; without
+        a key nothing random is done.
+        """
+        reader = torch.utils.data.DataLoader(
+            _Keyed(self, key),
+            batch_sampler=[batch.tolist() for batch in batches],
+            num_workers=self.workers,
+            collate_fn=torch.stack,
+        )
+        try:
+            yield from reader
+        except RunError as error:  # a worker's error arrives with its traceback as the message
+            name = f"{RunError.__module__}.{RunError.__name__}: "
+            raise RunError(str(error).strip().splitlines()[-1].removeprefix(name)) from None
+
+    def to_memory(self) -> MemoryImages:
+        """Decode every image once."""
+        every = torch.arange(len(self.paths)).split(256)
+        return MemoryImages(torch.cat(list(self.read(every))), self.labels, self.ids)
+
+
+class _Keyed(torch.utils.data.Dataset[Tensor]):
+    """Map-style view of FileImages for one pass: index -> pixels under the pass's key."""
+
+    def __init__(self, images: FileImages, key: tuple[int | str, ...]) -> None:
+        self.images, self.key = images, key
+
+    def __getitem__(self, index: int) -> Tensor:
+        key = (*self.key, index) if self.key else ()
+        return self.images.load(self.images.paths[index], key)
+
+
+Images = MemoryImages | FileImages
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that was found but not read yet: cheap to make, `load` does the work.
+
+    `load()` returns the images to train and validate on, and the test images.
+    """
+
+    class_names: tuple[str, ...]
+    fingerprint: str  # changes when the data change
+    load: Callable[[], tuple[Images, Images]]
+    from_files: bool = False

@@ -1,0 +1,128 @@
+"""Data set -> splits -> batches: what a Trainer iterates over.
+
+Everything random is keyed: the split by `split_seed`, an epoch's order and draws by (seed, epoch).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from senet_train.config import Data
+from senet_train.data.augment import Augment, Normalise, draw_table
+from senet_train.data.images import FileImages, Images, MemoryImages, Source
+from senet_train.data.split import stratified_split
+from senet_train.errors import InputError
+from senet_train.keyed import keyed_permutation
+
+# Above this many bytes of decoded images, `data.cache=auto` reads files batch by batch.
+MEMORY_LIMIT = 2 * 1024**3
+
+Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 3, H, W), labels (B,), indices (B,)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a data set. Test is for the end, once."""
+
+    train: Images
+    validation: Images
+    test: Images
+
+
+def load_splits(source: Source, data: Data) -> Splits:
+    """Read the data set, store it as `data.cache` asks, split validation from training."""
+    pool, test = (store(images, data) for images in source.load())
+    train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
+    if not len(validation) or not len(train):
+        raise InputError(
+            f"data.val_fraction={data.val_fraction} leaves {len(train)} training and "
+            f"{len(validation)} validation images: every class needs at least 2 images"
+        )
+    return Splits(pool.take(train), pool.take(validation), test)
+
+
+def store(images: Images, data: Data) -> Images:
+    """In memory if it fits or is asked for, and if no random crop needs the file each epoch."""
+    if isinstance(images, MemoryImages):
+        return MemoryImages(resize(images.pixels, data.image_size), images.labels, images.ids)
+    num_bytes = len(images.paths) * 3 * data.image_size**2
+    fits = data.crop != "resized" and num_bytes <= MEMORY_LIMIT
+    if data.cache == "memory" or (data.cache == "auto" and fits):
+        return images.to_memory()
+    return images
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """(N, H, W, 3) -> (N, size, size, 3), bilinear; untouched where the size is right."""
+    if tuple(pixels.shape[1:3]) == (size, size):
+        return pixels
+    planes = pixels.permute(0, 3, 1, 2)
+    scaled = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    return scaled.permute(0, 2, 3, 1).contiguous()
+
+
+class TrainingBatches:
+    """One epoch of training batches: shuffled, augmented, all of `batch_size`.
+
+    The images that fill no batch sit this epoch out (another few the next), unless there is
+    only that one batch: BatchNorm must not see a rest of one image.
+    """
+
+    def __init__(self, images: Images, data: Data, *, seed: int, epoch: int) -> None:
+        self.images, self.data = images, data
+        self.seed, self.epoch = seed, epoch
+        self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
+        self.num_batches = max(len(self.order) // data.batch_size, 1)
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self.order.split(self.data.batch_size)[: self.num_batches]
+        draws = draw_table(len(self.order), self.seed, self.epoch)
+        padding = self.data.padding if self.data.crop == "pad" else 0
+        augment = Augment(padding, self.data.flip, self.data.cutout)
+        normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
+        read = self.images.read(batches, "crop", self.seed, self.epoch)
+        for batch, pixels in zip(batches, read, strict=True):
+            yield normalise(augment(pixels, draws[batch])), self.images.labels[batch], batch
+
+
+class EvaluationBatches:
+    """Every image once, in order, not augmented; the last batch may be smaller."""
+
+    def __init__(self, images: Images, data: Data) -> None:
+        self.images, self.data = images, data
+        self.batches = torch.arange(len(images.labels)).split(data.batch_size)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
+        read = self.images.read(self.batches)
+        for batch, pixels in zip(self.batches, read, strict=True):
+            yield normalise(pixels), self.images.labels[batch], batch
+
+
+class DataModule(pl.LightningDataModule):
+    """Hands the Trainer one epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
+
+    def __init__(self, splits: Splits, data: Data, *, seed: int) -> None:
+        super().__init__()
+        self.splits, self.data, self.seed = splits, data, seed
+
+    def train_dataloader(self) -> TrainingBatches:
+        assert self.trainer is not None
+        epoch = self.trainer.current_epoch
+        return TrainingBatches(self.splits.train, self.data, seed=self.seed, epoch=epoch)
+
+    def val_dataloader(self) -> EvaluationBatches:
+        return EvaluationBatches(self.splits.validation, self.data)
+
+    def test_dataloader(self) -> EvaluationBatches:
+        return EvaluationBatches(self.splits.test, self.data)

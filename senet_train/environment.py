@@ -1,0 +1,88 @@
+"""Where a run is made: device, precision, versions, the code itself."""
+
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import senet_train
+from senet_train.errors import InputError
+from senet_train.record import Environment
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
+
+
+def choose_accelerator(asked: str) -> str:
+    """`auto` -> `gpu` where there is one, else `cpu`. Raises InputError for a missing GPU."""
+    present = torch.cuda.is_available()
+    if asked == "gpu" and not present:
+        raise InputError("trainer.accelerator=gpu and there is no usable GPU: choose cpu or auto")
+    return "gpu" if present and asked != "cpu" else "cpu"
+
+
+def choose_precision(asked: str | int, accelerator: str) -> str | int:
+    """`auto` -> bf16-mixed where the hardware multiplies bfloat16, else 32."""
+    if asked != "auto":
+        return asked
+    if accelerator == "gpu":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else 32
+    capabilities = torch.cpu.get_capabilities()
+    fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16-mixed" if fast else 32
+
+
+def describe_environment(accelerator: str, precision: str | int) -> Environment:
+    """The record's account of this machine and this code."""
+    cpu = cpu_name()
+    return Environment(
+        code=code_hash(),
+        versions={
+            "python": platform.python_version(),
+            "senet-train": senet_train.__version__,
+            **{package: version(package) for package in PACKAGES},
+        },
+        device=torch.cuda.get_device_name() if accelerator == "gpu" else cpu,
+        cpu=cpu,
+        threads=torch.get_num_threads(),
+        precision=str(precision),
+        kernel="eager",
+        git=git_commit(),
+    )
+
+
+@cache
+def code_hash() -> str:
+    """sha256 over the package's Python files: the same in a wheel and in a checkout."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def cpu_name() -> str:
+    """The processor's model name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@cache
+def git_commit() -> str:
+    """The checkout's commit, `+dirty` with uncommitted changes; "" outside a checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            [*command, "--dirty=+dirty"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,33 @@
+"""The ways a run can end other than well; each carries the exit code the command returns."""
+
+import signal
+
+
+class RunError(Exception):
+    """A run failed. The message is one line for the user."""
+
+    exit_code = 1
+
+
+class Diverged(RunError):
+    """The loss is not finite; the weights were not touched by it."""
+
+
+class InputError(RunError, ValueError):
+    """The user asked for something that cannot be: states the rule, the value and the way out."""
+
+    exit_code = 2
+
+
+class HeldError(RunError):
+    """Another live process holds the run folder."""
+
+    exit_code = 4
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived. No `Exception`, so that nothing on the way out mistakes it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum

@@ -1,0 +1,158 @@
+"""Train a planned run, choose its best epoch by validation, read the test set once."""
+
+import logging
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from rich.console import Console
+
+from senet_train.classifier import ImageClassifier
+from senet_train.config import Trainer as TrainerConfig
+from senet_train.data.loaders import DataModule, load_splits
+from senet_train.insert import build_network
+from senet_train.journal import Journal, ProgressBar
+from senet_train.plan import Plan
+from senet_train.predictions import write_predictions
+from senet_train.record import Latency, Metrics
+from senet_train.speed import SpeedMeter, measure_latency, peak_memory_bytes
+
+# Lightning greets, advises and repeats what our own lines say; and it uses a deprecated name of
+# torch's in every run.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightning.*")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training left, besides the files in the run folder."""
+
+    metrics: Metrics
+    rates: list[float]  # images/s of every steady step
+    latency: dict[str, Latency]
+    peak_memory_bytes: int
+
+
+def fit_and_test(plan: Plan) -> Fitted:
+    """Fill the run folder with checkpoints, curves and predictions. Raises Diverged."""
+    folder, config = plan.folder.path, plan.config
+    splits = load_splits(plan.source, config.data)
+    data = DataModule(splits, config.data, seed=config.seed)
+    module = build_classifier(plan)
+    speed = SpeedMeter()
+    journal = Journal(folder, plan.hyperparameters(), speed)
+    trainer = build_trainer(config.trainer, folder, [speed, journal, *progress_bar(plan)])
+    try:
+        trainer.fit(module, datamodule=data)
+        best_epoch = load_best(module, folder / "checkpoints" / "best.ckpt")
+        trainer.test(module, datamodule=data, verbose=False)
+        metrics = metrics_of(module, best_epoch)
+        journal.write_final(vars(metrics))
+    finally:
+        journal.close()
+    write_predictions(folder, torch.cat(module.test_logits), splits.test.labels, splits.test.ids)
+    device = trainer.strategy.root_device
+    autocast = trainer.precision_plugin.forward_context
+    latency = measure_latency(module.network.to(device), autocast, config.data.image_size, device)
+    return Fitted(metrics, speed.steady(), latency, peak_memory_bytes(device))
+
+
+def build_classifier(plan: Plan) -> ImageClassifier:
+    """The network with its attention, in the memory format asked for, ready to train."""
+    config = plan.config
+    network, _ = build_network(
+        plan.backbone,
+        plan.attention,
+        config.placement,
+        num_classes=int(config.data.num_classes),
+        seed=config.seed,
+    )
+    if config.trainer.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ImageClassifier(
+        network,
+        config.optim,
+        plan.schedule,
+        seed=config.seed,
+        max_epochs=config.trainer.max_epochs,
+    )
+
+
+def build_trainer(config: TrainerConfig, folder: Path, callbacks: list[Callback]) -> pl.Trainer:
+    """A Trainer that keeps the best and the last epoch and leaves all reporting to us."""
+    return pl.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision="32-true" if config.precision == 32 else config.precision,  # type: ignore[arg-type]
+        max_epochs=config.max_epochs,
+        gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
+        deterministic=config.deterministic,
+        callbacks=[*callbacks, *averaging(config), *checkpoints(config, folder / "checkpoints")],
+        default_root_dir=folder,
+        # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
+        plugins=[LightningEnvironment()],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+    )
+
+
+def averaging(config: TrainerConfig) -> list[Callback]:
+    """An exponential moving average of the weights, if asked for: it is what gets evaluated."""
+    if config.ema_decay == "none":
+        return []
+    return [EMAWeightAveraging(decay=config.ema_decay)]
+
+
+def checkpoints(config: TrainerConfig, folder: Path) -> list[Callback]:
+    """`best.ckpt`, the first epoch of the highest validation top-1, and `last.ckpt`.
+
+    Two callbacks, because Lightning's `save_last` only writes when the best changes; the averaged
+    weights get into a checkpoint only if it is a full one.
+    """
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor="val_top1",
+        mode="max",
+        save_weights_only=config.ema_decay == "none",
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    return [best, last]
+
+
+def progress_bar(plan: Plan) -> list[Callback]:
+    """A live bar if standard error is a terminal; the epoch's plain lines serve otherwise."""
+    if not sys.stderr.isatty():
+        return []
+    return [ProgressBar(Console(stderr=True), plan.identity.label)]
+
+
+def load_best(module: ImageClassifier, path: Path) -> int:
+    """Put the best epoch's weights into the module; which epoch it was, from 0."""
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    return int(checkpoint["epoch"])
+
+
+def metrics_of(module: ImageClassifier, best_epoch: int) -> Metrics:
+    """The means of the best and the last epoch, and of the test set."""
+    best, last = module.history[best_epoch], module.history[-1]
+    return Metrics(
+        val_top1=best["val_top1"],
+        val_top5=best["val_top5"],
+        val_loss=best["val_loss"],
+        val_top1_last=last["val_top1"],
+        val_loss_last=last["val_loss"],
+        best_epoch=best_epoch,
+        **module.test_means,
+    )

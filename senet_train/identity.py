@@ -1,0 +1,74 @@
+"""What makes two runs the same run: an allow-list of the configuration, and its hash.
+
+A run lives in `<output_dir>/<data>/<label>-<first 8 digits of the hash>/seed<N>/`.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from senet_train.config import Choice, Config
+
+# Keys that change no number of a run. Every key is here or in the identity: a test compares.
+LOCAL_DATA_KEYS = ("root", "workers", "download", "cache")
+LOCAL_TRAINER_KEYS = ("channels_last", "accelerator", "devices")
+LOCAL_KEYS = ("ratio", "seed", "output_dir", "overwrite", "dry_run")
+TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The content of the hash, the hash, and the readable label of the folder's name."""
+
+    content: dict[str, Any]
+    sha256: str
+    label: str
+
+    @property
+    def arm(self) -> str:
+        """The name of the folder that holds the runs of all seeds."""
+        return f"{self.label}-{self.sha256[:8]}"
+
+
+def identify(config: Config, data_fingerprint: str) -> Identity:
+    """The identity of a configuration in which nothing automatic is left."""
+    tree = as_tree(config)
+    data = {key: value for key, value in tree["data"].items() if key not in LOCAL_DATA_KEYS}
+    content = {
+        "data": data,
+        "data_fingerprint": data_fingerprint,
+        "model": tree["model"],
+        "attention": tree["attention"],
+        "placement": {} if config.attention.name == "none" else tree["placement"],
+        "optim": tree["optim"],
+        "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label_of(config))
+
+
+def label_of(config: Config) -> str:
+    """`resnet18`, `se_resnet18-r16`."""
+    if config.attention.name == "none":
+        return config.model.name
+    ratio = config.attention.options.get("ratio")
+    suffix = f"-r{ratio}" if ratio else ""
+    return f"{config.attention.name}_{config.model.name}{suffix}"
+
+
+def as_tree(config: Config) -> dict[str, Any]:
+    """The configuration as plain nested dicts, laid out as in conf/."""
+    tree: dict[str, Any] = _plain(config)
+    source = tree["data"].pop("source")
+    tree["data"] = {**source, **tree["data"]}
+    return tree
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Choice):
+        return {"name": value.name, **value.options}
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,137 @@
+"""What a run writes down after every epoch: metrics.csv, TensorBoard curves, a line or a bar."""
+
+import csv
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from senet_train.classifier import ImageClassifier
+from senet_train.speed import SpeedMeter, median_and_quartiles
+
+log = logging.getLogger("senet_train")
+
+# The metrics that TensorBoard's HPARAMS tab shows; the tag of a curve must not be among them.
+FINAL_METRICS = ("final/val_top1", "final/test_top1", "final/test_loss")
+
+
+class Journal(pl.Callback):
+    """After every validation: one row in metrics.csv, one point on each curve, one line of log."""
+
+    def __init__(self, folder: Path, hyperparameters: dict[str, Any], speed: SpeedMeter) -> None:
+        self.folder, self.hyperparameters, self.speed = folder, hyperparameters, speed
+        self.writer: SummaryWriter | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.writer = SummaryWriter(str(self.folder))
+            unfinished = dict.fromkeys(FINAL_METRICS, math.nan)
+            for summary in hparams(self.hyperparameters, unfinished):
+                self.writer._get_file_writer().add_summary(summary)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ImageClassifier)
+        rate, _ = median_and_quartiles(self.speed.rates[-1])
+        row = {
+            **pl_module.history[-1],
+            "seconds": round(self.speed.epoch_seconds, 3),
+            "images_per_second": round(rate, 1),
+        }
+        self.write_row(row)
+        self.write_points(row)
+        # The live bar says the same on a terminal; run.log gets every line.
+        level = logging.DEBUG if sys.stderr.isatty() else logging.INFO
+        log.log(level, epoch_line(row, pl_module.max_epochs))
+
+    def write_row(self, row: dict[str, float]) -> None:
+        """Append to metrics.csv; the first row brings the header."""
+        file = self.folder / "metrics.csv"
+        is_new = not file.exists()
+        with open(file, "a", newline="") as handle:
+            writer = csv.DictWriter(handle, row)
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def write_points(self, row: dict[str, float]) -> None:
+        """Every number of the row as `part/metric`, at the epoch."""
+        assert self.writer is not None
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                part, _, metric = name.partition("_")
+                tag = f"{part}/{metric}" if part in ("train", "val") else f"speed/{name}"
+                self.writer.add_scalar("lr" if name == "lr" else tag, value, int(row["epoch"]))
+        self.writer.flush()
+
+    def write_final(self, metrics: dict[str, float]) -> None:
+        """Write the final metrics, by their names in FINAL_METRICS, for the HPARAMS tab."""
+        assert self.writer is not None
+        for tag in FINAL_METRICS:
+            self.writer.add_scalar(tag, metrics[tag.removeprefix("final/")], metrics["best_epoch"])
+
+    def close(self) -> None:
+        """Let go of the event file."""
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+
+def epoch_line(row: dict[str, float], max_epochs: int) -> str:
+    """One line that says how an epoch went."""
+    return (
+        f"epoch {row['epoch'] + 1:.0f}/{max_epochs}: train loss {row['train_loss']:.4f}, "
+        f"top-1 {row['train_top1']:.4f}; val loss {row['val_loss']:.4f}, "
+        f"top-1 {row['val_top1']:.4f}; {row['images_per_second']:.0f} images/s"
+    )
+
+
+class ProgressBar(pl.Callback):
+    """One bar for the whole training, on a terminal's standard error."""
+
+    def __init__(self, console: Console, label: str) -> None:
+        self.label = label
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+            refresh_per_second=4,
+        )
+        self.last = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = int(trainer.estimated_stepping_batches)
+        self.task = self.bar.add_task(self.label, total=total, note="")
+        self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        if time.monotonic() - self.last > 0.25:
+            self.last = time.monotonic()
+            self.bar.update(self.task, completed=trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ImageClassifier)
+        row = pl_module.history[-1]
+        note = f"epoch {row['epoch'] + 1:.0f}, val top-1 {row['val_top1']:.4f}"
+        self.bar.update(self.task, completed=trainer.global_step, note=note)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.bar.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.bar.stop()

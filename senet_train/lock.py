@@ -1,0 +1,35 @@
+"""A lock file that the kernel frees when its holder dies.
+
+`lockf`, not `flock`: a forked data worker inherits a `flock` and keeps it seconds after the
+trainer was killed. One process must not open a lock file it holds a second time: closing any
+handle of it gives the lock up.
+"""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from senet_train.errors import HeldError
+
+
+@contextmanager
+def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file at `path` for the block; `what` names the locked thing to the user.
+
+    Raises HeldError, naming the holder, if another process has it and `wait` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise HeldError(f"{what} is held by {holder}: wait for it, or stop it") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield

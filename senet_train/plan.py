@@ -1,0 +1,144 @@
+"""From a configuration to all that a run needs, with nothing written yet.
+
+Everything that can be refused is refused here: the network is built on the meta device, the data
+are found, and the identity follows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from senet_train.attention import ATTENTIONS
+from senet_train.backbones import BACKBONES
+from senet_train.backbones.slots import Backbone
+from senet_train.config import Choice, Config, Data
+from senet_train.cost import NetworkCost, measure_cost
+from senet_train.data import SOURCES
+from senet_train.data.images import Source
+from senet_train.environment import choose_accelerator, choose_precision
+from senet_train.errors import InputError
+from senet_train.identity import Identity, identify
+from senet_train.insert import Slot, build_network, chosen_stages
+from senet_train.options import bind, keyword_options, look_up
+from senet_train.run_folder import RunFolder
+from senet_train.schedule import SCHEDULES, Schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked run: `config` holds nothing automatic any more."""
+
+    config: Config
+    backbone: partial[Backbone]
+    attention: Callable[[int], nn.Module]
+    schedule: Schedule
+    source: Source
+    slots: list[Slot]
+    cost: NetworkCost
+    identity: Identity
+    folder: RunFolder
+
+    def hyperparameters(self) -> dict[str, int | float | str]:
+        """What tells this run from others in TensorBoard's HPARAMS tab."""
+        config = self.config
+        return {
+            "model": config.model.name,
+            "attention": config.attention.name,
+            **{f"attention.{k}": v for k, v in config.attention.options.items()},
+            "placement": f"{config.placement.position} {config.placement.stages}",
+            "lr": config.optim.lr,
+            "weight_decay": config.optim.weight_decay,
+            "batch_size": config.data.batch_size,
+            "max_epochs": config.trainer.max_epochs,
+            "seed": config.seed,
+        }
+
+
+def make_plan(config: Config) -> Plan:
+    """Check and resolve everything. Raises InputError."""
+    backbone, model = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+    attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
+    schedule, shape = bind_schedule(config.optim.schedule)
+    optim = replace(config.optim, schedule=shape)
+    config = replace(config, model=model, attention=kind, optim=optim)
+    config = resolve_hardware(resolve_stages(config, backbone))
+    build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
+    with torch.device("meta"):
+        build(num_classes=10)  # before the data are looked for: they may take a while
+    source, data = find_data(config.data)
+    config = replace(config, data=resolve_classes(data, source))
+    with torch.device("meta"):
+        network, slots = build(num_classes=int(config.data.num_classes))
+        cost = measure_cost(network, slots, config.data.image_size)
+    identity = identify(config, source.fingerprint)
+    output_dir = Path(config.output_dir).expanduser()
+    folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
+    return Plan(config, backbone, attention, schedule, source, slots, cost, identity, folder)
+
+
+def bind_schedule(choice: Choice) -> tuple[Schedule, Choice]:
+    """The learning-rate factor that `optim.schedule` names, and its options in full."""
+    constructor, full = bind(choice, SCHEDULES, "optim.schedule", "senet_train.schedule")
+    try:
+        return constructor(), full
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def resolve_stages(config: Config, backbone: partial[Backbone]) -> Config:
+    """`placement.stages=all` -> the backbone's stages."""
+    with torch.device("meta"):
+        stages = chosen_stages(backbone(10), config.placement)
+    return replace(config, placement=replace(config.placement, stages=stages))
+
+
+def resolve_hardware(config: Config) -> Config:
+    """`trainer.accelerator=auto` and `trainer.precision=auto` -> what this machine has."""
+    accelerator = choose_accelerator(config.trainer.accelerator)
+    precision = choose_precision(config.trainer.precision, accelerator)
+    trainer = replace(config.trainer, accelerator=accelerator, precision=precision)
+    return replace(config, trainer=trainer)
+
+
+def find_data(data: Data) -> tuple[Source, Data]:
+    """The data set, found and not yet read; its options in full. Raises InputError."""
+    constructor = look_up(data.source.name, SOURCES, "data", "senet_train.data")
+    wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
+    shared = {key: getattr(data, key) for key in wanted}
+    choice = Choice(data.source.name, data.source.options | shared)
+    bound, full = bind(choice, SOURCES, "data", "senet_train.data")
+    source: Source = bound()
+    refuse_crop(data, source)
+    own = {key: value for key, value in full.options.items() if key not in shared}
+    return source, replace(data, source=Choice(data.source.name, own))
+
+
+def refuse_crop(data: Data, source: Source) -> None:
+    """`data.crop=resized` reads files anew each epoch. Raises InputError where that cannot be."""
+    if data.crop == "resized" and not source.from_files:
+        raise InputError(
+            f"data.crop=resized crops image files and {data.source.name} has none: "
+            "choose data.crop=pad or none"
+        )
+    if data.crop == "resized" and data.cache == "memory":
+        raise InputError(
+            "data.cache=memory keeps images at their final size, which data.crop=resized "
+            "cannot crop from: choose data.cache=stream, or data.crop=pad"
+        )
+
+
+def resolve_classes(data: Data, source: Source) -> Data:
+    """`data.num_classes=auto` -> the data's. Raises InputError for fewer than the data have."""
+    present, asked = len(source.class_names), data.num_classes
+    if asked == "auto":
+        return replace(data, num_classes=present)
+    if asked < present:
+        raise InputError(
+            f"data.num_classes={asked} and the data have {present} classes: "
+            f"choose data.num_classes >= {present}, or auto"
+        )
+    return data

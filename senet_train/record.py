@@ -1,0 +1,122 @@
+"""The record of a finished run, `result.json`: one dataclass writes and reads it.
+
+Written last and by an atomic rename, so a result that is there is whole. Schema 1.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from senet_train.atomic import write_json
+from senet_train.errors import InputError
+
+SCHEMA = 1
+EXACT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=EXACT)
+class Metrics:
+    """Means over images; accuracies in 0..1. `val_*` and `test_*` are of the best epoch."""
+
+    val_top1: float
+    val_top5: float
+    val_loss: float
+    val_top1_last: float
+    val_loss_last: float
+    test_top1: float
+    test_top5: float
+    test_loss: float
+    best_epoch: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class Latency:
+    """Milliseconds of one forward pass: median, lower and upper quartile."""
+
+    median: float
+    quartiles: tuple[float, float]
+
+
+@dataclass(frozen=True, config=EXACT)
+class Cost:
+    """What the run cost. Counts are for one image; rates are of steady training."""
+
+    parameters: int
+    attention_parameters: int
+    multiply_adds: int
+    attention_multiply_adds: int
+    images_per_second: float
+    images_per_second_quartiles: tuple[float, float]
+    inference_ms: dict[str, Latency]  # by batch size
+    peak_memory_bytes: int
+    seconds: float
+    concurrent_runs: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class AttentionSlot:
+    """One attention module: its path, stage, channels and bottleneck width (0: it has none)."""
+
+    name: str
+    stage: int
+    channels: int
+    hidden: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class Environment:
+    """Where the run was made. `code` is the sha256 of the package's Python files."""
+
+    code: str
+    versions: dict[str, str]
+    device: str
+    cpu: str
+    threads: int
+    precision: str
+    kernel: str
+    git: str
+
+
+@dataclass(frozen=True, config=EXACT)
+class RunRecord:
+    """Everything a comparison needs to know of a run."""
+
+    schema: Literal[1]
+    label: str
+    identity: str
+    arm: str
+    seed: int
+    factor: str
+    overrides: list[str]
+    config: dict[str, Any]
+    data_fingerprint: str
+    split_seed: int
+    metrics: Metrics
+    cost: Cost
+    attention: list[AttentionSlot]
+    environment: Environment
+    started: str
+    finished: str
+
+
+def write_record(record: RunRecord, path: Path) -> None:
+    """Write `result.json`."""
+    write_json(path, asdict(record))
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read `result.json`. Raises InputError for another schema or anything else it is not."""
+    try:
+        return TypeAdapter(RunRecord).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(
+            f"{path} is no result of schema {SCHEMA} ({where}: {first['msg']}): "
+            "it was made by another version or is damaged"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None

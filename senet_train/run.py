@@ -1,0 +1,177 @@
+"""One run, from a configuration to a record: the straight line of the whole program.
+
+    configuration -> plan (checked, nothing written) -> lock -> folder -> fit, test -> record
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from senet_train.atomic import write_text
+from senet_train.config import Config
+from senet_train.environment import code_hash, describe_environment
+from senet_train.errors import Diverged, Interrupted
+from senet_train.fit import Fitted, fit_and_test
+from senet_train.identity import as_tree
+from senet_train.lock import hold
+from senet_train.plan import Plan, make_plan
+from senet_train.record import SCHEMA, AttentionSlot, Cost, RunRecord, read_record, write_record
+from senet_train.run_folder import count_running
+from senet_train.speed import median_and_quartiles
+from senet_train.summary import network_line, print_summary
+
+log = logging.getLogger("senet_train")
+
+
+def run(config: Config, overrides: list[str]) -> float | None:
+    """Train, or find the finished run; the best epoch's validation top-1, None if dry.
+
+    Raises InputError before anything is written, HeldError if another process makes this run,
+    Diverged or any other error after `status.json` tells of it.
+    """
+    plan = make_plan(config)
+    folder = plan.folder
+    announce(plan)
+    if config.dry_run:
+        log.info("dry run: %s is %s", folder.path, "finished" if folder.finished else "to do")
+        return None
+    if folder.finished and not config.overwrite:
+        return report_found(plan)
+    with hold(folder.lock, str(folder.path)):
+        if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
+            folder.discard_aside()
+            return report_found(plan)
+        if folder.finished and not config.overwrite:  # finished while we came
+            return report_found(plan)
+        return make_run(plan, overrides)
+
+
+def announce(plan: Plan) -> None:
+    """The network in one line, and a warning for gates that hang on one hidden unit."""
+    log.info(network_line(plan.identity.label, plan.cost, plan.slots))
+    single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
+    if single:
+        log.warning(
+            "warning: one hidden unit at %s channels: where it is dead the gate is constant",
+            ", ".join(map(str, single)),
+        )
+
+
+def report_found(plan: Plan) -> float:
+    """Print the table of the run that is already there; not a byte of it is touched."""
+    path = plan.folder.path
+    record = read_record(path / "result.json")
+    log.info("found finished: %s (overwrite=true runs it anew)", path)
+    if record.environment.code != code_hash():
+        then = record.environment.versions["senet-train"]
+        now = describe_environment("cpu", 32).versions["senet-train"]
+        log.warning(
+            "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
+            *(then, record.environment.code[:8], now, code_hash()[:8]),
+        )
+    print_summary(record, path)
+    return record.metrics.val_top1
+
+
+def make_run(plan: Plan, overrides: list[str]) -> float:
+    """Train and evaluate in a fresh folder; its status is true however this ends."""
+    folder = plan.folder
+    notice = folder.begin(plan.identity)
+    try:
+        with logging_to(folder.path / "run.log"), deterministic(plan.config.trainer.deterministic):
+            if notice:
+                log.info(notice)
+            record = record_run(plan, overrides)
+        write_record(record, folder.path / "result.json")
+        folder.set_state("finished")
+    except BaseException as error:
+        folder.set_state(end_state(error), f"{type(error).__name__}: {error}")
+        raise
+    folder.discard_aside()
+    print_summary(record, folder.path)
+    return record.metrics.val_top1
+
+
+def end_state(error: BaseException) -> str:
+    """The status that an error leaves."""
+    if isinstance(error, Diverged):
+        return "diverged"
+    return "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+
+
+def record_run(plan: Plan, overrides: list[str]) -> RunRecord:
+    """Train, and say what was trained, how well, at what cost and where."""
+    config, path = plan.config, plan.folder.path
+    started, clock = datetime.now(UTC), time.perf_counter()
+    write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
+    others = count_running(plan.folder.output_dir, but=path)
+    environment = describe_environment(config.trainer.accelerator, config.trainer.precision)
+    fitted = fit_and_test(plan)
+    others = max(others, count_running(plan.folder.output_dir, but=path))
+    return RunRecord(
+        schema=SCHEMA,
+        label=plan.identity.label,
+        identity=plan.identity.sha256,
+        arm=plan.identity.arm,
+        seed=config.seed,
+        factor="",
+        overrides=overrides,
+        config=as_tree(config),
+        data_fingerprint=plan.source.fingerprint,
+        split_seed=config.data.split_seed,
+        metrics=fitted.metrics,
+        cost=cost_of(plan, fitted, time.perf_counter() - clock, others),
+        attention=[AttentionSlot(**vars(slot)) for slot in plan.slots],
+        environment=environment,
+        started=started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def cost_of(plan: Plan, fitted: Fitted, seconds: float, concurrent_runs: int) -> Cost:
+    """Counted and measured cost together."""
+    rate, quartiles = median_and_quartiles(fitted.rates)
+    return Cost(
+        **vars(plan.cost),
+        images_per_second=rate,
+        images_per_second_quartiles=quartiles,
+        inference_ms=fitted.latency,
+        peak_memory_bytes=fitted.peak_memory_bytes,
+        seconds=seconds,
+        concurrent_runs=concurrent_runs,
+    )
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Copy our log to a file for the block, an error's traceback with it."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    except BaseException:
+        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "stopped by", (), True))
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Allow deterministic algorithms alone for the block: the next run may not want them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    # Filling new memory would cost a pass over every activation and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.use_deterministic_algorithms(wanted)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

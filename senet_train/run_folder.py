@@ -1,0 +1,148 @@
+"""One run's folder: its state, the lock on it, and the old run that a new one replaces.
+
+`<output_dir>/<data>/<arm>/identity.json`      what the arm is, and its full hash
+`<output_dir>/<data>/<arm>/.seed<N>.lock`      held while the run is being made
+`<output_dir>/<data>/<arm>/seed<N>/`           the run
+`<output_dir>/.aside/<data>/<arm>/seed<N>/`    the run it replaces, until it has finished
+"""
+
+import json
+import os
+import shutil
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from senet_train.atomic import write_json
+from senet_train.errors import InputError
+from senet_train.identity import Identity
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a run: running, finished, failed, diverged or interrupted."""
+
+    state: str
+    reason: str
+    host: str
+    pid: int
+    since: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run lives. Nothing is made until `begin`."""
+
+    output_dir: Path
+    data: str
+    arm: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """The run itself."""
+        return self.output_dir / self.data / self.arm / f"seed{self.seed}"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file, outside the run so that the run can be moved while it is held."""
+        return self.path.with_name(f".{self.path.name}.lock")
+
+    @property
+    def aside(self) -> Path:
+        """Where the run that this one replaces waits."""
+        return self.output_dir / ".aside" / self.data / self.arm / f"seed{self.seed}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is there, whole."""
+        status = read_status(self.path)
+        return status is not None and status.state == "finished"
+
+    def set_state(self, state: str, reason: str = "") -> None:
+        """Replace status.json: the one place that says how the run stands."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        status = Status(state, reason, socket.gethostname(), os.getpid(), now)
+        write_json(self.path / "status.json", asdict(status))
+
+    def begin(self, identity: Identity) -> str:
+        """Make the folder, empty and `running`; what it did with an earlier run, in words.
+
+        A finished run is moved aside; an unfinished one is started again from zero. The caller
+        holds the lock.
+        """
+        notice = ""
+        refuse_clash(self.path.parent / "identity.json", identity)
+        if self.finished:
+            self.aside.parent.mkdir(parents=True, exist_ok=True)
+            self.path.rename(self.aside)
+            hide_events(self.aside)
+            notice = f"the finished run waits in {self.aside} until this one has finished"
+        elif self.path.exists():
+            status = read_status(self.path)
+            state = status.state if status else "unfinished"
+            notice = f"an earlier try was left {state}: starting again from zero"
+            shutil.rmtree(self.path)
+        (self.path / "checkpoints").mkdir(parents=True)
+        self.set_state("running")
+        describe(self.path.parent / "identity.json", identity)
+        return notice
+
+    def discard_aside(self) -> None:
+        """Delete the run that this finished one replaced, and the folders that held only it."""
+        shutil.rmtree(self.aside, ignore_errors=True)
+        for folder in list(self.aside.parents)[:3]:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def read_status(path: Path) -> Status | None:
+    """The status of the run at `path`; None where there is none to read."""
+    try:
+        return TypeAdapter(Status).validate_json((path / "status.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def refuse_clash(file: Path, identity: Identity) -> None:
+    """Two arms whose hashes share 8 digits must not share a folder. Raises InputError."""
+    if not file.exists():
+        return
+    found = json.loads(file.read_text()).get("sha256")
+    if found != identity.sha256:
+        raise InputError(
+            f"{file.parent} belongs to another configuration (hash {found}, "
+            f"this one is {identity.sha256}): choose another output_dir"
+        )
+
+
+def describe(file: Path, identity: Identity) -> None:
+    """Write what the arm is, once."""
+    if not file.exists():
+        content: dict[str, Any] = {"sha256": identity.sha256, **identity.content}
+        write_json(file, content)
+
+
+def hide_events(folder: Path) -> None:
+    """Rename TensorBoard's files: it reads hidden folders too, and must not show this run."""
+    for events in folder.glob("*tfevents*"):
+        events.rename(folder / events.name.replace("tfevents", "events"))
+
+
+def count_running(output_dir: Path, but: Path) -> int:
+    """How many other runs below `output_dir` are being made on this machine right now."""
+    host = socket.gethostname()
+    folders = {file.parent for file in output_dir.glob("*/*/seed*/status.json")} - {but}
+    statuses = (read_status(folder) for folder in folders)
+    return sum(
+        status is not None
+        and status.state == "running"
+        and status.host == host
+        and status.pid != os.getpid()
+        and Path(f"/proc/{status.pid}").exists()
+        for status in statuses
+    )

@@ -1,0 +1,65 @@
+"""Learning-rate schedules: a factor of the peak rate as a function of training progress.
+
+Each constructor returns `factor(progress)` for progress in [0, 1), the fraction of the optimizer
+steps done. Pure functions of the step: nothing to save, nothing to get wrong on resume.
+"""
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+
+
+def constant() -> Schedule:
+    """The peak rate throughout."""
+    return lambda progress: 1.0
+
+
+def step(*, milestones: list[float], gamma: float) -> Schedule:
+    """Multiply by `gamma` at each milestone, given as a fraction of training."""
+    if any(not 0 < m < 1 for m in milestones):
+        raise ValueError(
+            f"optim.schedule.milestones={milestones}: give fractions of training, "
+            "each between 0 and 1"
+        )
+    return lambda progress: gamma ** sum(progress >= m for m in milestones)
+
+
+def cosine(*, final: float = 0.0) -> Schedule:
+    """Half a cosine from 1 down to `final`: Loshchilov and Hutter, arXiv:1608.03983, eq. 5."""
+    return lambda progress: final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def one_cycle(*, rise: float = 0.3, start: float = 0.04, final: float = 0.0) -> Schedule:
+    """From `start` up to 1 over the first `rise` of training, then down to `final`, by cosines.
+
+    After Smith, "Super-Convergence", arXiv:1708.07120; cosines as in PyTorch's OneCycleLR.
+    """
+    if not 0 < rise < 1:
+        raise ValueError(f"optim.schedule.rise={rise}: give a fraction between 0 and 1")
+
+    def factor(progress: float) -> float:
+        if progress < rise:
+            return 1 + (start - 1) * (1 + math.cos(math.pi * progress / rise)) / 2
+        fall = (progress - rise) / (1 - rise)
+        return final + (1 - final) * (1 + math.cos(math.pi * fall)) / 2
+
+    return factor
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "one_cycle": one_cycle,
+    "step": step,
+}
+
+
+def with_warmup(schedule: Schedule, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
+    """`factor(step)`: linear over the first `warmup_steps`, the schedule's own value after."""
+
+    def factor(step: int) -> float:
+        rise = (step + 1) / (warmup_steps + 1) if step < warmup_steps else 1.0
+        return rise * schedule(step / total_steps)
+
+    return factor

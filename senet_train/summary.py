@@ -1,0 +1,59 @@
+"""A run's record as the table that ends every command."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from senet_train.cost import NetworkCost
+from senet_train.insert import Slot
+from senet_train.record import RunRecord
+
+
+def print_summary(record: RunRecord, folder: Path) -> None:
+    """Print the table to standard output."""
+    table = Table(title=f"{record.label}, seed {record.seed}", title_justify="left")
+    table.add_column("", style="bold")
+    table.add_column("result")
+    for name, value in summary_rows(record, folder):
+        table.add_row(name, value)
+    Console(soft_wrap=True).print(table)
+
+
+def summary_rows(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
+    """The table's rows: name and value."""
+    metrics, cost = record.metrics, record.cost
+    share = 100 * cost.attention_parameters / cost.parameters
+    low, high = cost.images_per_second_quartiles
+    latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
+    return [
+        ("test top-1", f"{metrics.test_top1:.4f}"),
+        ("test top-5", f"{metrics.test_top5:.4f}"),
+        ("test loss", f"{metrics.test_loss:.4f}"),
+        ("val top-1", f"{metrics.val_top1:.4f} (best, epoch {metrics.best_epoch + 1})"),
+        ("val top-5", f"{metrics.val_top5:.4f}"),
+        ("val loss", f"{metrics.val_loss:.4f}"),
+        ("parameters", f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)"),
+        (
+            "multiply-adds",
+            f"{cost.multiply_adds / 1e6:,.2f} M (attention {cost.attention_multiply_adds / 1e6:,.3f} M)",
+        ),
+        ("training", f"{cost.images_per_second:,.0f} images/s ({low:,.0f} to {high:,.0f})"),
+        ("inference", f"{latency} images, ms"),
+        ("seconds", f"{cost.seconds:.1f}"),
+        ("record", str(folder / "result.json")),
+        ("TensorBoard", f"tensorboard --logdir {folder.parents[2]}"),
+    ]
+
+
+def network_line(label: str, cost: NetworkCost, slots: list[Slot]) -> str:
+    """The network in one line, with the bottleneck widths that the ratio really gave."""
+    share = 100 * cost.attention_parameters / cost.parameters
+    line = (
+        f"{label}: {cost.parameters:,} parameters (attention {cost.attention_parameters:,}, "
+        f"{share:.2f} %), {cost.multiply_adds / 1e6:,.2f} M multiply-adds"
+    )
+    widths = {slot.stage: slot.hidden for slot in slots if slot.hidden}
+    if not widths:
+        return line
+    return f"{line}, hidden channels by stage: {', '.join(f'{s}: {w}' for s, w in widths.items())}"
