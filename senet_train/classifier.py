@@ -3,6 +3,7 @@
 Shapes: B batch, H height, W width, K classes.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,11 @@ class Tally:
         counts = [loss_sum, hits[:, 0].sum(), hits.sum(), torch.tensor(len(labels))]
         row = torch.stack([count.to(logits.device, torch.float64) for count in counts])
         self.sums = self.sums.to(row.device) + row
+
+    @property
+    def num_images(self) -> int:
+        """How many images were counted."""
+        return int(self.sums[3])
 
     def means(self, part: str) -> dict[str, float]:
         """`{part}_loss`, `{part}_top1`, `{part}_top5` over all images counted; then start anew."""
@@ -91,6 +97,7 @@ class ImageClassifier(pl.LightningModule):
         return logits
 
     def on_validation_epoch_end(self) -> None:
+        num_images = self.tally["val"].num_images
         means = self.tally["val"].means("val")
         self.stop_if_not_finite(means["val_loss"], f"in validation of epoch {self.current_epoch}")
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -98,17 +105,20 @@ class ImageClassifier(pl.LightningModule):
         del train["train_top5"]
         row = {"epoch": self.current_epoch, "step": self.global_step, "lr": lr, **train, **means}
         self.history.append(row)
-        # The checkpoint callback reads it here; nothing else is logged through Lightning.
-        self.log("val_top1", torch.tensor(means["val_top1"], dtype=torch.float64))
+        # Read by the checkpoint callback: the best epoch has the most images right and, among
+        # equals, the lower loss. Nothing else is logged through Lightning.
+        loss, right = means["val_loss"], means["val_top1"] * num_images
+        self.log("selection", round(right) - loss / (1 + loss))
 
     def on_test_epoch_end(self) -> None:
         self.test_means = self.tally["test"].means("test")
 
     def stop_if_not_finite(self, loss: Tensor | float, when: str) -> None:
         """Raise Diverged for NaN or infinity."""
-        if not torch.isfinite(torch.as_tensor(loss)):
+        value = loss.item() if isinstance(loss, Tensor) else loss
+        if not math.isfinite(value):
             raise Diverged(
-                f"the loss is {float(loss)} {when}: "
+                f"the loss is {value} {when}: "
                 f"try a smaller optim.lr (it is {self.optim.lr}) or a longer optim.warmup_epochs"
             )
 

@@ -14,10 +14,17 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import (
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+    SearchPathException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,8 +45,7 @@ def main(argv: Sequence[str]) -> int:
     exit_codes: list[int] = []
     try:
         with hydra_raises() as full_error, signals_raised(), arguments(argv), console_log():
-            if any(word.startswith("--experimental-rerun") for word in argv):
-                raise InputError("--experimental-rerun reads a pickle: repeat the command instead")
+            check_flags(argv)
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
@@ -55,6 +61,18 @@ def main(argv: Sequence[str]) -> int:
         show(error, explain_composition(error), full_error)
         return 2
     return max(exit_codes, default=0)
+
+
+def check_flags(argv: Sequence[str]) -> None:
+    """Refuse what Hydra would answer with a page of usage, or by unpickling. Raises InputError."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(f"{message}: see senet-train --help")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    if parser.parse_args(list(argv)).experimental_rerun:
+        raise InputError("--experimental-rerun reads a pickle: repeat the command instead")
 
 
 def run_job(raw: DictConfig, exit_codes: list[int], full_error: bool) -> float:
@@ -108,6 +126,10 @@ def explain_composition(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is none of the options: {', '.join(error.options or ())}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} is no setting: write key=value (and a list as key=[a,b])"
+    if isinstance(error, SearchPathException):
+        return f"{error}: give a folder that exists"
     unknown = re.match("Could not override '([^']+)'", str(error))
     if unknown:
         key = unknown[1].partition("@")[0]

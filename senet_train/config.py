@@ -7,7 +7,7 @@ a `Choice`; its options are checked against the named constructor's signature in
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
+Precision = Literal["auto", "bf16-mixed", 32]
+Accelerator = Literal["auto", "cpu", "gpu"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -83,12 +85,12 @@ class Trainer:
     """How long, on what, and in which numbers."""
 
     max_epochs: Count
-    precision: Literal["auto", "bf16-mixed", 32]
+    precision: Precision
     deterministic: bool
     channels_last: bool
     ema_decay: Literal["none"] | Fraction
     clip_norm: Literal["none"] | Positive
-    accelerator: Literal["auto", "cpu", "gpu"]
+    accelerator: Accelerator
     devices: Literal[1]
 
 
@@ -177,7 +179,7 @@ def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"there is no key {key}{suggestion(str(path[-1]), ())}"
     rules = [e["msg"] for e in (first, *rest) if e["loc"][: len(path)] == first["loc"][: len(path)]]
-    rule = " or ".join(dict.fromkeys(rule.replace("Input should", "should") for rule in rules))
+    rule = " or ".join(dict.fromkeys(rule.replace("Input should be", "must be") for rule in rules))
     return f"{key}={first['input']}: {rule}"
 
 
@@ -185,21 +187,23 @@ def known_path(loc: tuple[int | str, ...], tree: Any) -> list[int | str]:
     """The part of pydantic's location that names keys the user can see (not union branches)."""
     path: list[int | str] = []
     for part in loc:
-        if isinstance(tree, Mapping) and part in tree:
-            tree = tree[part]
-        elif isinstance(tree, list) and isinstance(part, int):
-            tree = tree[part]
-        else:
+        if not isinstance(tree, Mapping | list) or (isinstance(tree, Mapping) and part not in tree):
             break
+        tree = tree[part]  # type: ignore[index]
         path.append(part)
     return path
 
 
 def known_keys() -> list[str]:
     """Every key of the schema, dotted, for suggestions."""
-    groups = {"data": Data, "placement": Placement, "optim": Optim, "trainer": Trainer}
-    inner = [f"{g}.{key}" for g, schema in groups.items() for key in schema.__dataclass_fields__]
-    return [*Config.__dataclass_fields__, *inner, "attention.ratio", "attention.bias"]
+    groups: dict[str, Any] = {
+        "data": Data,
+        "placement": Placement,
+        "optim": Optim,
+        "trainer": Trainer,
+    }
+    inner = [f"{group}.{f.name}" for group, schema in groups.items() for f in fields(schema)]
+    return [*(f.name for f in fields(Config)), *inner, "attention.ratio", "attention.bias"]
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

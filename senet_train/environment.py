@@ -6,17 +6,19 @@ import subprocess
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 import senet_train
+from senet_train.config import Accelerator, Precision
 from senet_train.errors import InputError
 from senet_train.record import Environment
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 
 
-def choose_accelerator(asked: str) -> str:
+def choose_accelerator(asked: Accelerator) -> Literal["cpu", "gpu"]:
     """`auto` -> `gpu` where there is one, else `cpu`. Raises InputError for a missing GPU."""
     present = torch.cuda.is_available()
     if asked == "gpu" and not present:
@@ -24,7 +26,7 @@ def choose_accelerator(asked: str) -> str:
     return "gpu" if present and asked != "cpu" else "cpu"
 
 
-def choose_precision(asked: str | int, accelerator: str) -> str | int:
+def choose_precision(asked: Precision, accelerator: str) -> Precision:
     """`auto` -> bf16-mixed where the hardware multiplies bfloat16, else 32."""
     if asked != "auto":
         return asked
@@ -35,7 +37,7 @@ def choose_precision(asked: str | int, accelerator: str) -> str | int:
     return "bf16-mixed" if fast else 32
 
 
-def describe_environment(accelerator: str, precision: str | int) -> Environment:
+def describe_environment(accelerator: str, precision: Precision) -> Environment:
     """The record's account of this machine and this code."""
     cpu = cpu_name()
     return Environment(

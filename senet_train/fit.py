@@ -5,7 +5,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from rich.console import Console
 
 from senet_train.classifier import ImageClassifier
+from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.insert import build_network
@@ -27,6 +28,12 @@ from senet_train.speed import SpeedMeter, measure_latency, peak_memory_bytes
 # torch's in every run.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightning.*")
+
+
+LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
+    32: "32-true",
+    "bf16-mixed": "bf16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def build_classifier(plan: Plan) -> ImageClassifier:
         seed=config.seed,
     )
     if config.trainer.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
     return ImageClassifier(
         network,
         config.optim,
@@ -89,7 +96,7 @@ def build_trainer(config: TrainerConfig, folder: Path, callbacks: list[Callback]
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
-        precision="32-true" if config.precision == 32 else config.precision,  # type: ignore[arg-type]
+        precision=LIGHTNING_PRECISION[config.precision],
         max_epochs=config.max_epochs,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
         deterministic=config.deterministic,
@@ -113,7 +120,7 @@ def averaging(config: TrainerConfig) -> list[Callback]:
 
 
 def checkpoints(config: TrainerConfig, folder: Path) -> list[Callback]:
-    """`best.ckpt`, the first epoch of the highest validation top-1, and `last.ckpt`.
+    """`best.ckpt`, the epoch of the highest `selection`, and `last.ckpt`.
 
     Two callbacks, because Lightning's `save_last` only writes when the best changes; the averaged
     weights get into a checkpoint only if it is a full one.
@@ -121,7 +128,7 @@ def checkpoints(config: TrainerConfig, folder: Path) -> list[Callback]:
     best = ModelCheckpoint(
         folder,
         filename="best",
-        monitor="val_top1",
+        monitor="selection",
         mode="max",
         save_weights_only=config.ema_decay == "none",
         enable_version_counter=False,

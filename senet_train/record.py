@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from senet_train.atomic import write_json
 from senet_train.errors import InputError
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 EXACT = ConfigDict(extra="forbid")
 
 

@@ -1,6 +1,6 @@
 """One run, from a configuration to a record: the straight line of the whole program.
 
-    configuration -> plan (checked, nothing written) -> lock -> folder -> fit, test -> record
+configuration -> plan (checked, nothing written) -> lock -> folder -> fit, test -> record
 """
 
 import logging
@@ -157,7 +157,7 @@ def logging_to(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "stopped by", (), True))
+        log.debug("stopped by", exc_info=True)
         raise
     finally:
         log.removeHandler(handler)
@@ -169,7 +169,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
     """Allow deterministic algorithms alone for the block: the next run may not want them."""
     before = torch.are_deterministic_algorithms_enabled()
     # Filling new memory would cost a pass over every activation and changes no result.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(wanted)
     try:
         yield

@@ -14,7 +14,7 @@ def print_summary(record: RunRecord, folder: Path) -> None:
     """Print the table to standard output."""
     table = Table(title=f"{record.label}, seed {record.seed}", title_justify="left")
     table.add_column("", style="bold")
-    table.add_column("result")
+    table.add_column("result", overflow="fold")
     for name, value in summary_rows(record, folder):
         table.add_row(name, value)
     Console(soft_wrap=True).print(table)
@@ -25,6 +25,7 @@ def summary_rows(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
     metrics, cost = record.metrics, record.cost
     share = 100 * cost.attention_parameters / cost.parameters
     low, high = cost.images_per_second_quartiles
+    attention_adds = f"{cost.attention_multiply_adds / 1e6:,.3f} M"
     latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
     return [
         ("test top-1", f"{metrics.test_top1:.4f}"),
@@ -33,11 +34,11 @@ def summary_rows(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
         ("val top-1", f"{metrics.val_top1:.4f} (best, epoch {metrics.best_epoch + 1})"),
         ("val top-5", f"{metrics.val_top5:.4f}"),
         ("val loss", f"{metrics.val_loss:.4f}"),
-        ("parameters", f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)"),
         (
-            "multiply-adds",
-            f"{cost.multiply_adds / 1e6:,.2f} M (attention {cost.attention_multiply_adds / 1e6:,.3f} M)",
+            "parameters",
+            f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)",
         ),
+        ("multiply-adds", f"{cost.multiply_adds / 1e6:,.2f} M (attention {attention_adds})"),
         ("training", f"{cost.images_per_second:,.0f} images/s ({low:,.0f} to {high:,.0f})"),
         ("inference", f"{latency} images, ms"),
         ("seconds", f"{cost.seconds:.1f}"),

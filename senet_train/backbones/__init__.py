@@ -1,9 +1,12 @@
 """Networks with attention slots: `backbone(num_classes, *, options)`."""
 
+from collections.abc import Callable
+
 from senet_train.backbones import cifar_resnet, resnet
+from senet_train.backbones.slots import Backbone
 
 # What `model.name` may say; further names come from the entry points `senet_train.backbone`.
-BACKBONES = {
+BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet18": resnet.resnet18,
     "resnet34": resnet.resnet34,
     "resnet50": resnet.resnet50,

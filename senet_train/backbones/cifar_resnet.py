@@ -53,9 +53,7 @@ class CifarResNet(Backbone):
         return self.fc(x.mean((2, 3)))  # (B, 64, H, W) -> (B, 64) -> (B, num_classes)
 
 
-def stack(
-    in_channels: int, channels: int, depth: int, stride: int, shortcut: str
-) -> nn.Sequential:
+def stack(in_channels: int, channels: int, depth: int, stride: int, shortcut: str) -> nn.Sequential:
     """One stage: `depth` blocks, the first of which changes size and channels."""
     path = shortcut_path(shortcut, in_channels, channels, stride)
     rest = [BasicBlock(channels, channels, 1, nn.Identity()) for _ in range(depth - 1)]

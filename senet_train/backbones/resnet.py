@@ -32,9 +32,7 @@ class BasicBlock(ResidualBlock):
 
     expansion = 1
 
-    def __init__(
-        self, in_channels: int, channels: int, stride: int, downsample: nn.Module
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, downsample: nn.Module) -> None:
         super().__init__(
             {
                 "pre": in_channels,
@@ -64,9 +62,7 @@ class Bottleneck(ResidualBlock):
 
     expansion = 4
 
-    def __init__(
-        self, in_channels: int, channels: int, stride: int, downsample: nn.Module
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, downsample: nn.Module) -> None:
         out_channels = channels * self.expansion
         super().__init__(
             {

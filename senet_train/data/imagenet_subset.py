@@ -26,12 +26,13 @@ EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", 
 TEST_FOLDERS = ("val", "test")
 
 # https://github.com/fastai/imagenette: ten easy classes, and ten breeds of dog.
-NAMED_CLASSES = {
-    "imagenette": "n01440764 n02102040 n02979186 n03000684 n03028079 "
-    "n03394916 n03417042 n03425413 n03445777 n03888257".split(),
-    "imagewoof": "n02086240 n02087394 n02088364 n02089973 n02093754 "
-    "n02096294 n02099601 n02105641 n02111889 n02115641".split(),
-}
+IMAGENETTE = """
+n01440764 n02102040 n02979186 n03000684 n03028079 n03394916 n03417042 n03425413 n03445777 n03888257
+"""
+IMAGEWOOF = """
+n02086240 n02087394 n02088364 n02089973 n02093754 n02096294 n02099601 n02105641 n02111889 n02115641
+"""
+NAMED_CLASSES = {"imagenette": IMAGENETTE.split(), "imagewoof": IMAGEWOOF.split()}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def find_parts(base: Path) -> tuple[Path, Path]:
 
 def list_part(folder: Path, wanted: list[str]) -> Listing:
     """The images of every (wanted) class folder, sorted. Raises InputError listing what is odd."""
-    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
     hidden = [name for name in found if name.startswith(".")]
     if hidden:
         raise InputError(f"{folder} has hidden class folders ({', '.join(hidden)}): remove them")
@@ -108,11 +109,12 @@ def list_part(folder: Path, wanted: list[str]) -> Listing:
 def list_images(folder: Path) -> list[tuple[str, int]]:
     """(name, bytes) of the images in one class folder, sorted by name; hidden files left out."""
     images = []
-    for entry in os.scandir(folder):
-        if entry.is_dir():
-            raise InputError(f"{entry.path} is a folder: images lie directly in their class folder")
-        if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith("."):
-            images.append((entry.name, entry.stat().st_size))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                raise InputError(f"{entry.path} is a folder: images lie in their class folder")
+            if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith("."):
+                images.append((entry.name, entry.stat().st_size))
     return sorted(images)
 
 

@@ -62,11 +62,17 @@ class FileImages:
             num_workers=self.workers,
             collate_fn=torch.stack,
         )
+        failure = ""
+        batches_read = iter(reader)
         try:
-            yield from reader
-        except RunError as error:  # a worker's error arrives with its traceback as the message
+            yield from batches_read
+        except RunError as error:  # from a worker its message is a whole traceback
             name = f"{RunError.__module__}.{RunError.__name__}: "
-            raise RunError(str(error).strip().splitlines()[-1].removeprefix(name)) from None
+            failure = str(error).strip().splitlines()[-1].removeprefix(name)
+        finally:
+            del batches_read  # ends the workers now, not when a traceback is let go
+        if failure:
+            raise RunError(failure)
 
     def to_memory(self) -> MemoryImages:
         """Decode every image once."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from senet_train.config import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
-from senet_train.data.images import FileImages, Images, MemoryImages, Source
+from senet_train.data.images import Images, MemoryImages, Source
 from senet_train.data.split import stratified_split
 from senet_train.errors import InputError
 from senet_train.keyed import keyed_permutation

@@ -1,0 +1,62 @@
+"""Shared by all tests: the command in this process, in an empty folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from senet_train import speed
+from senet_train.cli import main
+
+# Networks of the tests are tiny: a second thread costs more than it brings.
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+
+# The smallest real run: seconds, every part of the program.
+TINY = (
+    "data=fake",
+    "data.num_images=60",
+    "data.num_test_images=20",
+    "data.num_classes=2",
+    "data.image_size=8",
+    "data.batch_size=16",
+    "model=se_resnet20",
+    "ratio=4",
+    "trainer.max_epochs=2",
+    "trainer.precision=32",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def senet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """`senet("ratio=4")` runs the command in an empty working folder, latency measured briefly."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(*arguments: str) -> Result:
+        code = main(arguments)
+        printed = capsys.readouterr()
+        return Result(code, printed.out, printed.err)
+
+    return run
+
+
+def run_folders(base: Path) -> list[Path]:
+    """Every run folder below a working folder."""
+    return sorted(file.parent for file in base.glob("outputs/*/*/seed*/status.json"))

@@ -1,0 +1,89 @@
+"""Whatever is asked wrongly: one line, exit code 2, not a file written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Result
+from test_imagenet_subset import write_image
+
+Senet = Callable[..., Result]
+
+CASES = [
+    ("optim.lr=abc", "optim.lr=abc: must be a valid number"),
+    ("trainer.max_epochs=0", "trainer.max_epochs=0: must be greater than or equal to 1"),
+    ("--config-dir /nowhere", "'/nowhere' not found: give a folder that exists"),
+    ("ratio=0", "ratio=0: must be greater than or equal to 1"),
+    ("ratio=abc", "ratio=abc: must be a valid integer"),
+    ("ratio=1.5", "ratio=1.5: must be a valid integer"),
+    ("model=se_resnet20 ratio=32", "ratio=32 leaves no hidden channel for a layer of 16 channels"),
+    ("raito=8", "there is no key raito: did you mean ratio?"),
+    ("trainer.epochs=8", "there is no key trainer.epochs: did you mean trainer.max_epochs?"),
+    ("+optim.lrr=8", "there is no key optim.lrr"),
+    ("model=se_resnet81", "is none of the options: resnet101, resnet110"),
+    ("model=resnet18 ratio=8", "ratio given, and attention=none reads no such key"),
+    ("attention.ratio=4 ratio=8", "ratio given, and attention=se reads no such key"),
+    ("model=resnet18 placement.stages=[3]", "placement.stages given, and attention=none"),
+    ("data=imagenet_subset data.root=/nowhere", "data.root=/nowhere holds no train/<class>/"),
+    ("placement.stages=[7]", "placement.stages=[7]: the network has stages [1, 2, 3, 4]"),
+    ("placement.stages=[]", "placement.stages=[]: the network has stages"),
+    ("placement.position=bogus", "placement.position=bogus: must be 'standard'"),
+    ("optim.lr=-1", "optim.lr=-1: must be greater than 0"),
+    ("optim.lr=inf", "optim.lr="),
+    ("seed=-1", "seed=-1: must be greater than or equal to 0"),
+    ("trainer.precision=64", "trainer.precision=64: must be 'auto', 'bf16-mixed' or 32"),
+    ("trainer.devices=2", "trainer.devices=2: must be 1"),
+    ("data.crop=resized", "choose data.crop=pad or none"),
+    ("data.num_classes=3", "choose data.num_classes >= 10, or auto"),
+    ("optim.schedule.rise=2", "optim.schedule.rise=2.0: give a fraction between 0 and 1"),
+    ("+optim.schedule.rize=2", "optim.schedule has no option rize: did you mean rise?"),
+    ("optim.schedule.name=linear", "there is no optim.schedule named linear"),
+    ("attention.bias=maybe", "attention.bias=maybe: must be a valid boolean"),
+    ("+attention._target_=os.system", "attention._target_ is not obeyed here"),
+    ("+model.block=x", "model has no option block"),
+    ("data=cifar10 data.download=false", "is not the official archive: put the file"),
+    ("ratio=4,8", "add --multirun"),
+    ("ratio", "ratio is no setting: write key=value"),
+    ("--no-such-flag", "unrecognized arguments: --no-such-flag: see senet-train --help"),
+    ("--experimental-rerun=x.pickle", "reads a pickle"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES, ids=[case for case, _ in CASES])
+def test_one_line_and_nothing_written(
+    senet: Senet, tmp_path: Path, arguments: str, message: str
+) -> None:
+    result = senet(*arguments.split())
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert result.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_missing_in_val(senet: Senet, tmp_path: Path, tmp_path_factory) -> None:
+    tree = tmp_path_factory.mktemp("tree")
+    for part, name in (("train", "a"), ("train", "b"), ("val", "a"), ("val", "c")):
+        write_image(tree / part / name / "0.png", 0)
+    result = senet("data=imagenet_subset", f"data.root={tree}", "data.classes=all")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "train has classes that" in result.err
+    assert "lacks (b)" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_traceback_is_there_for_those_who_ask(
+    senet: Senet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Traceback" not in senet("ratio=0").err
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert "Traceback" in senet("ratio=0").err
+
+
+def test_a_sweep_with_one_bad_run_does_the_others(senet: Senet, tmp_path: Path) -> None:
+    arguments = [word for word in TINY if not word.startswith("ratio")]
+    result = senet("-m", *arguments, "trainer.max_epochs=1", "ratio=32,4")
+    assert result.code == 2
+    assert "ratio=32 leaves no hidden channel" in result.err
+    assert len(list(tmp_path.glob("outputs/fake/*/seed0/result.json"))) == 1

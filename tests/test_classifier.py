@@ -1,0 +1,187 @@
+"""Training and evaluation: exact means, a guard against divergence, EMA, clipping, overfitting."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
+from test_loaders import DATA
+from torch import nn
+
+from senet_train.classifier import ImageClassifier, Tally, parameter_groups
+from senet_train.config import Choice, Optim
+from senet_train.config import Trainer as TrainerConfig
+from senet_train.data.images import MemoryImages
+from senet_train.data.loaders import DataModule, Splits
+from senet_train.errors import Diverged
+from senet_train.fit import build_trainer, load_best
+from senet_train.schedule import constant
+
+OPTIM = Optim(
+    lr=0.1,
+    momentum=0.9,
+    nesterov=False,
+    weight_decay=0.01,
+    decay_norm_and_bias=True,
+    label_smoothing=0.0,
+    warmup_epochs=0,
+    schedule=Choice("constant"),
+)
+TRAINER = TrainerConfig(
+    max_epochs=2,
+    precision=32,
+    deterministic=False,
+    channels_last=True,
+    ema_decay="none",
+    clip_norm="none",
+    accelerator="cpu",
+    devices=1,
+)
+PLAIN = dataclasses.replace(DATA, crop="none", flip=False, cutout=0, batch_size=8)
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 64, 6)
+    )
+
+
+def images(number: int, seed: int = 0) -> MemoryImages:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (number, 8, 8, 3), dtype=torch.uint8, generator=generator)
+    return MemoryImages(pixels, torch.arange(number) % 6, [str(i) for i in range(number)])
+
+
+def fit(folder: Path, optim: Optim = OPTIM, network: nn.Module | None = None, **trainer: object):
+    """Train on 32 images; the module and the Trainer."""
+    config = dataclasses.replace(TRAINER, **trainer)
+    module = ImageClassifier(
+        network or small_network(), optim, constant(), seed=0, max_epochs=config.max_epochs
+    )
+    splits = Splits(images(32), images(13, seed=1), images(21, seed=2))
+    data = DataModule(splits, PLAIN, seed=0)
+    made = build_trainer(config, folder, [])
+    made.fit(module, datamodule=data)
+    return module, made, data
+
+
+def test_overfits_32_images(tmp_path: Path) -> None:
+    module, _, _ = fit(tmp_path, dataclasses.replace(OPTIM, weight_decay=0.0), max_epochs=30)
+    assert module.history[-1]["train_top1"] == 1.0
+    assert module.history[-1]["train_loss"] < 0.1 * module.history[0]["train_loss"]
+
+
+def test_means_are_over_images(tmp_path: Path) -> None:
+    """13 and 21 images in batches of 8: the last batch is smaller and weighs less."""
+    module, trainer, data = fit(tmp_path)
+    load_best(module, tmp_path / "checkpoints" / "best.ckpt")
+    trainer.test(module, datamodule=data, verbose=False)
+    logits = torch.cat(module.test_logits)
+    probabilities = logits.softmax(1).double().numpy()
+    labels = data.splits.test.labels.numpy()
+    top1 = accuracy_score(labels, probabilities.argmax(1))
+    top5 = top_k_accuracy_score(labels, probabilities, k=5, labels=range(6))
+    assert module.test_means["test_top1"] == pytest.approx(top1, abs=1e-12)
+    assert module.test_means["test_top5"] == pytest.approx(top5, abs=1e-12)
+    loss = log_loss(labels, probabilities / probabilities.sum(1, keepdims=True), labels=range(6))
+    assert module.test_means["test_loss"] == pytest.approx(loss, rel=1e-5)
+    # Negative control: the mean of the batches' means is another number.
+    per_batch = [accuracy_score(labels[i : i + 8], logits[i : i + 8].argmax(1)) for i in (0, 8, 16)]
+    assert np.mean(per_batch) != pytest.approx(top1, abs=1e-12)
+
+
+def test_tally_starts_anew() -> None:
+    tally = Tally()
+    tally.add(torch.tensor(6.0), torch.eye(3), torch.tensor([0, 1, 0]))
+    assert tally.means("val") == pytest.approx(
+        {"val_loss": 2.0, "val_top1": 2 / 3, "val_top5": 1.0}
+    )
+    assert tally.num_images == 0
+
+
+def test_divergence_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
+    network = small_network()
+    weights: list[torch.Tensor] = []
+
+    def spoil(module: nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
+        if module.training and len(weights) < 3:
+            weights.append(torch.cat([p.detach().flatten().clone() for p in network.parameters()]))
+            return output
+        return output * torch.nan
+
+    network.register_forward_hook(spoil)
+    with pytest.raises(Diverged, match="the loss is nan at step 3: try a smaller"):
+        fit(tmp_path, network=network)
+    after = torch.cat([p.detach().flatten() for p in network.parameters()])
+    assert torch.isfinite(after).all()
+    assert not torch.equal(after, weights[-1])  # step 2 still happened, step 3 did not
+    assert not list(tmp_path.rglob("best.ckpt"))
+
+
+def test_divergence_in_validation_keeps_no_checkpoint(tmp_path: Path) -> None:
+    network = small_network()
+    network.register_forward_hook(lambda m, _, y: y if m.training else y * torch.inf)
+    with pytest.raises(Diverged, match="in validation of epoch 0"):
+        fit(tmp_path, network=network)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_dropout_is_keyed_by_seed_and_step(tmp_path: Path) -> None:
+    def network() -> nn.Module:
+        return nn.Sequential(small_network(), nn.Dropout(0.5))
+
+    first, _, _ = fit(tmp_path / "a", network=network())
+    torch.rand(17)  # someone else uses the global generator
+    second, _, _ = fit(tmp_path / "b", network=network())
+    assert first.history == second.history
+
+
+def test_weight_decay_spares_norms_and_biases_when_asked() -> None:
+    network = small_network()
+    everything = parameter_groups(network, OPTIM)
+    assert [len(g["params"]) for g in everything] == [6]
+    decayed, spared = parameter_groups(
+        network, dataclasses.replace(OPTIM, decay_norm_and_bias=False)
+    )
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
+    assert [p.ndim for p in decayed["params"]] == [4, 2]
+    assert all(p.ndim == 1 for p in spared["params"])
+
+
+def test_clipping_bounds_the_step(tmp_path: Path) -> None:
+    """lr 1, no momentum, no decay: the weights move by at most the clip norm."""
+    optim = dataclasses.replace(OPTIM, lr=1.0, momentum=0.0, weight_decay=0.0)
+    before = torch.cat([p.detach().flatten() for p in small_network().parameters()])
+    moved = {}
+    for clip in (0.001, "none"):
+        module, _, _ = fit(tmp_path / str(clip), optim, max_epochs=1, clip_norm=clip)
+        after = torch.cat([p.detach().flatten() for p in module.network.parameters()])
+        moved[clip] = float((after - before).norm())
+    assert moved[0.001] <= 4 * 0.001 * 1.01  # 4 steps
+    assert moved["none"] > 10 * moved[0.001]
+
+
+def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
+    """Our own average of the weights after every step equals what best.ckpt holds."""
+    decay, network = 0.8, small_network()
+    trained: list[list[torch.Tensor]] = []
+    network.register_forward_hook(
+        lambda m, *_: (
+            trained.append([p.detach().clone() for p in m.parameters()]) if m.training else None
+        )
+    )
+    fit(tmp_path, network=network, max_epochs=1, ema_decay=decay)
+    final = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    raw = final["current_model_state"]
+    raw_names = [f"network.{name}" for name, _ in network.named_parameters()]
+    trained.append([raw[name] for name in raw_names])
+    average = trained[1]  # Lightning starts the average at the weights after the first step
+    for weights in trained[2:]:
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, weights, strict=True)]
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    for name, expected in zip(raw_names, average, strict=True):
+        torch.testing.assert_close(best[name], expected)
+        assert not torch.equal(best[name], raw[name])

@@ -1,0 +1,360 @@
+"""The command from end to end: records, finding finished runs, overwriting, ends and exit codes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import CONF, ROOT, TINY, Result, run_folders
+from torch import nn
+
+from senet_train import options
+from senet_train.attention import SqueezeExcite
+from senet_train.record import read_record
+
+Senet = Callable[..., Result]
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file's modification time and bytes."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(f.relative_to(folder)): (f.stat().st_mtime_ns, f.read_bytes()) for f in files}
+
+
+def only_run(base: Path) -> Path:
+    [folder] = run_folders(base)
+    return folder
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without its times."""
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_second")} for r in rows]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    state: dict[str, torch.Tensor] = checkpoint["state_dict"]
+    return state
+
+
+def equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_leaves_what_the_readme_says(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*TINY)
+    assert result.code == 0
+    assert "test top-1" in result.out
+    assert "se_resnet20-r4: " in result.err
+    folder = only_run(tmp_path)
+    names = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
+    events = {name for name in names if "tfevents" in name}
+    assert len(events) == 1
+    assert names - events == {
+        "status.json",
+        "config.yaml",
+        "result.json",
+        "metrics.csv",
+        "predictions.npz",
+        "correct.npz",
+        "run.log",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    }
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    top = {path.name for path in tmp_path.iterdir()}
+    assert top == {"outputs"}  # Hydra wrote nothing
+
+
+def test_the_record_is_right(senet: Senet, tmp_path: Path) -> None:
+    senet(*TINY)
+    folder = only_run(tmp_path)
+    record = read_record(folder / "result.json")
+    rows = metrics(folder)
+    best = max(rows, key=lambda r: (float(r["val_top1"]), -float(r["val_loss"])))
+    assert record.metrics.best_epoch == int(best["epoch"])
+    assert record.metrics.val_top1 == float(best["val_top1"])
+    assert record.metrics.val_loss_last == float(rows[-1]["val_loss"])
+    with np.load(folder / "predictions.npz", allow_pickle=False) as saved:
+        correct = saved["top5"][:, 0] == saved["label"]
+        assert saved["image_id"].tolist() == [f"fake/test/{i}" for i in range(20)]
+        assert saved["probability_true"].dtype == np.float16
+        assert (saved["probability_first"] >= saved["probability_true"]).all()
+    assert record.metrics.test_top1 == correct.mean()
+    with np.load(folder / "correct.npz", allow_pickle=False) as packed:
+        bits = np.unpackbits(packed["bits"], count=int(packed["num_images"]))
+    assert bits.astype(bool).tolist() == correct.tolist()
+    assert record.arm == folder.parent.name
+    assert record.identity.startswith(record.arm.rpartition("-")[2])
+    assert (record.cost.parameters, record.cost.attention_parameters) == (280_018, 8_064)
+    assert [slot.hidden for slot in record.attention] == [4] * 3 + [8] * 3 + [16] * 3
+    assert record.cost.images_per_second > 0
+    assert set(record.cost.inference_ms) == {"1", "128"}
+    assert record.overrides == list(TINY)
+    assert record.environment.precision == "32"
+
+
+def test_the_same_command_finds_the_run_and_touches_nothing(senet: Senet, tmp_path: Path) -> None:
+    first = senet(*TINY)
+    before = snapshot(tmp_path)
+    again = senet(*TINY)
+    assert again.code == 0
+    assert "found finished" in again.err
+    assert again.out == first.out
+    assert snapshot(tmp_path) == before
+
+
+def test_other_code_is_mentioned(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    senet(*TINY)
+    monkeypatch.setattr("senet_train.run.code_hash", lambda: "f" * 64)
+    again = senet(*TINY)
+    assert "made by other code" in again.err
+    assert "ffffffff" in again.err
+
+
+def test_overwrite_is_bit_identical(senet: Senet, tmp_path: Path) -> None:
+    senet(*TINY)
+    folder = only_run(tmp_path)
+    before, rows = weights(folder), metrics(folder)
+    stamp = (folder / "result.json").stat().st_mtime_ns
+    assert senet(*TINY, "overwrite=true").code == 0
+    assert (folder / "result.json").stat().st_mtime_ns != stamp
+    assert metrics(folder) == rows
+    assert equal_weights(weights(folder), before)
+    assert not (tmp_path / "outputs" / ".aside").exists()
+    # Negative control: another seed is another run.
+    senet(*TINY, "seed=1")
+    other = folder.with_name("seed1")
+    assert metrics(other) != rows
+    assert not equal_weights(weights(other), before)
+
+
+def test_workers_change_nothing(senet: Senet, tmp_path: Path, tmp_path_factory) -> None:
+    from test_imagenet_subset import write_image
+
+    tree = tmp_path_factory.mktemp("tree")
+    for part, count in (("train", 8), ("val", 2)):
+        for i in range(count):
+            for name in ("a", "b"):
+                write_image(tree / part / name / f"{i}.png", i, (20, 24))
+    arguments = [
+        *("data=imagenet_subset", f"data.root={tree}", "data.image_size=16", "data.batch_size=4"),
+        *("data.crop=resized", "model=se_resnet20", "ratio=4", "trainer.max_epochs=1"),
+    ]
+    runs = {}
+    for workers in (0, 2):
+        assert senet(*arguments, f"data.workers={workers}", f"output_dir=w{workers}").code == 0
+        [status] = tmp_path.glob(f"w{workers}/*/*/seed0/status.json")
+        runs[workers] = (status.parent.parent.name, metrics(status.parent), weights(status.parent))
+    assert runs[0][:2] == runs[2][:2]
+    assert equal_weights(runs[0][2], runs[2][2])
+
+
+def test_dry_run_writes_nothing(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*TINY, "dry_run=true")
+    assert result.code == 0
+    assert "outputs/fake/se_resnet20-r4-" in result.err
+    assert "is to do" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_divergence(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*TINY, "optim.lr=1e20")
+    assert result.code == 1
+    assert result.err.splitlines()[-1].startswith("error: the loss is ")
+    assert "Traceback" not in result.err
+    folder = only_run(tmp_path)
+    status = json.loads((folder / "status.json").read_text())
+    assert status["state"] == "diverged"
+    assert "the loss is" in status["reason"]
+    assert not (folder / "result.json").exists()
+    assert not list(folder.rglob("*.ckpt"))
+    assert "Diverged" in (folder / "run.log").read_text()
+
+
+def test_an_unfinished_run_starts_again(senet: Senet, tmp_path: Path) -> None:
+    senet(*TINY)
+    folder = only_run(tmp_path)
+    rows = metrics(folder)
+    (folder / "result.json").unlink()
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    (folder / "stale").write_text("left over")
+    result = senet(*TINY)
+    assert "an earlier try was left running: starting again from zero" in result.err
+    assert result.code == 0
+    assert metrics(folder) == rows
+    assert not (folder / "stale").exists()
+
+
+def test_a_failure_tells_its_reason(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("senet_train.fit.write_predictions", fail)
+    result = senet(*TINY)
+    assert result.code == 1
+    assert result.err.splitlines()[-1] == "error: OSError: no space left on device"
+    status = json.loads((only_run(tmp_path) / "status.json").read_text())
+    assert (status["state"], status["reason"]) == ("failed", "OSError: no space left on device")
+
+
+def test_a_sweep_runs_an_arm_once_and_mentions_an_unread_ratio(
+    senet: Senet, tmp_path: Path
+) -> None:
+    arguments = [word for word in TINY if not word.startswith(("model", "ratio"))]
+    result = senet("-m", *arguments, "model=se_resnet20,resnet20", "ratio=4,8")
+    assert result.code == 0
+    assert result.err.count("notice: ratio given, and attention=none reads no such key") == 2
+    assert result.err.count("found finished") == 1
+    labels = sorted(folder.parent.name.rpartition("-")[0] for folder in run_folders(tmp_path))
+    assert labels == ["resnet20", "se_resnet20-r4", "se_resnet20-r8"]
+    assert not list(tmp_path.rglob(".hydra"))
+
+
+def test_hydra_gets_the_validation_accuracy(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    """Sweepers optimise what a job returns: validation, never test."""
+    from senet_train import cli
+
+    returned = []
+    monkeypatch.setattr(cli, "run_job", lambda *a, job=cli.run_job: returned.append(job(*a)))
+    senet(*TINY)
+    senet(*TINY)
+    record = read_record(only_run(tmp_path) / "result.json")
+    assert returned == [record.metrics.val_top1] * 2
+
+
+def test_a_users_own_config_folder(senet: Senet, tmp_path_factory) -> None:
+    own = tmp_path_factory.mktemp("own")
+    (own / "experiment").mkdir()
+    (own / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: se_resnet32\nseed: 7\n"
+    )
+    result = senet("--config-dir", str(own), "experiment=mine", *TINY[:-3], "dry_run=true")
+    assert result.code == 0
+    assert "seed7" in result.err
+    assert "se_resnet20" in result.err  # the command line wins over the preset
+
+
+def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> None:
+    """Through the entry points `senet_train.attention`; its signature is its schema."""
+
+    class Mine(SqueezeExcite):
+        def __init__(self, channels: int, *, strength: int) -> None:
+            super().__init__(channels, ratio=strength)
+
+    class Entry:
+        name = "mine"
+
+        def load(self) -> type[nn.Module]:
+            return Mine
+
+    found = {"senet_train.attention": [Entry()]}
+    monkeypatch.setattr(options, "entry_points", lambda group: found.get(group, []))
+    own = tmp_path_factory.mktemp("own")
+    (own / "attention").mkdir()
+    (own / "attention" / "mine.yaml").write_text("name: mine\nstrength: 2\n")
+    arguments = ["--config-dir", str(own), "data=fake", "model=resnet20", "attention=mine"]
+    assert "mine_resnet20: " in senet(*arguments, "dry_run=true").err
+    refused = senet(*arguments, "attention.strength=much")
+    assert refused.code == 2
+    assert "attention.strength=much: must be a valid integer" in refused.err
+
+
+def test_cfg_job_shows_what_would_run(senet: Senet, tmp_path: Path) -> None:
+    result = senet("model=se_resnet18", "ratio=8", "--cfg", "job", "--resolve")
+    assert result.code == 0
+    assert "name: se\n  ratio: 8\n" in result.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help(senet: Senet) -> None:
+    result = senet("--help")
+    assert result.code == 0
+    assert result.out.count("\nsenet-train ") == 5
+    for path in CONF.iterdir():
+        if path.is_dir() and path.name != "hydra":
+            assert f"\n{path.name}: " in result.out
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command as a process of its own."""
+    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "senet_train", *arguments],
+        cwd=cwd,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from senet_train.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or 10 * ('torch' in sys.modules or 'pytorch_lightning' in sys.modules))"
+    )
+    for arguments in (["--help"], ["-sc", "query=bash"], ["--cfg", "job"], ["ratio=0"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "COMP_LINE": "senet-train model=se_", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == (2 if arguments == ["ratio=0"] else 0), done.stderr
+        if arguments[0] == "-sc":
+            assert "model=se_resnet18" in done.stdout
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_held_then_stopped_by_a_signal(
+    senet: Senet, tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    """A second start while the first lives exits 4; a signal ends the first within a step."""
+    arguments = [word for word in TINY if "max_epochs" not in word] + ["trainer.max_epochs=9999"]
+    process = command(*arguments, cwd=tmp_path)
+    wait_for(lambda: bool(list(tmp_path.glob("outputs/*/*/seed0/metrics.csv"))))
+    second = senet(*arguments)
+    assert second.code == 4
+    assert f"is held by process {process.pid} on " in second.err
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert err.splitlines()[-1] == f"stopped by {signum.name}"
+    assert json.loads((only_run(tmp_path) / "status.json").read_text())["state"] == "interrupted"
+
+
+def test_a_killed_run_frees_its_lock(senet: Senet, tmp_path: Path) -> None:
+    arguments = [word for word in TINY if "max_epochs" not in word] + ["trainer.max_epochs=9999"]
+    process = command(*arguments, cwd=tmp_path)
+    wait_for(lambda: bool(list(tmp_path.glob("outputs/*/*/seed0/metrics.csv"))))
+    process.kill()
+    process.communicate()
+    folder = only_run(tmp_path)
+    assert json.loads((folder / "status.json").read_text())["state"] == "running"
+    # Not a run of 9999 epochs again: enough that it starts.
+    again = command(*arguments, cwd=tmp_path)
+    first = folder / "metrics.csv"
+    wait_for(lambda: first.exists() and str(again.pid) in (folder / "status.json").read_text())
+    again.kill()
+    _, err = again.communicate()
+    assert "left running: starting again from zero" in err

@@ -1,0 +1,212 @@
+"""conf/ and the schema: everything composes, everything is commented, nothing odd gets through."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import CONF
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from senet_train.attention import ATTENTIONS
+from senet_train.backbones import BACKBONES
+from senet_train.config import Config, read_config, register_resolvers
+from senet_train.data import SOURCES
+from senet_train.errors import InputError
+from senet_train.identity import (
+    LOCAL_DATA_KEYS,
+    LOCAL_KEYS,
+    LOCAL_TRAINER_KEYS,
+    as_tree,
+    identify,
+)
+from senet_train.plan import make_plan
+
+FILES = sorted(CONF.rglob("*.yaml"))
+GROUPS = ("attention", "data", "experiment", "model", "optim", "trainer")
+OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
+
+
+def raw(*overrides: str) -> Any:
+    """Compose as the command does."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def config(*overrides: str) -> Config:
+    return read_config(raw(*overrides))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The smallest tree of class folders, for data=imagenet_subset."""
+    from PIL import Image
+
+    for part in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / part / name / f"{i}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
+def test_every_option_composes_and_builds(group: str, option: str, tree: Path) -> None:
+    """On the meta device, with the network built and the identity found."""
+    checked = config(f"{group}={option}")
+    if checked.data.source.name in ("cifar10", "cifar100"):
+        with pytest.raises(InputError, match="not the official archive"):
+            make_plan(config(f"{group}={option}", f"data.root={tree}", "data.download=false"))
+    elif checked.data.source.name == "imagenet_subset":
+        plan = make_plan(config(f"{group}={option}", f"data.root={tree}"))
+        assert plan.config.data.num_classes == 2
+    else:
+        assert make_plan(checked).cost.parameters > 200_000
+
+
+def test_groups_and_tables_agree() -> None:
+    """An option file for every name in a table, and the other way round."""
+    assert {o for g, o in OPTIONS if g == "attention"} == set(ATTENTIONS)
+    assert {o for g, o in OPTIONS if g == "data"} == set(SOURCES)
+    models = {o for g, o in OPTIONS if g == "model"}
+    assert models == set(BACKBONES) | {f"se_{name}" for name in BACKBONES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(CONF)))
+def test_every_value_has_a_comment(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    if file.parent.name == "help":
+        return
+    values = [
+        line for line in lines if ": " in line and not line.lstrip().startswith(("#", "-", '"'))
+    ]
+    alone = [line for line in values if "#" not in line]
+    header = bool(lines[0].startswith("#"))
+    assert header or not alone, alone
+
+
+def test_no_target_anywhere() -> None:
+    assert len(FILES) > 30
+    assert not [file for file in FILES if "_target_" in file.read_text()]
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_se_model_is_backbone_plus_attention(name: str) -> None:
+    assert raw(f"model=se_{name}") == raw(f"model={name}", "attention=se")
+    assert raw(f"model=se_{name}", "attention=none") == raw(f"model={name}")
+
+
+def test_ratio_feeds_the_attention() -> None:
+    plan = make_plan(config("model=se_resnet20", "ratio=8"))
+    assert plan.config.attention.options == {"ratio": 8, "bias": False}
+    assert plan.identity.label == "se_resnet20-r8"
+    assert [slot.hidden for slot in plan.slots] == [2] * 3 + [4] * 3 + [8] * 3
+
+
+@pytest.mark.parametrize(("size", "stem"), [(8, "cifar"), (64, "cifar"), (65, "imagenet")])
+def test_stem_follows_the_image_size(size: int, stem: str) -> None:
+    assert config(f"data.image_size={size}").model.options["stem"] == stem
+    assert config("model.stem=imagenet").model.options["stem"] == "imagenet"
+
+
+def test_top_level_keys_are_frozen() -> None:
+    """Users' scripts rely on these names; a change here is a change for them."""
+    assert {f.name for f in dataclasses.fields(Config)} == {
+        "data",
+        "model",
+        "attention",
+        "placement",
+        "optim",
+        "trainer",
+        "ratio",
+        "seed",
+        "output_dir",
+        "overwrite",
+        "dry_run",
+    }
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
+def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
+    checked = config(f"{group}={option}", *(() if group == "attention" else ("attention=se",)))
+    keys = set(leaves(as_tree(checked)))
+    hashed = set(leaves(identify(checked, "fingerprint").content))
+    local = {
+        *LOCAL_KEYS,
+        *(f"data.{key}" for key in LOCAL_DATA_KEYS),
+        *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
+    }
+    unhashed = keys - hashed - local
+    if checked.attention.name == "none":  # nowhere is nowhere
+        unhashed -= {"placement.stages", "placement.position"}
+    assert not unhashed
+    assert not hashed & local
+
+
+SAME = [
+    ("seed=3",),
+    ("output_dir=elsewhere",),
+    ("overwrite=true",),
+    ("data.workers=4",),
+    ("trainer.channels_last=false",),
+    ("trainer.accelerator=cpu",),
+    ("attention.ratio=16",),
+    ("placement.stages=[4,3,2,1]",),
+    ("model=resnet18", "attention=se"),
+]
+OTHER = [
+    ("ratio=8",),
+    ("optim.lr=0.06",),
+    ("attention.bias=true",),
+    ("placement.stages=[3]",),
+    ("trainer.max_epochs=3",),
+    ("trainer.ema_decay=0.99",),
+    ("data.batch_size=32",),
+    ("data.split_seed=1",),
+    ("data.flip=true",),
+    ("model=se_resnet34",),
+]
+
+
+@pytest.mark.parametrize("overrides", SAME, ids=" ".join)
+def test_same_identity(overrides: tuple[str, ...]) -> None:
+    assert make_plan(config(*overrides)).identity == make_plan(config()).identity
+
+
+@pytest.mark.parametrize("overrides", OTHER, ids=" ".join)
+def test_other_identity(overrides: tuple[str, ...]) -> None:
+    assert make_plan(config(*overrides)).identity.sha256 != make_plan(config()).identity.sha256
+
+
+def test_the_baseline_has_no_placement() -> None:
+    first = make_plan(config("model=resnet18"))
+    second = make_plan(config("model=resnet18", "placement.stages=[1]"))
+    assert first.identity == second.identity
+
+
+def test_config_yaml_reads_back() -> None:
+    """What a run writes as config.yaml is the configuration again."""
+    resolved = make_plan(config("ratio=8")).config
+    again = read_config(OmegaConf.create(yaml.safe_load(OmegaConf.to_yaml(as_tree(resolved)))))
+    assert again == resolved
+
+
+def test_identity_does_not_move() -> None:
+    """Pinned: a change that moves it makes every finished run anew. Say so in the CHANGELOG."""
+    plan = make_plan(config("trainer.precision=32"))
+    assert plan.identity.arm == PINNED
+
+
+PINNED = "se_resnet18-r16-cadf4299"

@@ -1,0 +1,158 @@
+"""The folder's states, the run set aside by an overwrite, the lock, the hash that clashes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Result, run_folders
+
+from senet_train.atomic import write_atomic, write_json
+from senet_train.errors import Diverged, HeldError, InputError
+from senet_train.identity import Identity
+from senet_train.lock import hold
+from senet_train.run_folder import RunFolder, count_running, read_status
+
+IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
+Senet = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "outputs", "data", IDENTITY.arm, 0)
+
+
+def test_begin_and_states(folder: RunFolder) -> None:
+    assert folder.begin(IDENTITY) == ""
+    assert not folder.finished
+    status = read_status(folder.path)
+    assert status is not None
+    assert status.state == "running"
+    folder.set_state("failed", "why")
+    assert "left failed: starting again from zero" in folder.begin(IDENTITY)
+
+
+def test_a_finished_run_waits_aside_until_the_new_one_is_done(folder: RunFolder) -> None:
+    folder.begin(IDENTITY)
+    (folder.path / "result.json").write_text("old")
+    (folder.path / "events.out.tfevents.1").write_text("curves")
+    folder.set_state("finished")
+    assert "waits in" in folder.begin(IDENTITY)
+    assert (folder.aside / "result.json").read_text() == "old"
+    assert not list(folder.output_dir.rglob("*tfevents*"))  # TensorBoard reads hidden folders
+    # Killed here: the same line continues the new run and never sets a third aside.
+    assert "left running" in folder.begin(IDENTITY)
+    assert (folder.aside / "result.json").read_text() == "old"
+    folder.set_state("finished")
+    folder.discard_aside()
+    assert not (folder.output_dir / ".aside").exists()
+    assert folder.finished
+
+
+def test_discarding_keeps_what_others_set_aside(folder: RunFolder) -> None:
+    other = RunFolder(folder.output_dir, folder.data, folder.arm, 1)
+    for each in (folder, other):
+        each.begin(IDENTITY)
+        each.set_state("finished")
+        each.begin(IDENTITY)
+    folder.discard_aside()
+    assert other.aside.is_dir()
+
+
+def test_overwrite_survives_a_failure(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    """overwrite=true that dies keeps the old run aside; the same line then finishes the new one."""
+    senet(*TINY)
+    [run] = run_folders(tmp_path)
+    old = (run / "result.json").read_text()
+
+    def fail(*arguments: object) -> None:
+        raise Diverged("as planned")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("senet_train.run.fit_and_test", fail)
+        assert senet(*TINY, "overwrite=true").code == 1
+    aside = tmp_path / "outputs" / ".aside" / run.relative_to(tmp_path / "outputs")
+    assert (aside / "result.json").read_text() == old
+    assert run_folders(tmp_path) == [run]  # the one aside is invisible
+    assert senet(*TINY, "overwrite=true").code == 0
+    assert not aside.exists()
+    assert (run / "result.json").exists()
+
+
+def test_overwrite_cut_at_its_last_step(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    """Finished, and killed before the old run was deleted: found, not run a third time."""
+    senet(*TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "discard_aside", lambda self: None)
+        senet(*TINY, "overwrite=true")
+    aside = tmp_path / "outputs" / ".aside"
+    assert aside.exists()
+    result = senet(*TINY, "overwrite=true")
+    assert result.code == 0
+    assert "found finished" in result.err
+    assert not aside.exists()
+
+
+def test_a_clash_of_short_hashes(folder: RunFolder) -> None:
+    folder.begin(IDENTITY)
+    twin = Identity({"model": "y"}, IDENTITY.sha256[:8] + "0" * 56, "x")
+    assert twin.arm == IDENTITY.arm
+    before = sorted(folder.output_dir.rglob("*"))
+    with pytest.raises(InputError, match="belongs to another configuration"):
+        RunFolder(folder.output_dir, "data", twin.arm, 5).begin(twin)
+    assert sorted(folder.output_dir.rglob("*")) == before
+
+
+def test_lock(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pathlib import Path; from senet_train.lock import hold\n"
+        "with hold(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    holder = subprocess.Popen(command, stdin=-1, stdout=-1)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with (
+        pytest.raises(HeldError, match=f"it is held by process {holder.pid}"),
+        hold(tmp_path / "lock", "it"),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdin.close()
+    holder.stdout.close()
+    with hold(tmp_path / "lock", "it"):  # freed by the kernel
+        pass
+
+
+def test_counts_other_live_runs(folder: RunFolder) -> None:
+    other = RunFolder(folder.output_dir, folder.data, folder.arm, 1)
+    for each in (folder, other):
+        each.begin(IDENTITY)
+    assert count_running(folder.output_dir, but=folder.path) == 0  # this very process
+    status = json.loads((other.path / "status.json").read_text())
+    (other.path / "status.json").write_text(json.dumps({**status, "pid": 1}))
+    assert count_running(folder.output_dir, but=folder.path) == 1
+    (other.path / "status.json").write_text(json.dumps({**status, "pid": 2**22 + 1}))
+    assert count_running(folder.output_dir, but=folder.path) == 0  # dead
+
+
+def test_atomic_write_keeps_the_old_on_failure(tmp_path: Path) -> None:
+    file = tmp_path / "value.json"
+    write_json(file, {"a": 1})
+
+    def half(handle) -> None:
+        handle.write(b"{")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(file, half)
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(file, {"a": float("nan")})
+    assert json.loads(file.read_text()) == {"a": 1}
