@@ -34,7 +34,8 @@ class Journal(pl.Callback):
         if stage == "fit":
             self.writer = SummaryWriter(str(self.folder))
             unfinished = dict.fromkeys(FINAL_METRICS, math.nan)
-            for summary in hparams(self.hyperparameters, unfinished):
+            *start, self.session_end = hparams(self.hyperparameters, unfinished)
+            for summary in start:
                 self.writer._get_file_writer().add_summary(summary)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -76,6 +77,8 @@ class Journal(pl.Callback):
         assert self.writer is not None
         for tag in FINAL_METRICS:
             self.writer.add_scalar(tag, metrics[tag.removeprefix("final/")], metrics["best_epoch"])
+        # The tab calls a session without this summary running, with it successful.
+        self.writer._get_file_writer().add_summary(self.session_end)
 
     def close(self) -> None:
         """Let go of the event file."""

@@ -1,0 +1,78 @@
+"""Which file may import which: the order of the straight line, read from the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "senet_train"
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in PACKAGE.rglob("*.py")
+}
+
+# From the ground up: a module imports only from lines above its own (or its own line's package).
+LAYERS = [
+    ("senet_train", "senet_train.errors", "senet_train.atomic"),
+    ("senet_train.keyed", "senet_train.lock", "senet_train.config", "senet_train.schedule"),
+    ("senet_train.attention", "senet_train.backbones", "senet_train.data"),
+    ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insert"),
+    ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),
+    ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),
+    ("senet_train.classifier",),
+    ("senet_train.journal",),
+    ("senet_train.fit",),
+    ("senet_train.run",),
+    ("senet_train.cli",),
+    ("senet_train.__main__",),
+]
+
+# What may stand at the top of a module, beyond the standard library.
+LIGHT = {"senet_train", "pydantic", "omegaconf", "hydra", "rich"}
+NO_TORCH = ("cli", "config", "errors", "atomic", "lock", "identity", "record", "run_folder")
+ONLY_TORCH = ("attention", "backbones")
+
+
+def imports(file: Path, *, top_level: bool = False) -> Iterator[str]:
+    tree = ast.parse(file.read_text())
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def layer(module: str) -> int:
+    for number, names in enumerate(LAYERS):
+        for name in names:
+            if module == name or (name != "senet_train" and module.startswith(f"{name}.")):
+                return number
+    raise AssertionError(f"{module} has no layer: give it one in LAYERS")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_down(module: str) -> None:
+    ours = [name for name in imports(MODULES[module]) if name.startswith("senet_train")]
+    same_package = module.rpartition(".")[0] if module.count(".") > 1 else module
+    for name in ours:
+        within = name.startswith(f"{same_package}.") or name == same_package
+        assert within or layer(name) < layer(module), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("name", NO_TORCH)
+def test_light_modules_stay_light(name: str) -> None:
+    roots = {n.partition(".")[0] for n in imports(MODULES[f"senet_train.{name}"], top_level=True)}
+    assert not roots & {"torch", "torchvision", "pytorch_lightning", "numpy"}
+
+
+@pytest.mark.parametrize("package", ONLY_TORCH)
+def test_building_blocks_need_torch_alone(package: str) -> None:
+    """They are drop-in modules: copy the folder, or import it, without our configuration."""
+    for module, file in MODULES.items():
+        if module.startswith(f"senet_train.{package}"):
+            foreign = {n for n in imports(file) if n.partition(".")[0] in LIGHT}
+            assert all(n.startswith(f"senet_train.{package}") for n in foreign), (module, foreign)
+            inner = {n for n in imports(file) if n.startswith("senet_train.")}
+            assert all(n.startswith(f"senet_train.{package}") for n in inner)
