@@ -98,15 +98,18 @@ def mention_unread(raw: DictConfig) -> None:
     Raises InputError in a single run.
     """
     hydra_config = HydraConfig.get()
-    given = [word.lstrip("+").partition("=")[0] for word in hydra_config.overrides.task]
     attention = raw.attention.name
-    unread = [key for key in given if key.startswith("placement.") and attention == "none"]
-    if "ratio" in given and "${ratio}" not in OmegaConf.to_yaml(raw, resolve=False):
-        unread.append("ratio")
+    reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
+    unread = [
+        word
+        for word in hydra_config.overrides.task
+        if (word.startswith("ratio=") and not reads_ratio)
+        or (word.startswith("placement.") and attention == "none")
+    ]
     if not unread:
         return
     line = (
-        f"{' and '.join(unread)} given, and attention={attention} reads no such key: "
+        f"{' '.join(unread)} changes nothing, as nothing reads it with attention={attention}: "
         "leave it out, or choose another model or attention"
     )
     if hydra_config.mode != RunMode.MULTIRUN:

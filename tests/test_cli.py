@@ -215,7 +215,7 @@ def test_a_sweep_runs_an_arm_once_and_mentions_an_unread_ratio(
     arguments = [word for word in TINY if not word.startswith(("model", "ratio"))]
     result = senet("-m", *arguments, "model=se_resnet20,resnet20", "ratio=4,8")
     assert result.code == 0
-    assert result.err.count("notice: ratio given, and attention=none reads no such key") == 2
+    assert result.err.count("changes nothing, as nothing reads it with attention=none") == 2
     assert result.err.count("found finished") == 1
     labels = sorted(folder.parent.name.rpartition("-")[0] for folder in run_folders(tmp_path))
     assert labels == ["resnet20", "se_resnet20-r4", "se_resnet20-r8"]
