@@ -43,18 +43,22 @@ class Plan:
     folder: RunFolder
 
     def hyperparameters(self) -> dict[str, int | float | str]:
-        """What tells this run from others in TensorBoard's HPARAMS tab."""
+        """What tells this run from others in TensorBoard's HPARAMS tab.
+
+        The same keys and types for every arm: the tab shows only columns that all runs have.
+        """
         config = self.config
+        options = (f"{key} {value}" for key, value in config.attention.options.items())
         return {
-            "model": config.model.name,
-            "attention": config.attention.name,
-            **{f"attention.{k}": v for k, v in config.attention.options.items()},
-            "placement": f"{config.placement.position} {config.placement.stages}",
-            "lr": config.optim.lr,
-            "weight_decay": config.optim.weight_decay,
+            "arm": self.identity.label,
+            "attention": ", ".join([config.attention.name, *options]),
             "batch_size": config.data.batch_size,
+            "lr": config.optim.lr,
             "max_epochs": config.trainer.max_epochs,
+            "model": config.model.name,
+            "placement": f"{config.placement.position} {config.placement.stages}",
             "seed": config.seed,
+            "weight_decay": config.optim.weight_decay,
         }
 
 

@@ -1,6 +1,7 @@
 """Class folders: labels by name, odd trees refused in one line, keyed crops for any workers."""
 
 import dataclasses
+import multiprocessing
 from functools import partial
 from pathlib import Path
 
@@ -133,6 +134,7 @@ def test_a_broken_image_is_named(tree: Path, workers: int) -> None:
     assert isinstance(pool, FileImages)
     with pytest.raises(RunError, match=rf"^{broken} cannot be read as an image"):
         pool.to_memory()
+    assert not multiprocessing.active_children()  # ended at once, not by a later collection
 
 
 def epoch(tree: Path, crop: str, cache: str, workers: int) -> list[torch.Tensor]:

@@ -76,7 +76,8 @@ def test_curves_and_hparams(board: Callable[..., Any], tmp_path: Path) -> None:
         values = {m["name"]["tag"]: m["value"] for m in row["metricValues"]}
         assert values["final/test_top1"] == pytest.approx(record.metrics.test_top1, rel=1e-6)
         assert values["final/val_top1"] == pytest.approx(record.metrics.val_top1, rel=1e-6)
-        assert row["hparams"]["attention"] == record.config["attention"]["name"]
+        assert row["hparams"]["arm"] == record.label
+        assert row["hparams"]["attention"].startswith(record.config["attention"]["name"])
         assert row["hparams"]["seed"] == 0
     states = [group["sessions"][0].get("status", "STATUS_UNKNOWN") for group in groups]
     assert states.count("STATUS_SUCCESS") == 2  # the diverged run is none

@@ -3,6 +3,7 @@
 Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
 """
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -69,8 +70,11 @@ class FileImages:
         except RunError as error:  # from a worker its message is a whole traceback
             name = f"{RunError.__module__}.{RunError.__name__}: "
             failure = str(error).strip().splitlines()[-1].removeprefix(name)
+            # Its frames hold the iterator in a cycle. Collected later, in a forked worker of the
+            # next loader, it would shut down queues that are no longer its own.
+            traceback.clear_frames(error.__traceback__)
         finally:
-            del batches_read  # ends the workers now, not when a traceback is let go
+            del batches_read  # ends the workers now
         if failure:
             raise RunError(failure)
 
