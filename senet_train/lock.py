@@ -11,18 +11,19 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from senet_train.errors import HeldError
+from senet_train.errors import HeldError, InputError
 
 
 @contextmanager
 def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock file at `path` for the block; `what` names the locked thing to the user.
 
-    Raises HeldError, naming the holder, if another process has it and `wait` is false.
+    Raises HeldError, naming the holder, if another process has it and `wait` is false, and
+    InputError if the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    with open_lock(path) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
@@ -33,3 +34,14 @@ def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         yield
+
+
+def open_lock(path: Path) -> IO[str]:
+    """The lock file, made with its folder if need be. Raises InputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "a+")
+    except OSError as error:
+        raise InputError(
+            f"{path.parent} cannot be written ({error.strerror}): choose another folder"
+        ) from error

@@ -78,10 +78,26 @@ def make_plan(config: Config) -> Plan:
     with torch.device("meta"):
         network, slots = build(num_classes=int(config.data.num_classes))
         cost = measure_cost(network, slots, config.data.image_size)
+        refuse_batch(network, config.data)
     identity = identify(config, source.fingerprint)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
     return Plan(config, backbone, attention, schedule, source, slots, cost, identity, folder)
+
+
+def refuse_batch(network: Backbone, data: Data) -> None:
+    """Train one batch's forward pass on the meta device. Raises InputError.
+
+    BatchNorm cannot normalise a single value per channel: one image on a 1x1 map.
+    """
+    images = torch.empty(min(data.batch_size, 2), 3, data.image_size, data.image_size)
+    try:
+        network.train()(images)
+    except ValueError as error:
+        raise InputError(
+            f"data.batch_size={data.batch_size} cannot be trained on ({error}): "
+            "choose data.batch_size >= 2"
+        ) from error
 
 
 def bind_schedule(choice: Choice) -> tuple[Schedule, Choice]:

@@ -14,13 +14,16 @@ def print_summary(record: RunRecord, folder: Path) -> None:
     """Print the table to standard output."""
     table = Table(title=f"{record.label}, seed {record.seed}", title_justify="left")
     table.add_column("", style="bold")
-    table.add_column("result", overflow="fold")
-    for name, value in summary_rows(record, folder):
+    table.add_column("result")
+    for name, value in summary_rows(record):
         table.add_row(name, value)
-    Console(soft_wrap=True).print(table)
+    Console().print(table)
+    # Outside the table, which would fold them: these are to be copied.
+    print(f"record: {folder / 'result.json'}")
+    print(f"curves: tensorboard --logdir {folder.parents[2]}")
 
 
-def summary_rows(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
+def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     """The table's rows: name and value."""
     metrics, cost = record.metrics, record.cost
     share = 100 * cost.attention_parameters / cost.parameters
@@ -42,8 +45,6 @@ def summary_rows(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
         ("training", f"{cost.images_per_second:,.0f} images/s ({low:,.0f} to {high:,.0f})"),
         ("inference", f"{latency} images, ms"),
         ("seconds", f"{cost.seconds:.1f}"),
-        ("record", str(folder / "result.json")),
-        ("TensorBoard", f"tensorboard --logdir {folder.parents[2]}"),
     ]
 
 
@@ -57,4 +58,5 @@ def network_line(label: str, cost: NetworkCost, slots: list[Slot]) -> str:
     widths = {slot.stage: slot.hidden for slot in slots if slot.hidden}
     if not widths:
         return line
-    return f"{line}, hidden channels by stage: {', '.join(f'{s}: {w}' for s, w in widths.items())}"
+    hidden = "/".join(map(str, widths.values()))
+    return f"{line}, hidden channels {hidden} in stages {'/'.join(map(str, widths))}"

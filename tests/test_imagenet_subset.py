@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from test_loaders import DATA
 
-from senet_train.data.imagenet_subset import NAMED_CLASSES, imagenet_subset
+from senet_train.data.imagenet_subset import NAMED_CLASSES, imagenet_subset, load_image
 from senet_train.data.images import FileImages, MemoryImages, Source
 from senet_train.data.loaders import TrainingBatches, load_splits
 from senet_train.errors import InputError, RunError
@@ -158,6 +158,22 @@ def test_workers_change_nothing(tree: Path, crop: str) -> None:
 def test_memory_and_stream_are_the_same_numbers(tree: Path) -> None:
     assert equal(epoch(tree, "pad", "memory", 0), epoch(tree, "pad", "stream", 0))
     assert not equal(epoch(tree, "pad", "memory", 0), epoch(tree, "resized", "stream", 0))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    """A grey picture stays the grey it is."""
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    grey = np.full((8, 8), 102, dtype=np.uint8)
+    if mode == "I;16":
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    else:
+        Image.fromarray(grey).convert("RGB").convert(mode).save(path)
+    with Image.open(path) as stored:
+        assert stored.mode == mode
+    pixels = load_image(str(path), (), image_size=8, crop="none")
+    assert pixels.shape == (8, 8, 3)
+    assert (pixels.int() - 102).abs().max() <= 1
 
 
 def test_evaluation_cuts_out_the_middle(tmp_path: Path) -> None:

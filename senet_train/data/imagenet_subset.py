@@ -179,7 +179,7 @@ def load_image(path: str, key: tuple[int | str, ...], *, image_size: int, crop: 
     """
     try:
         with Image.open(path) as file:
-            picture = file.convert("RGB")
+            picture = to_rgb(file)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise RunError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
     if crop == "resized" and key:
@@ -188,6 +188,13 @@ def load_image(path: str, key: tuple[int | str, ...], *, image_size: int, crop: 
     elif picture.size != (image_size, image_size):
         picture = centre(picture, image_size, 256 / 224 if crop == "resized" else 1.0)
     return torch.from_numpy(np.array(picture))
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Any mode as 8-bit RGB; Pillow alone would clip 16-bit greys to white."""
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def centre(picture: Image.Image, size: int, margin: float) -> Image.Image:
