@@ -102,7 +102,7 @@ def mention_unread(raw: DictConfig) -> None:
     reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
     unread = [
         word
-        for word in hydra_config.overrides.task
+        for word in (override.lstrip("+") for override in hydra_config.overrides.task)
         if (word.startswith("ratio=") and not reads_ratio)
         or (word.startswith("placement.") and attention == "none")
     ]

@@ -22,7 +22,7 @@ from senet_train.data.images import Source
 from senet_train.environment import choose_accelerator, choose_precision
 from senet_train.errors import InputError
 from senet_train.identity import Identity, identify
-from senet_train.insert import Slot, build_network, chosen_stages
+from senet_train.insert import Slot, build_network
 from senet_train.options import bind, keyword_options, look_up
 from senet_train.run_folder import RunFolder
 from senet_train.schedule import SCHEDULES, Schedule
@@ -69,10 +69,12 @@ def make_plan(config: Config) -> Plan:
     schedule, shape = bind_schedule(config.optim.schedule)
     optim = replace(config.optim, schedule=shape)
     config = replace(config, model=model, attention=kind, optim=optim)
-    config = resolve_hardware(resolve_stages(config, backbone))
+    config = resolve_hardware(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
     with torch.device("meta"):
-        build(num_classes=10)  # before the data are looked for: they may take a while
+        _, slots = build(num_classes=10)  # before the data are looked for: they may take a while
+    stages = sorted({slot.stage for slot in slots})  # `all` written out
+    config = replace(config, placement=replace(config.placement, stages=stages))
     source, data = find_data(config.data)
     config = replace(config, data=resolve_classes(data, source))
     with torch.device("meta"):
@@ -109,13 +111,6 @@ def bind_schedule(choice: Choice) -> tuple[Schedule, Choice]:
         raise InputError(str(error)) from error
 
 
-def resolve_stages(config: Config, backbone: partial[Backbone]) -> Config:
-    """`placement.stages=all` -> the backbone's stages."""
-    with torch.device("meta"):
-        stages = chosen_stages(backbone(10), config.placement)
-    return replace(config, placement=replace(config.placement, stages=stages))
-
-
 def resolve_hardware(config: Config) -> Config:
     """`trainer.accelerator=auto` and `trainer.precision=auto` -> what this machine has."""
     accelerator = choose_accelerator(config.trainer.accelerator)
@@ -132,13 +127,18 @@ def find_data(data: Data) -> tuple[Source, Data]:
     choice = Choice(data.source.name, data.source.options | shared)
     bound, full = bind(choice, SOURCES, "data", "senet_train.data")
     source: Source = bound()
-    refuse_crop(data, source)
+    refuse_storage(data, source)
     own = {key: value for key, value in full.options.items() if key not in shared}
     return source, replace(data, source=Choice(data.source.name, own))
 
 
-def refuse_crop(data: Data, source: Source) -> None:
-    """`data.crop=resized` reads files anew each epoch. Raises InputError where that cannot be."""
+def refuse_storage(data: Data, source: Source) -> None:
+    """Refuse a crop or a cache that the source cannot give. Raises InputError."""
+    if data.cache == "stream" and not source.from_files:
+        raise InputError(
+            f"data.cache=stream reads image files and {data.source.name} has none: "
+            "choose data.cache=auto or memory"
+        )
     if data.crop == "resized" and not source.from_files:
         raise InputError(
             f"data.crop=resized crops image files and {data.source.name} has none: "

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
+from senet_train import __version__
 from senet_train.atomic import write_text
 from senet_train.config import Config
 from senet_train.environment import code_hash, describe_environment
@@ -70,10 +71,9 @@ def report_found(plan: Plan) -> float:
     log.info("found finished: %s (overwrite=true runs it anew)", path)
     if record.environment.code != code_hash():
         then = record.environment.versions["senet-train"]
-        now = describe_environment("cpu", 32).versions["senet-train"]
         log.warning(
             "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
-            *(then, record.environment.code[:8], now, code_hash()[:8]),
+            *(then, record.environment.code[:8], __version__, code_hash()[:8]),
         )
     print_summary(record, path)
     return record.metrics.val_top1
@@ -89,10 +89,10 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
                 log.info(notice)
             record = record_run(plan, overrides)
         write_record(record, folder.path / "result.json")
-        folder.set_state("finished")
     except BaseException as error:
         folder.set_state(end_state(error), f"{type(error).__name__}: {error}")
         raise
+    folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()
     print_summary(record, folder.path)
     return record.metrics.val_top1

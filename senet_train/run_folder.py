@@ -143,6 +143,17 @@ def count_running(output_dir: Path, but: Path) -> int:
         and status.state == "running"
         and status.host == host
         and status.pid != os.getpid()
-        and Path(f"/proc/{status.pid}").exists()
+        and is_alive(status.pid)
         for status in statuses
     )
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has the number."""
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -34,6 +34,8 @@ CASES = [
     ("trainer.precision=64", "trainer.precision=64: must be 'auto', 'bf16-mixed' or 32"),
     ("trainer.devices=2", "trainer.devices=2: must be 1"),
     ("data.crop=resized", "choose data.crop=pad or none"),
+    ("data.cache=stream", "choose data.cache=auto or memory"),
+    ("model=resnet18 ++ratio=8", "ratio=8 changes nothing"),
     ("data.num_classes=3", "choose data.num_classes >= 10, or auto"),
     ("optim.schedule.rise=2", "optim.schedule.rise=2.0: give a fraction between 0 and 1"),
     ("+optim.schedule.rize=2", "optim.schedule has no option rize: did you mean rise?"),
@@ -69,7 +71,8 @@ def test_one_line_and_nothing_written(
 def test_a_class_missing_in_val(senet: Senet, tmp_path: Path, tmp_path_factory) -> None:
     tree = tmp_path_factory.mktemp("tree")
     for part, name in (("train", "a"), ("train", "b"), ("val", "a"), ("val", "c")):
-        write_image(tree / part / name / "0.png", 0)
+        for i in range(2):
+            write_image(tree / part / name / f"{i}.png", i)
     result = senet("data=imagenet_subset", f"data.root={tree}", "data.classes=all")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "train has classes that" in result.err

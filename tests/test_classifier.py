@@ -173,7 +173,7 @@ def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
             trained.append([p.detach().clone() for p in m.parameters()]) if m.training else None
         )
     )
-    fit(tmp_path, network=network, max_epochs=1, ema_decay=decay)
+    module, trainer, data = fit(tmp_path, network=network, max_epochs=1, ema_decay=decay)
     final = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     raw = final["current_model_state"]
     raw_names = [f"network.{name}" for name, _ in network.named_parameters()]
@@ -185,3 +185,10 @@ def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
     for name, expected in zip(raw_names, average, strict=True):
         torch.testing.assert_close(best[name], expected)
         assert not torch.equal(best[name], raw[name])
+    load_best(module, tmp_path / "checkpoints" / "best.ckpt")
+    trainer.test(module, datamodule=data, verbose=False)
+    images, _, _ = next(iter(data.test_dataloader()))
+    with torch.no_grad():
+        torch.testing.assert_close(module.test_logits[0], network.eval()(images))
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter, best[f"network.{name}"])

@@ -67,6 +67,7 @@ def test_test_folder_may_be_called_test(tree: Path) -> None:
         ("extra", r"val has classes that .*train lacks \(fox\)"),
         ("hidden", r"train has hidden class folders \(\.ipynb_checkpoints\)"),
         ("empty", r"train has class folders without an image \(fox\)"),
+        ("single", r"train has class folders with a single image \(fox\)"),
         ("nested", r"deeper is a folder: images lie in their class folder"),
     ],
 )
@@ -77,6 +78,9 @@ def test_odd_trees(tree: Path, spoil: str, message: str) -> None:
         (tree / "val" / "eel").rmdir()
     elif spoil == "extra":
         write_image(tree / "val" / "fox" / "0.png", 0)
+    elif spoil == "single":
+        for part in ("train", "val"):
+            write_image(tree / part / "fox" / "0.png", 0)
     elif spoil == "hidden":
         write_image(tree / "train" / ".ipynb_checkpoints" / "0.png", 0)
     elif spoil == "empty":

@@ -59,6 +59,7 @@ def imagenet_subset(
     train = list_part(train_folder, wanted)
     test = list_part(test_folder, wanted)
     refuse_mismatch(train, test)
+    refuse_single(train)
     if images_per_class != "all":
         train = limit(train, images_per_class)
     load_part = partial(images_of, image_size=image_size, crop=crop, workers=workers)
@@ -127,6 +128,16 @@ def refuse_mismatch(train: Listing, test: Listing) -> None:
                 f"{have.folder} has classes that {lack.folder} lacks ({', '.join(missing)}): "
                 "add or remove them, or name the shared ones in data.classes"
             )
+
+
+def refuse_single(train: Listing) -> None:
+    """A class needs an image to train on and one to validate on."""
+    single = [name for name, images in train.files.items() if len(images) < 2]
+    if single:
+        raise InputError(
+            f"{train.folder} has class folders with a single image ({', '.join(single)}): "
+            "training and validation each need one"
+        )
 
 
 def limit(part: Listing, images_per_class: int) -> Listing:

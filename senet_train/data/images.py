@@ -102,7 +102,8 @@ Images = MemoryImages | FileImages
 class Source:
     """A data set that was found but not read yet: cheap to make, `load` does the work.
 
-    `load()` returns the images to train and validate on, and the test images.
+    `load()` returns the images to train and validate on, at least two of every class, and the
+    test images.
     """
 
     class_names: tuple[str, ...]

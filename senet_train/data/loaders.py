@@ -15,7 +15,6 @@ from senet_train.config import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import Images, MemoryImages, Source
 from senet_train.data.split import stratified_split
-from senet_train.errors import InputError
 from senet_train.keyed import keyed_permutation
 
 # Above this many bytes of decoded images, `data.cache=auto` reads files batch by batch.
@@ -37,11 +36,8 @@ def load_splits(source: Source, data: Data) -> Splits:
     """Read the data set, store it as `data.cache` asks, split validation from training."""
     pool, test = (store(images, data) for images in source.load())
     train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
-    if not len(validation) or not len(train):
-        raise InputError(
-            f"data.val_fraction={data.val_fraction} leaves {len(train)} training and "
-            f"{len(validation)} validation images: every class needs at least 2 images"
-        )
+    assert len(train) > 0, "a Source promises two images of every class"
+    assert len(validation) > 0
     return Splits(pool.take(train), pool.take(validation), test)
 
 
