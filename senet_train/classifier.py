@@ -17,6 +17,7 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
 from senet_train.schedule import Schedule, with_warmup
+from senet_train.signals import raise_pending
 
 
 @dataclass
@@ -68,10 +69,19 @@ class ImageClassifier(pl.LightningModule):
         self.history: list[dict[str, float]] = []
         self.test_means: dict[str, float] = {}
         self.test_logits: list[Tensor] = []
+        self.best = (-1, 0.0)  # images right and minus the loss, of the best epoch so far
+        self.lr = 0.0  # of the last step
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and the like draw from a generator keyed by (seed, step), whatever the model."""
+        raise_pending()
+        self.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         torch.manual_seed(keyed_seed("step", self.seed, self.global_step))
+
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        raise_pending()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The smoothed loss of one batch, ()."""
@@ -100,15 +110,21 @@ class ImageClassifier(pl.LightningModule):
         num_images = self.tally["val"].num_images
         means = self.tally["val"].means("val")
         self.stop_if_not_finite(means["val_loss"], f"in validation of epoch {self.current_epoch}")
-        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         train = self.tally["train"].means("train")
         del train["train_top5"]
-        row = {"epoch": self.current_epoch, "step": self.global_step, "lr": lr, **train, **means}
+        row = {
+            "epoch": self.current_epoch,
+            "step": self.global_step,
+            "lr": self.lr,
+            **train,
+            **means,
+        }
         self.history.append(row)
-        # Read by the checkpoint callback: the best epoch has the most images right and, among
-        # equals, the lower loss. Nothing else is logged through Lightning.
-        loss, right = means["val_loss"], means["val_top1"] * num_images
-        self.log("selection", round(right) - loss / (1 + loss))
+        # Read by the checkpoint callback, which keeps the highest: nothing else is logged through
+        # Lightning, whose 32 bits could not tell losses apart.
+        rank = (round(means["val_top1"] * num_images), -means["val_loss"])
+        self.log("selection", float(self.current_epoch) if rank > self.best else -1.0)
+        self.best = max(self.best, rank)
 
     def on_test_epoch_end(self) -> None:
         self.test_means = self.tally["test"].means("test")

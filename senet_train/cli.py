@@ -8,12 +8,11 @@ import logging
 import math
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from pathlib import Path
 from typing import NoReturn
 
 import hydra
@@ -29,8 +28,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from senet_train.config import config_dir, known_keys, read_config, register_resolvers, suggestion
+from senet_train.config import (
+    config_dir,
+    known_keys,
+    read_config,
+    refuse_code,
+    register_resolvers,
+    suggestion,
+)
 from senet_train.errors import InputError, Interrupted, RunError
+from senet_train.signals import pending, signals_raised
 
 log = logging.getLogger("senet_train")
 
@@ -45,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     exit_codes: list[int] = []
     try:
         with hydra_raises() as full_error, signals_raised(), arguments(argv), console_log():
-            check_flags(argv)
+            check_arguments(argv)
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
@@ -55,24 +62,32 @@ def main(argv: Sequence[str]) -> int:
     except Interrupted as end:
         print(f"stopped by {end}", file=sys.stderr)
         return end.exit_code
-    except SystemExit as end:  # argparse: help was printed, or a flag is unknown
-        return end.code if isinstance(end.code, int) else 2
+    except SystemExit as end:  # help was printed; or Lightning left because of a signal
+        signum = pending()
+        return 128 + signum if signum else int(end.code or 0)
     except (HydraException, OmegaConfBaseException, InputError, ValueError) as error:
         show(error, explain_composition(error), full_error)
         return 2
-    return max(exit_codes, default=0)
+    return 1 if 1 in exit_codes else max(exit_codes, default=0)
 
 
-def check_flags(argv: Sequence[str]) -> None:
-    """Refuse what Hydra would answer with a page of usage, or by unpickling. Raises InputError."""
+def check_arguments(argv: Sequence[str]) -> None:
+    """Refuse what Hydra would answer with a page of usage, by unpickling, or by running it.
+
+    Raises InputError.
+    """
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
         raise InputError(f"{message}: see senet-train --help")
 
     parser.error = refuse  # type: ignore[method-assign]
-    if parser.parse_args(list(argv)).experimental_rerun:
+    parsed = parser.parse_args(list(argv))
+    if parsed.experimental_rerun:
         raise InputError("--experimental-rerun reads a pickle: repeat the command instead")
+    for folder in (parsed.config_dir, parsed.config_path):
+        if folder:
+            refuse_code(Path(folder))
 
 
 def run_job(raw: DictConfig, exit_codes: list[int], full_error: bool) -> float:
@@ -84,12 +99,19 @@ def run_job(raw: DictConfig, exit_codes: list[int], full_error: bool) -> float:
 
         top1 = run(config, list(HydraConfig.get().overrides.task))
     except Exception as error:
-        exit_codes.append(error.exit_code if isinstance(error, RunError) else 1)
+        exit_codes.append(exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
         show(error, f"{name}{error}", full_error)
         return math.nan
     exit_codes.append(0)
     return math.nan if top1 is None else top1
+
+
+def exit_code_of(error: Exception) -> int:
+    """1 for a failure on the way, 2 for a configuration that does not resolve."""
+    if isinstance(error, RunError):
+        return error.exit_code
+    return 2 if isinstance(error, OmegaConfBaseException) else 1
 
 
 def mention_unread(raw: DictConfig) -> None:
@@ -152,22 +174,6 @@ def hydra_raises() -> Iterator[bool]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = asked
-
-
-@contextmanager
-def signals_raised() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into Interrupted, wherever the main thread is."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signum)
-
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(signum, interrupt) for signum in watched]
-    try:
-        yield
-    finally:
-        for signum, handler in zip(watched, before, strict=True):
-            signal.signal(signum, handler)
 
 
 @contextmanager

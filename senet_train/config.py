@@ -6,11 +6,12 @@ a `Choice`; its options are checked against the named constructor's signature in
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -106,7 +107,7 @@ class Config:
     trainer: Trainer
     ratio: Count
     seed: Seed
-    output_dir: str
+    output_dir: Annotated[str, Field(min_length=1)]
     overwrite: bool
     dry_run: bool
 
@@ -169,6 +170,32 @@ def refuse_targets(node: Any, path: str) -> None:
             refuse_targets(value, f"{path}{key}.")
 
 
+def refuse_code(folder: Path) -> None:
+    """Refuse a stranger's configuration folder that would have Hydra run something.
+
+    Hydra obeys callbacks and launchers before our code sees the configuration. Raises InputError.
+    """
+    for file in sorted(folder.rglob("*.yaml")):
+        try:
+            content = yaml.safe_load(file.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{file} is no YAML: {error}") from error
+        found = {"_target_", "callbacks", "env_set"} & set(keys_of(content))
+        if found:
+            raise InputError(f"{file} sets {', '.join(sorted(found))}, which runs code: remove it")
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    """Every key at any depth, and the parts of dotted ones."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from str(key).split(".")
+            yield from keys_of(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from keys_of(value)
+
+
 def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -> str:
     """The first thing that is wrong, in one line: `key=value: rule`."""
     first, *rest = error.errors()
@@ -187,9 +214,10 @@ def known_path(loc: tuple[int | str, ...], tree: Any) -> list[int | str]:
     """The part of pydantic's location that names keys the user can see (not union branches)."""
     path: list[int | str] = []
     for part in loc:
-        if not isinstance(tree, Mapping | list) or (isinstance(tree, Mapping) and part not in tree):
+        in_mapping = isinstance(tree, Mapping) and part in tree
+        if not in_mapping and not (isinstance(tree, list) and isinstance(part, int)):
             break
-        tree = tree[part]  # type: ignore[index]
+        tree = tree[part]
         path.append(part)
     return path
 

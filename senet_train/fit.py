@@ -22,7 +22,12 @@ from senet_train.journal import Journal, ProgressBar
 from senet_train.plan import Plan
 from senet_train.predictions import write_predictions
 from senet_train.record import Latency, Metrics
-from senet_train.speed import SpeedMeter, measure_latency, peak_memory_bytes
+from senet_train.speed import (
+    SpeedMeter,
+    measure_latency,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
 
 # Lightning greets, advises and repeats what our own lines say; and it uses a deprecated name of
 # torch's in every run.
@@ -50,7 +55,10 @@ def fit_and_test(plan: Plan) -> Fitted:
     """Fill the run folder with checkpoints, curves and predictions. Raises Diverged."""
     folder, config = plan.folder.path, plan.config
     splits = load_splits(plan.source, config.data)
-    data = DataModule(splits, config.data, seed=config.seed)
+    data = DataModule(
+        splits, config.data, seed=config.seed, channels_last=config.trainer.channels_last
+    )
+    reset_peak_memory()
     module = build_classifier(plan)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
@@ -65,9 +73,11 @@ def fit_and_test(plan: Plan) -> Fitted:
         journal.close()
     write_predictions(folder, torch.cat(module.test_logits), splits.test.labels, splits.test.ids)
     device = trainer.strategy.root_device
+    peak = peak_memory_bytes(device)  # before latency is measured at a batch size of its own
     autocast = trainer.precision_plugin.forward_context
-    latency = measure_latency(module.network.to(device), autocast, config.data.image_size, device)
-    return Fitted(metrics, speed.steady(), latency, peak_memory_bytes(device))
+    image = data.laid_out(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
+    latency = measure_latency(module.network.to(device), autocast, image.to(device))
+    return Fitted(metrics, speed.steady(), latency, peak)
 
 
 def build_classifier(plan: Plan) -> ImageClassifier:
@@ -120,7 +130,7 @@ def averaging(config: TrainerConfig) -> list[Callback]:
 
 
 def checkpoints(config: TrainerConfig, folder: Path) -> list[Callback]:
-    """`best.ckpt`, the epoch of the highest `selection`, and `last.ckpt`.
+    """`best.ckpt`, the epoch with most validation images right and then lowest loss; `last.ckpt`.
 
     Two callbacks, because Lightning's `save_last` only writes when the best changes; the averaged
     weights get into a checkpoint only if it is a full one.

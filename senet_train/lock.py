@@ -26,7 +26,7 @@ def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     with open_lock(path) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise HeldError(f"{what} is held by {holder}: wait for it, or stop it") from error

@@ -62,6 +62,9 @@ def check_options(
     for key in given:
         if key not in allowed:
             raise InputError(f"{where} has no option {key}{suggestion(key, allowed)}")
+    for p in allowed.values():
+        if p.annotation is p.empty:
+            raise InputError(f"{where}: its option {p.name} has no type: annotate its constructor")
     fields: dict[str, Any] = {
         p.name: (p.annotation, Field() if p.default is p.empty else p.default)
         for p in allowed.values()

@@ -66,8 +66,11 @@ def make_plan(config: Config) -> Plan:
     """Check and resolve everything. Raises InputError."""
     backbone, model = bind(config.model, BACKBONES, "model", "senet_train.backbone")
     attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
-    schedule, shape = bind_schedule(config.optim.schedule)
+    schedule, shape = bind(
+        config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
+    )
     optim = replace(config.optim, schedule=shape)
+    refuse_optim(config)
     config = replace(config, model=model, attention=kind, optim=optim)
     config = resolve_hardware(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
@@ -84,7 +87,7 @@ def make_plan(config: Config) -> Plan:
     identity = identify(config, source.fingerprint)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
-    return Plan(config, backbone, attention, schedule, source, slots, cost, identity, folder)
+    return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
@@ -102,13 +105,19 @@ def refuse_batch(network: Backbone, data: Data) -> None:
         ) from error
 
 
-def bind_schedule(choice: Choice) -> tuple[Schedule, Choice]:
-    """The learning-rate factor that `optim.schedule` names, and its options in full."""
-    constructor, full = bind(choice, SCHEDULES, "optim.schedule", "senet_train.schedule")
-    try:
-        return constructor(), full
-    except ValueError as error:
-        raise InputError(str(error)) from error
+def refuse_optim(config: Config) -> None:
+    """What no single value of the optimizer shows. Raises InputError."""
+    optim, epochs = config.optim, config.trainer.max_epochs
+    if optim.nesterov and optim.momentum == 0:
+        raise InputError(
+            "optim.momentum=0 with optim.nesterov=true: Nesterov's step needs momentum, "
+            "choose optim.nesterov=false"
+        )
+    if optim.warmup_epochs >= epochs:
+        raise InputError(
+            f"optim.warmup_epochs={optim.warmup_epochs} leaves none of trainer.max_epochs={epochs} "
+            f"at the peak rate: choose optim.warmup_epochs < {epochs}"
+        )
 
 
 def resolve_hardware(config: Config) -> Config:
@@ -129,6 +138,8 @@ def find_data(data: Data) -> tuple[Source, Data]:
     source: Source = bound()
     refuse_storage(data, source)
     own = {key: value for key, value in full.options.items() if key not in shared}
+    if "classes" in own:  # all, a name or a list in any order: the same classes are the same run
+        own["classes"] = list(source.class_names)
     return source, replace(data, source=Choice(data.source.name, own))
 
 

@@ -23,7 +23,8 @@ from senet_train.identity import as_tree
 from senet_train.lock import hold
 from senet_train.plan import Plan, make_plan
 from senet_train.record import SCHEMA, AttentionSlot, Cost, RunRecord, read_record, write_record
-from senet_train.run_folder import count_running
+from senet_train.run_folder import count_running, refuse_clash
+from senet_train.signals import pending
 from senet_train.speed import median_and_quartiles
 from senet_train.summary import network_line, print_summary
 
@@ -38,12 +39,14 @@ def run(config: Config, overrides: list[str]) -> float | None:
     """
     plan = make_plan(config)
     folder = plan.folder
+    refuse_clash(folder.identity_file, plan.identity)
     announce(plan)
     if config.dry_run:
         log.info("dry run: %s is %s", folder.path, "finished" if folder.finished else "to do")
         return None
     if folder.finished and not config.overwrite:
         return report_found(plan)
+    plan.source.prepare()
     with hold(folder.lock, str(folder.path)):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
             folder.discard_aside()
@@ -100,9 +103,9 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
 
 def end_state(error: BaseException) -> str:
     """The status that an error leaves."""
-    if isinstance(error, Diverged):
-        return "diverged"
-    return "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+    if isinstance(error, Interrupted) or pending():
+        return "interrupted"
+    return "diverged" if isinstance(error, Diverged) else "failed"
 
 
 def record_run(plan: Plan, overrides: list[str]) -> RunRecord:

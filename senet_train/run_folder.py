@@ -6,6 +6,7 @@
 `<output_dir>/.aside/<data>/<arm>/seed<N>/`    the run it replaces, until it has finished
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -48,6 +49,11 @@ class RunFolder:
         return self.output_dir / self.data / self.arm / f"seed{self.seed}"
 
     @property
+    def identity_file(self) -> Path:
+        """What the arm is, and its full hash."""
+        return self.path.parent / "identity.json"
+
+    @property
     def lock(self) -> Path:
         """The lock file, outside the run so that the run can be moved while it is held."""
         return self.path.with_name(f".{self.path.name}.lock")
@@ -76,7 +82,7 @@ class RunFolder:
         holds the lock.
         """
         notice = ""
-        refuse_clash(self.path.parent / "identity.json", identity)
+        refuse_clash(self.identity_file, identity)
         if self.finished:
             self.aside.parent.mkdir(parents=True, exist_ok=True)
             self.path.rename(self.aside)
@@ -89,14 +95,14 @@ class RunFolder:
             shutil.rmtree(self.path)
         (self.path / "checkpoints").mkdir(parents=True)
         self.set_state("running")
-        describe(self.path.parent / "identity.json", identity)
+        describe(self.identity_file, identity)
         return notice
 
     def discard_aside(self) -> None:
         """Delete the run that this finished one replaced, and the folders that held only it."""
         shutil.rmtree(self.aside, ignore_errors=True)
         for folder in list(self.aside.parents)[:3]:
-            if folder.is_dir() and not any(folder.iterdir()):
+            with contextlib.suppress(OSError):  # not empty: another run waits there; or gone
                 folder.rmdir()
 
 
@@ -104,13 +110,13 @@ def read_status(path: Path) -> Status | None:
     """The status of the run at `path`; None where there is none to read."""
     try:
         return TypeAdapter(Status).validate_json((path / "status.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 
 
 def refuse_clash(file: Path, identity: Identity) -> None:
     """Two arms whose hashes share 8 digits must not share a folder. Raises InputError."""
-    if not file.exists():
+    if not file.is_file():
         return
     found = json.loads(file.read_text()).get("sha256")
     if found != identity.sha256:

@@ -6,6 +6,13 @@ steps done. Pure functions of the step: nothing to save, nothing to get wrong on
 
 import math
 from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from senet_train.config import Fraction
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 Schedule = Callable[[float], float]
 
@@ -15,28 +22,21 @@ def constant() -> Schedule:
     return lambda progress: 1.0
 
 
-def step(*, milestones: list[float], gamma: float) -> Schedule:
+def step(*, milestones: list[Fraction], gamma: Share) -> Schedule:
     """Multiply by `gamma` at each milestone, given as a fraction of training."""
-    if any(not 0 < m < 1 for m in milestones):
-        raise ValueError(
-            f"optim.schedule.milestones={milestones}: give fractions of training, "
-            "each between 0 and 1"
-        )
     return lambda progress: gamma ** sum(progress >= m for m in milestones)
 
 
-def cosine(*, final: float = 0.0) -> Schedule:
+def cosine(*, final: Share = 0.0) -> Schedule:
     """Half a cosine from 1 down to `final`: Loshchilov and Hutter, arXiv:1608.03983, eq. 5."""
     return lambda progress: final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def one_cycle(*, rise: float = 0.3, start: float = 0.04, final: float = 0.0) -> Schedule:
+def one_cycle(*, rise: Fraction = 0.3, start: Share = 0.04, final: Share = 0.0) -> Schedule:
     """From `start` up to 1 over the first `rise` of training, then down to `final`, by cosines.
 
     After Smith, "Super-Convergence", arXiv:1708.07120; cosines as in PyTorch's OneCycleLR.
     """
-    if not 0 < rise < 1:
-        raise ValueError(f"optim.schedule.rise={rise}: give a fraction between 0 and 1")
 
     def factor(progress: float) -> float:
         if progress < rise:
@@ -56,7 +56,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def with_warmup(schedule: Schedule, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
-    """`factor(step)`: linear over the first `warmup_steps`, the schedule's own value after."""
+    """`factor(step)`: the schedule, times a linear rise over the first `warmup_steps`."""
 
     def factor(step: int) -> float:
         rise = (step + 1) / (warmup_steps + 1) if step < warmup_steps else 1.0

@@ -2,8 +2,10 @@
 
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +14,7 @@ from torch import nn
 
 from senet_train.record import Latency
 
+PEAK_RESET = Path("/proc/self/clear_refs")  # writing 5 resets VmHWM, see proc(5)
 LATENCY_BATCHES = (1, 128)
 LATENCY_SECONDS = 0.5  # measured at each batch size
 
@@ -55,26 +58,31 @@ def median_and_quartiles(values: Sequence[float]) -> tuple[float, tuple[float, f
 
 
 def measure_latency(
-    network: nn.Module, context: Callable[[], Any], image_size: int, device: torch.device
+    network: nn.Module, context: Callable[[], Any], image: torch.Tensor
 ) -> dict[str, Latency]:
-    """Forward passes of the network in eval mode under `context` (its autocast), by batch size."""
+    """Forward passes of copies of `image` (1, 3, H, W) in eval mode under `context`, its autocast.
+
+    By batch size; a size that does not fit into the GPU's memory is left out.
+    """
     network.eval()
     result = {}
     for batch_size in LATENCY_BATCHES:
-        images = torch.randn(batch_size, 3, image_size, image_size, device=device)
-        images = images.to(memory_format=torch.channels_last)
+        images = torch.cat([image] * batch_size)
 
         def forward(images: torch.Tensor = images) -> None:
             with torch.inference_mode(), context():
                 network(images)
 
-        median, quartiles = median_and_quartiles(time_repeatedly(forward, device))
-        result[str(batch_size)] = Latency(median, quartiles)
+        try:
+            milliseconds = time_repeatedly(forward, image.device)
+        except torch.OutOfMemoryError:
+            continue
+        result[str(batch_size)] = Latency(*median_and_quartiles(milliseconds))
     return result
 
 
 def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[float]:
-    """Milliseconds of each call within LATENCY_SECONDS, at least 5, after 2 that are not timed."""
+    """Milliseconds of each call within LATENCY_SECONDS, at least 3, after one that warms up."""
 
     def timed() -> float:
         start = time.perf_counter()
@@ -83,15 +91,27 @@ def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[
             torch.cuda.synchronize(device)
         return time.perf_counter() - start
 
-    timed(), timed()
+    timed()
     seconds: list[float] = []
-    while len(seconds) < 5 or sum(seconds) < LATENCY_SECONDS:
+    while len(seconds) < 3 or sum(seconds) < LATENCY_SECONDS:
         seconds.append(timed())
     return [1000 * s for s in seconds]
 
 
+def reset_peak_memory() -> None:
+    """Forget the peak of earlier runs in this process, where the system can."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    if PEAK_RESET.exists():
+        PEAK_RESET.write_text("5")
+
+
 def peak_memory_bytes(device: torch.device) -> int:
-    """The device's peak where it has its own memory, else the process's since its start."""
+    """The peak of the device where it has its own memory, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if PEAK_RESET.exists():  # Linux: the peak since the reset, in KiB
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -62,7 +62,7 @@ def fit(folder: Path, optim: Optim = OPTIM, network: nn.Module | None = None, **
         network or small_network(), optim, constant(), seed=0, max_epochs=config.max_epochs
     )
     splits = Splits(images(32), images(13, seed=1), images(21, seed=2))
-    data = DataModule(splits, PLAIN, seed=0)
+    data = DataModule(splits, PLAIN, seed=0, channels_last=config.channels_last)
     made = build_trainer(config, folder, [])
     made.fit(module, datamodule=data)
     return module, made, data
@@ -91,6 +91,15 @@ def test_means_are_over_images(tmp_path: Path) -> None:
     # Negative control: the mean of the batches' means is another number.
     per_batch = [accuracy_score(labels[i : i + 8], logits[i : i + 8].argmax(1)) for i in (0, 8, 16)]
     assert np.mean(per_batch) != pytest.approx(top1, abs=1e-12)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_memory_format(tmp_path: Path, channels_last: bool) -> None:
+    network, seen = small_network(), []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    fit(tmp_path, network=network, max_epochs=1, channels_last=channels_last)
+    chosen = torch.channels_last if channels_last else torch.contiguous_format
+    assert all(x.is_contiguous(memory_format=chosen) for x in seen)
 
 
 def test_tally_starts_anew() -> None:

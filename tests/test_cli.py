@@ -1,5 +1,6 @@
 """The command from end to end: records, finding finished runs, overwriting, ends and exit codes."""
 
+import contextlib
 import csv
 import json
 import os
@@ -269,6 +270,52 @@ def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> N
     refused = senet(*arguments, "attention.strength=much")
     assert refused.code == 2
     assert "attention.strength=much: must be a valid integer" in refused.err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "hydra: {callbacks: {x: {_target_: shutil.copyfile, src: a, dst: pwned}}}",
+        "hydra: {job: {env_set: {A: b}}}",
+        "hydra.launcher._target_: os.system",
+    ],
+)
+def test_a_strangers_config_folder_runs_nothing(
+    senet: Senet, tmp_path: Path, tmp_path_factory, content: str
+) -> None:
+    own = tmp_path_factory.mktemp("own")
+    (own / "experiment").mkdir()
+    (own / "experiment" / "odd.yaml").write_text(f"# @package _global_\n{content}\n")
+    (tmp_path / "a").write_text("secret")
+    result = senet("--config-dir", str(own), "experiment=odd", *TINY, "dry_run=true")
+    assert result.code == 2
+    assert "which runs code: remove it" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_signal_that_was_swallowed_still_ends_the_run(
+    senet: Senet, tmp_path: Path, monkeypatch
+) -> None:
+    """Raised inside a `__del__`, an exception is only printed; the next step raises it again."""
+    from senet_train.journal import Journal
+
+    class Swallows:
+        def __del__(self) -> None:
+            with contextlib.suppress(BaseException):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.5)
+
+    monkeypatch.setattr(Journal, "on_validation_end", lambda *arguments: Swallows() and None)
+    result = senet(*TINY)
+    assert result.code == 143
+    assert json.loads((only_run(tmp_path) / "status.json").read_text())["state"] == "interrupted"
+
+
+def test_a_sweep_that_ran_and_failed_is_no_bad_input(senet: Senet, tmp_path: Path) -> None:
+    arguments = [word for word in TINY if not word.startswith("ratio")]
+    result = senet("-m", *arguments, "optim.lr=1e20", "ratio=32,4")
+    assert "ratio=32 leaves no hidden channel" in result.err
+    assert result.code == 1
 
 
 def test_cfg_job_shows_what_would_run(senet: Senet, tmp_path: Path) -> None:

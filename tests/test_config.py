@@ -27,6 +27,7 @@ from senet_train.plan import make_plan
 
 FILES = sorted(CONF.rglob("*.yaml"))
 GROUPS = ("attention", "data", "experiment", "model", "optim", "trainer")
+SCHEDULE_FILES = sorted((CONF / "optim" / "schedule").glob("*.yaml"))
 OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
 
 
@@ -87,6 +88,22 @@ def test_every_value_has_a_comment(file: Path) -> None:
     alone = [line for line in values if "#" not in line]
     header = bool(lines[0].startswith("#"))
     assert header or not alone, alone
+
+
+@pytest.mark.parametrize("optim", ["one_cycle", "he_cifar"])
+@pytest.mark.parametrize("file", SCHEDULE_FILES, ids=lambda f: f.stem)
+def test_every_schedule_suits_every_recipe(file: Path, optim: str) -> None:
+    plan = make_plan(config(f"optim={optim}", f"optim/schedule={file.stem}", "model=se_resnet20"))
+    assert plan.config.optim.schedule.name == yaml.safe_load(file.read_text())["name"]
+    assert 0 <= plan.schedule(0.99) <= 1
+
+
+def test_the_same_classes_are_the_same_run(tree: Path) -> None:
+    arms = set()
+    for classes in ("all", "[a,b]", "[b,a]"):
+        overrides = ("data=imagenet_subset", f"data.root={tree}", f"data.classes={classes}")
+        arms.add(make_plan(config(*overrides)).identity.sha256)
+    assert len(arms) == 1
 
 
 def test_no_target_anywhere() -> None:

@@ -185,6 +185,8 @@ def test_cifar10_is_downloaded_verified_and_read(
         cifar.cifar10(root=str(tmp_path / "d"), download=False)
     assert not (tmp_path / "d").exists()
     source = cifar.cifar10(root=str(tmp_path / "d"), download=True)
+    assert not (tmp_path / "d").exists()  # a dry run fetches nothing
+    source.prepare()
     pool, test = source.load()
     assert source.fingerprint == digest
     assert source.class_names == tuple(datasets.CIFAR10(str(tmp_path / "d")).classes)

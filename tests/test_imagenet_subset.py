@@ -103,14 +103,24 @@ def test_hidden_files_are_no_images(tree: Path) -> None:
 
 
 def test_chosen_classes(tree: Path) -> None:
+    with pytest.raises(InputError, match="gives one class"):
+        open_tree(tree, classes=["cat", "cat"])
     source = open_tree(tree, classes=["eel", "cat"])
     assert source.class_names == ("cat", "eel")
     assert len(source.load()[0].labels) == 12
+    with pytest.raises(InputError, match=r"data\.classes=\[\] is no class"):
+        open_tree(tree, classes=[])
     with pytest.raises(InputError, match="train lacks the classes gnu"):
         open_tree(tree, classes=["gnu"])
     with pytest.raises(InputError, match="lacks the classes n01440764"):
         open_tree(tree, classes="imagenette")
     assert all(len(set(names)) == 10 for names in NAMED_CLASSES.values())
+
+
+def test_a_broken_link(tree: Path) -> None:
+    (tree / "train" / "cat" / "9.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"9\.png is a broken link"):
+        open_tree(tree)
 
 
 def test_images_per_class_nest(tree: Path) -> None:

@@ -16,7 +16,8 @@ MODULES = {
 # From the ground up: a module imports only from lines above its own (or its own line's package).
 LAYERS = [
     ("senet_train", "senet_train.errors", "senet_train.atomic"),
-    ("senet_train.keyed", "senet_train.lock", "senet_train.config", "senet_train.schedule"),
+    ("senet_train.signals", "senet_train.config"),
+    ("senet_train.keyed", "senet_train.lock", "senet_train.schedule"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data"),
     ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insert"),
     ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),

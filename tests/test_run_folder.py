@@ -103,6 +103,18 @@ def test_a_clash_of_short_hashes(folder: RunFolder) -> None:
     assert sorted(folder.output_dir.rglob("*")) == before
 
 
+def test_a_clash_is_no_finished_run(senet: Senet, tmp_path: Path) -> None:
+    """Another arm's table must not be shown as this one's."""
+    senet(*TINY)
+    [run] = run_folders(tmp_path)
+    file = run.parent / "identity.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "sha256": content["sha256"][:8] + "0" * 56}))
+    result = senet(*TINY)
+    assert result.code == 2
+    assert "belongs to another configuration" in result.err
+
+
 def test_lock(tmp_path: Path) -> None:
     import subprocess
     import sys

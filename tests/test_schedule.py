@@ -60,9 +60,3 @@ def test_one_cycle() -> None:
 def test_warmup_rises_to_the_schedule() -> None:
     rates = ours(constant(), warmup=4)
     assert rates[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-
-
-@pytest.mark.parametrize("milestones", [[30, 60], [0.0], [1.0]])
-def test_milestones_are_fractions(milestones: list[float]) -> None:
-    with pytest.raises(ValueError, match="give fractions of training"):
-        step(milestones=milestones, gamma=0.1)

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from senet_train.data.download import fetch, file_sha256
+from senet_train.data.download import fetch, file_sha256, lock_of
 from senet_train.data.images import MemoryImages, Source
 from senet_train.errors import InputError
+from senet_train.lock import hold
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,23 @@ def cifar100(*, root: str, download: bool) -> Source:
 
 
 def cifar(name: str, archive: Archive, root: Path, download: bool) -> Source:
-    """Make sure that the archive is there and right; torchvision reads it later."""
+    """Find the archive, or know where to get it; torchvision reads it later."""
     path = root / archive.file
-    if download:
-        fetch(archive.mirrors, path, archive.sha256)
-    elif not path.is_file() or file_sha256(path) != archive.sha256:
+    if not download and (not path.is_file() or file_sha256(path) != archive.sha256):
         raise InputError(
             f"data.download=false and {path} is not the official archive: put the file with "
             f"sha256 {archive.sha256} there, or leave data.download=true"
         )
 
-    def load() -> tuple[MemoryImages, MemoryImages]:
-        return read_part(name, root, train=True), read_part(name, root, train=False)
+    def prepare() -> None:
+        if download:
+            fetch(archive.mirrors, path, archive.sha256)
 
-    return Source(CLASS_NAMES[name], archive.sha256, load)
+    def load() -> tuple[MemoryImages, MemoryImages]:
+        with hold(lock_of(path), str(path), wait=True):  # torchvision unpacks in place
+            return read_part(name, root, train=True), read_part(name, root, train=False)
+
+    return Source(CLASS_NAMES[name], archive.sha256, load, prepare=prepare)
 
 
 def read_part(name: str, root: Path, *, train: bool) -> MemoryImages:

@@ -30,7 +30,9 @@ def fetch(mirrors: Sequence[str], path: Path, sha256: str) -> Path:
     One process downloads, others wait for it. What an earlier try left is continued. Raises
     InputError, with every mirror's reason and how to put the file in place by hand.
     """
-    with hold(path.with_name(f".{path.name}.lock"), str(path), wait=True):
+    if path.is_file() and file_sha256(path) == sha256:
+        return path  # without the lock: the folder may be read-only
+    with hold(lock_of(path), str(path), wait=True):
         if path.is_file() and file_sha256(path) == sha256:
             return path
         part = path.with_name(f".{path.name}.part")
@@ -50,6 +52,11 @@ def fetch(mirrors: Sequence[str], path: Path, sha256: str) -> Path:
         f"no mirror gave {path.name} ({'; '.join(reasons)}): try again, "
         f"or put the file with sha256 {sha256} at {path}"
     )
+
+
+def lock_of(path: Path) -> Path:
+    """The lock file of a downloaded file."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def download(url: str, part: Path) -> None:

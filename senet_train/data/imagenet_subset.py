@@ -46,7 +46,7 @@ class Listing:
 def imagenet_subset(
     *,
     root: str,
-    classes: Literal["all", "imagenette", "imagewoof"] | list[str],
+    classes: Literal["all", "imagenette", "imagewoof"] | list[str | int],
     images_per_class: Literal["all"] | int,
     image_size: int,
     crop: Literal["none", "pad", "resized"],
@@ -55,11 +55,13 @@ def imagenet_subset(
     """The tree below `root`; `images_per_class` limits the training images alone."""
     base = Path(root).expanduser()
     train_folder, test_folder = find_parts(base)
-    wanted = NAMED_CLASSES.get(classes, []) if isinstance(classes, str) else classes
+    wanted = wanted_classes(classes)
     train = list_part(train_folder, wanted)
     test = list_part(test_folder, wanted)
     refuse_mismatch(train, test)
     refuse_single(train)
+    if len(train.files) < 2:
+        raise InputError(f"{train_folder} gives one class, {wanted or 'all'}: choose two or more")
     if images_per_class != "all":
         train = limit(train, images_per_class)
     load_part = partial(images_of, image_size=image_size, crop=crop, workers=workers)
@@ -69,6 +71,15 @@ def imagenet_subset(
         lambda: (load_part(train), load_part(test)),
         from_files=True,
     )
+
+
+def wanted_classes(classes: str | list[str | int]) -> list[str]:
+    """The names of the classes asked for; none of them for `all`."""
+    if isinstance(classes, str):
+        return NAMED_CLASSES.get(classes, [])
+    if not classes:
+        raise InputError("data.classes=[] is no class: name some, or choose data.classes=all")
+    return [str(name) for name in classes]
 
 
 def find_parts(base: Path) -> tuple[Path, Path]:
@@ -115,6 +126,8 @@ def list_images(folder: Path) -> list[tuple[str, int]]:
             if entry.is_dir():
                 raise InputError(f"{entry.path} is a folder: images lie in their class folder")
             if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith("."):
+                if not entry.is_file():
+                    raise InputError(f"{entry.path} is a broken link: mend or remove it")
                 images.append((entry.name, entry.stat().st_size))
     return sorted(images)
 
@@ -191,7 +204,7 @@ def load_image(path: str, key: tuple[int | str, ...], *, image_size: int, crop: 
     try:
         with Image.open(path) as file:
             picture = to_rgb(file)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RunError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
     if crop == "resized" and key:
         with forked_random(*key):
@@ -202,19 +215,26 @@ def load_image(path: str, key: tuple[int | str, ...], *, image_size: int, crop: 
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode as 8-bit RGB; Pillow alone would clip 16-bit greys to white."""
+    """Any mode as 8-bit RGB; Pillow alone would clip 16-bit greys to white.
+
+    A palette with transparency goes by RGBA, as Pillow asks for.
+    """
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"its mode is {picture.mode}: save it with 8 or 16 bits")
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")
     return picture.convert("RGB")
 
 
 def centre(picture: Image.Image, size: int, margin: float) -> Image.Image:
-    """Scale the shorter side to `size * margin` and cut out the middle `size` x `size`.
+    """The middle square, 1 / `margin` of the shorter side, scaled to `size` x `size`.
 
     The margin of 256 / 224 is the paper's single-crop evaluation (section 5.1).
     """
-    scale = size * margin / min(picture.size)
-    width, height = (max(round(side * scale), size) for side in picture.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return scaled.crop((left, top, left + size, top + size))
+    width, height = picture.size
+    side = min(width, height) / margin
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return picture.resize((size, size), Image.Resampling.BILINEAR, box)

@@ -3,6 +3,7 @@
 Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
 """
 
+import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -62,6 +63,7 @@ class FileImages:
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=self.workers,
             collate_fn=torch.stack,
+            worker_init_fn=leave_signals_to_the_parent,
         )
         failure = ""
         batches_read = iter(reader)
@@ -84,6 +86,12 @@ class FileImages:
         return MemoryImages(torch.cat(list(self.read(every))), self.labels, self.ids)
 
 
+def leave_signals_to_the_parent(worker: int) -> None:
+    """A worker inherits our handlers; Ctrl-C reaches it too and would print its traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class _Keyed(torch.utils.data.Dataset[Tensor]):
     """Map-style view of FileImages for one pass: index -> pixels under the pass's key."""
 
@@ -100,7 +108,7 @@ Images = MemoryImages | FileImages
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found but not read yet: cheap to make, `load` does the work.
+    """A data set that was found but not read yet: cheap to make; `prepare` fetches what is missing.
 
     `load()` returns the images to train and validate on, at least two of every class, and the
     test images.
@@ -110,3 +118,4 @@ class Source:
     fingerprint: str  # changes when the data change
     load: Callable[[], tuple[Images, Images]]
     from_files: bool = False
+    prepare: Callable[[], None] = lambda: None

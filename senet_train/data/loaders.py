@@ -108,9 +108,18 @@ class EvaluationBatches:
 class DataModule(pl.LightningDataModule):
     """Hands the Trainer one epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
 
-    def __init__(self, splits: Splits, data: Data, *, seed: int) -> None:
+    def __init__(self, splits: Splits, data: Data, *, seed: int, channels_last: bool) -> None:
         super().__init__()
         self.splits, self.data, self.seed = splits, data, seed
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """The images in the memory format asked for."""
+        return images.contiguous(memory_format=self.memory_format)
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        images, labels, indices = batch
+        return self.laid_out(images), labels, indices
 
     def train_dataloader(self) -> TrainingBatches:
         assert self.trainer is not None
