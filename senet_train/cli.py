@@ -50,13 +50,14 @@ def entry() -> None:
 def main(argv: Sequence[str]) -> int:
     """Run `senet-train` with these arguments in this process; the exit code."""
     exit_codes: list[int] = []
+    made: set[Path] = set()
     try:
         with hydra_raises() as full_error, signals_raised(), arguments(argv), console_log():
             check_arguments(argv)
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
-                return run_job(raw, exit_codes, full_error)
+                return run_job(raw, exit_codes, made, full_error)
 
             hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
     except Interrupted as end:
@@ -90,14 +91,14 @@ def check_arguments(argv: Sequence[str]) -> None:
             refuse_code(Path(folder))
 
 
-def run_job(raw: DictConfig, exit_codes: list[int], full_error: bool) -> float:
+def run_job(raw: DictConfig, exit_codes: list[int], made: set[Path], full_error: bool) -> float:
     """One run of a command or sweep: its validation top-1, nan if it failed (never an error)."""
     try:
         config = read_config(raw)
         mention_unread(raw)
         from senet_train.run import run  # seconds of imports: only now are they sure to be needed
 
-        top1 = run(config, list(HydraConfig.get().overrides.task))
+        top1 = run(config, list(HydraConfig.get().overrides.task), made)
     except Exception as error:
         exit_codes.append(exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "

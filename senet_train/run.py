@@ -31,8 +31,10 @@ from senet_train.summary import network_line, print_summary
 log = logging.getLogger("senet_train")
 
 
-def run(config: Config, overrides: list[str]) -> float | None:
+def run(config: Config, overrides: list[str], made: set[Path]) -> float | None:
     """Train, or find the finished run; the best epoch's validation top-1, None if dry.
+
+    `made` holds the runs of this command: `overwrite=true` in a sweep makes no run twice.
 
     Raises InputError before anything is written, HeldError if another process makes this run,
     Diverged or any other error after `status.json` tells of it.
@@ -44,14 +46,16 @@ def run(config: Config, overrides: list[str]) -> float | None:
     if config.dry_run:
         log.info("dry run: %s is %s", folder.path, "finished" if folder.finished else "to do")
         return None
-    if folder.finished and not config.overwrite:
+    overwrite = config.overwrite and folder.path not in made
+    made.add(folder.path)
+    if folder.finished and not overwrite:
         return report_found(plan)
     plan.source.prepare()
     with hold(folder.lock, str(folder.path)):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
             folder.discard_aside()
             return report_found(plan)
-        if folder.finished and not config.overwrite:  # finished while we came
+        if folder.finished and not overwrite:  # finished while we came
             return report_found(plan)
         return make_run(plan, overrides)
 

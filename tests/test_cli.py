@@ -218,6 +218,10 @@ def test_a_sweep_runs_an_arm_once_and_mentions_an_unread_ratio(
     assert result.code == 0
     assert result.err.count("changes nothing, as nothing reads it with attention=none") == 2
     assert result.err.count("found finished") == 1
+    again = senet(
+        "-m", *arguments, "model=resnet20", "attention=none", "ratio=4,8", "overwrite=true"
+    )
+    assert again.err.count("epoch 2/2") == 1
     labels = sorted(folder.parent.name.rpartition("-")[0] for folder in run_folders(tmp_path))
     assert labels == ["resnet20", "se_resnet20-r4", "se_resnet20-r8"]
     assert not list(tmp_path.rglob(".hydra"))
