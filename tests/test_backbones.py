@@ -51,20 +51,20 @@ HE_CIFAR = {
 }
 
 
-@pytest.mark.parametrize("name", IMAGENET)
-def test_imagenet_parameters(name: str) -> None:
-    plain, without_bias, with_bias = IMAGENET[name]
-    assert count(build(name, 1000, stem="imagenet")[0]) == plain
-    assert count(build(name, 1000, 16, stem="imagenet")[0]) == without_bias
-    assert count(build(name, 1000, 16, bias=True, stem="imagenet")[0]) == with_bias
+RESNETS = [
+    *((name, "imagenet", 1000, counts) for name, counts in IMAGENET.items()),
+    *((name, "cifar", 10, counts) for name, counts in CIFAR_STEM.items()),
+]
 
 
-@pytest.mark.parametrize("name", CIFAR_STEM)
-def test_cifar_stem_parameters(name: str) -> None:
-    plain, without_bias, with_bias = CIFAR_STEM[name]
-    assert count(build(name, 10, stem="cifar")[0]) == plain
-    assert count(build(name, 10, 16, stem="cifar")[0]) == without_bias
-    assert count(build(name, 10, 16, bias=True, stem="cifar")[0]) == with_bias
+@pytest.mark.parametrize(("name", "stem", "num_classes", "counts"), RESNETS)
+def test_resnet_parameters(
+    name: str, stem: str, num_classes: int, counts: tuple[int, int, int]
+) -> None:
+    plain, without_bias, with_bias = counts
+    assert count(build(name, num_classes, stem=stem)[0]) == plain
+    assert count(build(name, num_classes, 16, stem=stem)[0]) == without_bias
+    assert count(build(name, num_classes, 16, bias=True, stem=stem)[0]) == with_bias
 
 
 @pytest.mark.parametrize("name", HE_CIFAR)
