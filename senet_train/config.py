@@ -61,10 +61,11 @@ class Data:
 
 @dataclass(frozen=True, config=STRICT)
 class Placement:
-    """Where attention sits: in which stages, at which position of a block."""
+    """Where attention sits: in which stages, at which position of a block, from which width on."""
 
-    stages: Literal["all"] | list[Count]
-    position: Literal["standard"]
+    stages: Literal["all", "but_last"] | list[Count]
+    position: Literal["standard", "pre", "post", "identity", "inner", "stage"]
+    min_channels: Count
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,8 +1,8 @@
 """What a network costs: parameters and multiply-adds, attention's share apart.
 
 Multiply-adds are those of convolutions and matrix products, as the literature counts them; inside
-attention modules also one for each element pooled and each element scaled, because there they
-are most of the work. SE on C channels of H x W: 2 C R + 2 C H W (R hidden channels).
+attention modules also one for each element pooled and each element scaled or added, because there
+they are most of the work. SE on C channels of H x W: 2 C R + 2 C H W (R hidden channels).
 """
 
 from collections.abc import Iterable
@@ -76,4 +76,10 @@ def output_elements(*args: Any, out_shape: Any, **kwargs: Any) -> int:
     return 2 * prod(out_shape)
 
 
-ELEMENTWISE = {torch.ops.aten.mean: input_elements, torch.ops.aten.mul: output_elements}
+aten = torch.ops.aten
+POOLS = (aten.mean, aten.amax, aten.sum, aten.var_mean, aten.avg_pool2d)
+SCALES = (aten.mul, aten.add, aten.maximum)
+ELEMENTWISE = {
+    **dict.fromkeys(POOLS, input_elements),
+    **dict.fromkeys(SCALES, output_elements),
+}

@@ -6,6 +6,7 @@ A run lives in `<output_dir>/<data>/<label>-<first 8 digits of the hash>/seed<N>
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Identity:
         return f"{self.label}-{self.sha256[:8]}"
 
 
-def identify(config: Config, data_fingerprint: str) -> Identity:
+def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
     """The identity of a configuration in which nothing automatic is left."""
     tree = as_tree(config)
     data = {key: value for key, value in tree["data"].items() if key not in LOCAL_DATA_KEYS}
@@ -46,16 +47,26 @@ def identify(config: Config, data_fingerprint: str) -> Identity:
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label_of(config))
+    return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
 
 
-def label_of(config: Config) -> str:
-    """`resnet18`, `se_resnet18-r16`."""
+def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -> str:
+    """`resnet18`, `se_resnet18-r16`, `se_resnet18-r16-squeeze_max-pre-stages_34`.
+
+    `usual` holds the attention's default options: they go without saying, as does the usual
+    placement.
+    """
     if config.attention.name == "none":
         return config.model.name
-    ratio = config.attention.options.get("ratio")
-    suffix = f"-r{ratio}" if ratio else ""
-    return f"{config.attention.name}_{config.model.name}{suffix}"
+    options = dict(config.attention.options)
+    ratio = options.pop("ratio", None)
+    words = [f"r{ratio}"] if ratio else []
+    words += [f"{key}_{value}" for key, value in options.items() if value != usual.get(key)]
+    where = config.placement
+    words += [where.position] if where.position != "standard" else []
+    words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
+    words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
+    return "-".join([f"{config.attention.name}_{config.model.name}", *words])
 
 
 def as_tree(config: Config) -> dict[str, Any]:

@@ -6,12 +6,12 @@ has the same backbone, and arms that share a slot share that slot's weights.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
 
-from senet_train.backbones.slots import Backbone
+from senet_train.backbones.slots import Backbone, ResidualBlock
 from senet_train.config import Placement
 from senet_train.errors import InputError
 from senet_train.keyed import forked_random
@@ -37,29 +37,64 @@ def build_network(
 ) -> tuple[Backbone, list[Slot]]:
     """A backbone with attention in its slots, and the list of those slots.
 
-    Raises InputError for stages the backbone lacks or an attention that cannot be built there.
+    Raises InputError for stages the backbone lacks, and for a backbone or an attention that
+    cannot be built with its options.
     """
     with forked_random("backbone", seed):
-        network = backbone(num_classes)
+        try:
+            network = backbone(num_classes)
+        except ValueError as error:  # a rule and a way out, as in build_attention
+            raise InputError(f"model.{error}") from error
     return network, insert(network, attention, placement, seed=seed)
 
 
 def insert(
     network: Backbone, attention: Callable[[int], nn.Module], placement: Placement, *, seed: int
 ) -> list[Slot]:
-    """Fill `placement.position` of every block in `placement.stages`; other slots stay Identity."""
-    chosen = chosen_stages(network, placement)
+    """Fill the slots that `placement` names; the others stay Identity. Raises InputError."""
     names = {module: name for name, module in network.named_modules()}
     slots = []
-    for stage in chosen:
-        for block in network.stages()[stage]:
-            channels = block.slot_channels[placement.position]
-            name = f"{names[block]}.attend.{placement.position}"
-            with forked_random("attention", seed, name):
-                module = build_attention(attention, channels)
-            block.attend[placement.position] = module
-            slots.append(Slot(name, stage, channels, int(getattr(module, "hidden", 0))))
+    for stage, block, position in chosen_slots(network, placement):
+        channels = block.slot_channels[position]
+        name = f"{names[block]}.attend.{position}"
+        with forked_random("attention", seed, name):
+            module = build_attention(attention, channels)
+        block.attend[position] = module
+        slots.append(Slot(name, stage, channels, int(getattr(module, "hidden", 0))))
     return slots
+
+
+def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, ResidualBlock, str]]:
+    """Stage, block and position of every slot to fill. Raises InputError if there is none.
+
+    `stage` is what the last block of a stage has as `post`.
+    """
+    last_only = placement.position == "stage"
+    position: str = "post" if last_only else placement.position
+    chosen = [
+        (stage, block, position)
+        for stage in chosen_stages(network, placement)
+        for block in network.stages()[stage][-1 if last_only else 0 :]
+    ]
+    wide = [c for c in chosen if c[1].slot_channels[position] >= placement.min_channels]
+    if not wide:
+        widest = max(block.slot_channels[position] for _, block, _ in chosen)
+        raise InputError(
+            f"placement.min_channels={placement.min_channels} leaves no layer: the widest of "
+            f"the chosen stages has {widest} channels, choose placement.min_channels <= {widest}"
+        )
+    return wide
+
+
+def written_out(network: Backbone, placement: Placement) -> Placement:
+    """The one way to write this placement: stages as a list, `min_channels` as what it keeps."""
+    every = chosen_slots(network, replace(placement, min_channels=1))
+    kept = chosen_slots(network, placement)
+    narrowest = min(block.slot_channels[position] for _, block, position in kept)
+    stages = sorted({stage for stage, _, _ in every})
+    return replace(
+        placement, stages=stages, min_channels=1 if len(kept) == len(every) else narrowest
+    )
 
 
 def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
@@ -67,6 +102,8 @@ def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
     present = list(network.stages())
     if placement.stages == "all":
         return present
+    if placement.stages == "but_last":
+        return present[:-1]
     missing = [stage for stage in placement.stages if stage not in present]
     if missing or not placement.stages:
         raise InputError(

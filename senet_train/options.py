@@ -54,6 +54,12 @@ def keyword_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parame
     }
 
 
+def defaults(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """The options that have a default value, and that value."""
+    options = keyword_options(constructor).values()
+    return {p.name: p.default for p in options if p.default is not p.empty}
+
+
 def check_options(
     constructor: Callable[..., Any], given: Mapping[str, Any], where: str
 ) -> dict[str, Any]:

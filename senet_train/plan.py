@@ -21,9 +21,9 @@ from senet_train.data import SOURCES
 from senet_train.data.images import Source
 from senet_train.environment import choose_accelerator, choose_precision
 from senet_train.errors import InputError
-from senet_train.identity import Identity, identify
-from senet_train.insert import Slot, build_network
-from senet_train.options import bind, keyword_options, look_up
+from senet_train.identity import Identity, identify, label_of
+from senet_train.insert import Slot, build_network, written_out
+from senet_train.options import bind, defaults, keyword_options, look_up
 from senet_train.run_folder import RunFolder
 from senet_train.schedule import SCHEDULES, Schedule
 
@@ -75,16 +75,16 @@ def make_plan(config: Config) -> Plan:
     config = resolve_hardware(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
     with torch.device("meta"):
-        _, slots = build(num_classes=10)  # before the data are looked for: they may take a while
-    stages = sorted({slot.stage for slot in slots})  # `all` written out
-    config = replace(config, placement=replace(config.placement, stages=stages))
+        network, _ = build(num_classes=10)  # before the data are looked for: they may take a while
+    config = replace(config, placement=written_out(network, config.placement))
+    label = label_of(config, defaults(attention.func), list(network.stages()))
     source, data = find_data(config.data)
     config = replace(config, data=resolve_classes(data, source))
     with torch.device("meta"):
         network, slots = build(num_classes=int(config.data.num_classes))
         cost = measure_cost(network, slots, config.data.image_size)
         refuse_batch(network, config.data)
-    identity = identify(config, source.fingerprint)
+    identity = identify(config, source.fingerprint, label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
     return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)

@@ -1,26 +1,31 @@
 """Networks against torchvision, the published parameter counts and the closed form."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 import torchvision.models
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from senet_train.attention import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.cifar_resnet import ZeroPadShortcut
-from senet_train.config import Placement
+from senet_train.backbones.preact_resnet import PreActBasicBlock, PreActBottleneck, PreActResNet
+from senet_train.config import Choice, Placement
+from senet_train.errors import InputError
 from senet_train.insert import build_network
+from senet_train.options import bind
 
-EVERYWHERE = Placement(stages="all", position="standard")
+EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 
 
 def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def build(name: str, num_classes: int, ratio: int = 0, bias: bool = False, **options: str):
+def build(name: str, num_classes: int, ratio: int = 0, bias: bool = False, **options: Any):
     """A network on the meta device; ratio 0 leaves attention out."""
     attention = partial(SqueezeExcite, ratio=ratio, bias=bias) if ratio else nn.Identity
     backbone = partial(BACKBONES[name], **options)
@@ -48,6 +53,15 @@ HE_CIFAR = {
     "resnet44": (658_586, 661_338, 666_042, 666_875),
     "resnet56": (853_018, 855_770, 861_818, 862_889),
     "resnet110": (1_727_962, 1_730_714, 1_742_810, 1_744_952),
+}
+# Blocks a stage, a block's expansion, channels of its 3x3 convolutions, and the parameters with
+# 10 and 100 classes: those in the tests of https://github.com/osmr/imgclsmob, but for wrn16_8.
+PREACT = {
+    "preact_resnet20": (3, 1, (16, 32, 64), (272_282, 278_132)),
+    "preact_resnet110": (18, 1, (16, 32, 64), (1_730_522, 1_736_372)),
+    "preact_resnet164": (18, 4, (16, 32, 64), (1_703_258, 1_726_388)),
+    "wrn16_8": (2, 1, (128, 256, 512), (10_961_370, 11_007_540)),  # 11.0 M in the paper
+    "wrn28_10": (4, 1, (160, 320, 640), (36_479_194, 36_536_884)),
 }
 
 
@@ -92,6 +106,71 @@ def test_closed_form(name: str, ratio: int) -> None:
     ]
 
 
+def preact_parameters(depth: int, expansion: int, widths: tuple[int, ...], classes: int) -> int:
+    """Stem, blocks (each convolution with the BatchNorm before it), BatchNorm, classifier."""
+    total, channels = 3 * 16 * 9, 16
+    for width in widths:
+        out = expansion * width
+        kernels = (1, 9, 1) if expansion == 4 else (9, 9)
+        between = [width] * (len(kernels) - 1)
+        for read in (channels, *[out] * (depth - 1)):
+            pairs = zip(kernels, (read, *between), (*between, out), strict=True)
+            total += sum(2 * a + kernel * a * b for kernel, a, b in pairs)
+        total += channels * out if channels != out else 0  # a projection changes the shape
+        channels = out
+    return total + 2 * channels + (channels + 1) * classes
+
+
+@pytest.mark.parametrize("name", PREACT)
+def test_preact_parameters(name: str) -> None:
+    *shape, published = PREACT[name]
+    for num_classes, expected in zip((10, 100), published, strict=True):
+        assert count(build(name, num_classes)[0]) == expected
+        assert preact_parameters(*shape, num_classes) == expected
+
+
+@pytest.mark.parametrize("ratio", [2, 16])
+@pytest.mark.parametrize("name", PREACT)
+def test_preact_closed_form(name: str, ratio: int) -> None:
+    """(2 / r) sum N_s C_s^2 once more."""
+    depth, expansion, widths, (plain, _) = PREACT[name]
+    added = sum(depth * 2 * (expansion * width) ** 2 // ratio for width in widths)
+    network, slots = build(name, 10, ratio)
+    assert count(network) == plain + added
+    assert [slot.channels for slot in slots] == [
+        expansion * width for width in widths for _ in range(depth)
+    ]
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("channels", [[16, 32, 64], [20, 40, 81], [8, 8, 8]])
+def test_channels_of_a_cifar_resnet(channels: list[int], shortcut: str) -> None:
+    choice = Choice("resnet20", {"channels": channels, "shortcut": shortcut})
+    backbone, _ = bind(choice, BACKBONES, "model", "senet_train.backbone")
+    first, second, third = channels
+    total = 27 * first + 2 * first  # the stem and its BatchNorm
+    for before, width in ((first, first), (first, second), (second, third)):
+        total += 9 * width * (before + 5 * width) + 12 * width
+    if shortcut == "B":
+        total += sum((before + 2) * after for before, after in ((first, second), (second, third)))
+    network = backbone(10)
+    assert count(network) == total + 10 * third + 10
+    assert network(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("channels", [[16, 32], [16, 32, 64, 128], [0, 32, 64], [32, 16, 64]])
+def test_channels_that_are_refused(channels: list[int]) -> None:
+    backbone, _ = bind(Choice("resnet20", {"channels": channels}), BACKBONES, "model", "none")
+    with pytest.raises(ValueError, match=r"channels=\[.* are not three widths.*: choose"):
+        backbone(10)
+
+
+def test_channels_are_whole_numbers() -> None:
+    for wrong in ([16, 32, 64.5], "16,32,64", 16):
+        with pytest.raises(InputError, match=r"model\.channels"):
+            bind(Choice("resnet20", {"channels": wrong}), BACKBONES, "model", "none")
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_equals_torchvision(name: str) -> None:
     """Same names, so torchvision's weights load; same logits."""
@@ -116,3 +195,48 @@ def test_logits_shape(name: str) -> None:
     network, _ = build(name, 13, 4)
     assert network(torch.empty(2, 3, 40, 40, device="meta")).shape == (2, 13)
     assert all(network.stages().values())
+
+
+def randomise_norms(network: nn.Module) -> None:
+    """BatchNorms that do something in evaluation."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                nn.init.uniform_(tensor, 0.2, 1.5)
+            module.bias.data.neg_()
+
+
+def paper_logits(state: dict[str, Tensor], x: Tensor, depth: int, convolutions: int) -> Tensor:
+    """x' = h(x) + F(x) of the paper, equation 1, with every norm written out."""
+
+    def activated(norm: str, x: Tensor) -> Tensor:
+        weight, bias, mean, variance = (
+            state[f"{norm}.{part}"][:, None, None]
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return F.relu((x - mean) / (variance + 1e-5).sqrt() * weight + bias)
+
+    x = F.conv2d(x, state["conv1.weight"], padding=1)
+    for stage, index in ((stage, index) for stage in (1, 2, 3) for index in range(depth)):
+        block, stride = f"layer{stage}.{index}", 2 if stage > 1 and index == 0 else 1
+        branch, shortcut = x, x
+        for number in range(1, convolutions + 1):
+            branch = activated(f"{block}.bn{number}", branch)
+            if number == 1 and f"{block}.projection.weight" in state:
+                shortcut = F.conv2d(branch, state[f"{block}.projection.weight"], stride=stride)
+            kernel = state[f"{block}.conv{number}.weight"]
+            step = stride if number == 1 else 1
+            branch = F.conv2d(branch, kernel, stride=step, padding=kernel.shape[-1] // 2)
+        x = shortcut + branch
+    return activated("bn", x).mean((2, 3)) @ state["fc.weight"].T + state["fc.bias"]
+
+
+@pytest.mark.parametrize("block", [PreActBasicBlock, PreActBottleneck])
+def test_preact_equals_the_paper(block: type[PreActBasicBlock | PreActBottleneck]) -> None:
+    network = PreActResNet(7, block=block, blocks_per_stage=2, widths=(4, 8, 12)).double().eval()
+    randomise_norms(network)
+    x = torch.randn(3, 3, 12, 12).double()
+    convolutions = 2 if block is PreActBasicBlock else 3
+    expected = paper_logits(network.state_dict(), x, 2, convolutions)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), expected)

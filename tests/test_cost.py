@@ -11,7 +11,7 @@ from senet_train.config import Placement
 from senet_train.cost import NetworkCost, measure_cost
 from senet_train.insert import Slot, build_network
 
-EVERYWHERE = Placement(stages="all", position="standard")
+EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 
 
 def cost(name: str, size: int, ratio: int = 0, **options: str) -> tuple[NetworkCost, list[Slot]]:

@@ -26,6 +26,7 @@ LAYERS = [
     ("senet_train.journal",),
     ("senet_train.fit",),
     ("senet_train.run",),
+    ("senet_train.compare",),
     ("senet_train.cli",),
     ("senet_train.__main__",),
 ]

@@ -1,5 +1,6 @@
 """Pairing: with one seed, arms share every weight they have in common."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,9 +13,9 @@ from senet_train.backbones.resnet import BasicBlock, Bottleneck
 from senet_train.backbones.slots import POSITIONS
 from senet_train.config import Placement
 from senet_train.errors import InputError
-from senet_train.insert import build_network
+from senet_train.insert import build_network, written_out
 
-EVERYWHERE = Placement(stages="all", position="standard")
+EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 SE = partial(SqueezeExcite, ratio=16)
 RESNET18 = partial(BACKBONES["resnet18"], stem="cifar")
 RESNET20 = BACKBONES["resnet20"]
@@ -74,16 +75,93 @@ def test_seeds_differ_and_repeat() -> None:
 
 def test_shared_slots_share_weights() -> None:
     everywhere = state(RESNET20, SE)
-    late = state(RESNET20, SE, placement=Placement(stages=[3], position="standard"))
+    late = state(RESNET20, SE, placement=Placement(stages=[3], position="standard", min_channels=1))
     assert different(everywhere, late) == []
     slots = {name for name in late if ".attend." in name}
     assert len(slots) == 6
     assert slots < {name for name in everywhere if ".attend." in name}
 
 
+# Added to ResNet-50 by SE with r = 16, from the paper's tables 13 and 15 to the unit.
+RESNET50 = {
+    (1,): 25_557_032 + 24_576,
+    (2,): 25_557_032 + 131_072,
+    (3,): 25_557_032 + 786_432,
+    (4,): 25_557_032 + 1_572_864,
+    "all": 28_071_976,
+    "but_last": 25_557_032 + 942_080,
+}
+
+
+def meta_parameters(attention, placement: Placement, name: str = "resnet50") -> int:
+    backbone = partial(BACKBONES[name], stem="imagenet")
+    with torch.device("meta"):
+        network, _ = build_network(backbone, attention, placement, num_classes=1000, seed=0)
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("stages", RESNET50)
+def test_stages_cost_what_the_paper_says(stages) -> None:
+    asked = stages if isinstance(stages, str) else list(stages)
+    assert meta_parameters(SE, replace(EVERYWHERE, stages=asked)) == RESNET50[stages]
+
+
+# Channels each position gates, block by block: SE with r = 16 has 2 C^2 / 16 weights there.
+CHANNELS = {
+    "standard": [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 3,
+    "identity": [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 3,
+    "post": [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 3,
+    "pre": [64] + [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 2,
+    "inner": [64] * 3 + [128] * 4 + [256] * 6 + [512] * 3,
+    "stage": [256, 512, 1024, 2048],
+}
+
+
+@pytest.mark.parametrize("position", CHANNELS)
+def test_positions_cost_their_closed_form(position: str) -> None:
+    expected = sum(2 * c * (c // 16) for c in CHANNELS[position])
+    placed = meta_parameters(SE, replace(EVERYWHERE, position=position))
+    assert placed - 25_557_032 == expected
+    if position == "inner":
+        assert expected == 157_184  # the paper's table 15
+
+
+def test_se_of_every_ratio_costs_what_the_paper_says() -> None:
+    """Table 10, exact: 45.7 M, 35.7 M, 30.7 M, 28.1 M, 26.9 M in the paper's rounding."""
+    exact = {2: 45_676_584, 4: 35_616_808, 8: 30_586_920, 16: 28_071_976, 32: 26_814_504}
+    for ratio, expected in exact.items():
+        assert meta_parameters(partial(SqueezeExcite, ratio=ratio), EVERYWHERE) == expected
+
+
+def test_stage_is_the_last_blocks_post() -> None:
+    """So an arm with `stage` shares its weights with one that has `post` everywhere."""
+    stage = state(RESNET20, SE, placement=replace(EVERYWHERE, position="stage"))
+    post = state(RESNET20, SE, placement=replace(EVERYWHERE, position="post"))
+    filled = {name for name in stage if ".attend." in name}
+    assert {name.split(".attend")[0] for name in filled} == {"layer1.2", "layer2.2", "layer3.2"}
+    assert filled < post.keys()
+    assert different(stage, post) == []
+
+
+def test_min_channels() -> None:
+    wide = state(RESNET20, SE, placement=replace(EVERYWHERE, min_channels=17))
+    assert {name.split(".")[0] for name in wide if ".attend." in name} == {"layer2", "layer3"}
+    with pytest.raises(InputError, match=r"min_channels=65 leaves no layer: .* <= 64"):
+        state(RESNET20, SE, placement=replace(EVERYWHERE, min_channels=65))
+
+
+def test_a_placement_is_written_in_one_way() -> None:
+    network = RESNET20(10)
+    for same in ("all", [1, 2, 3], [3, 2, 1, 1]):
+        assert written_out(network, replace(EVERYWHERE, stages=same)).stages == [1, 2, 3]
+    assert written_out(network, replace(EVERYWHERE, stages="but_last")).stages == [1, 2]
+    for given, written in ((1, 1), (16, 1), (17, 32), (32, 32), (33, 64)):
+        assert written_out(network, replace(EVERYWHERE, min_channels=given)).min_channels == written
+
+
 def test_missing_stage() -> None:
     with pytest.raises(InputError, match=r"stages=\[4\]: the network has stages \[1, 2, 3\]"):
-        state(RESNET20, SE, placement=Placement(stages=[4], position="standard"))
+        state(RESNET20, SE, placement=Placement(stages=[4], position="standard", min_channels=1))
 
 
 @pytest.mark.parametrize("block_type", [BasicBlock, Bottleneck])

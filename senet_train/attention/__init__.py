@@ -4,11 +4,63 @@ from collections.abc import Callable
 
 from torch import nn
 
+from senet_train.attention.bottleneck_attention import BottleneckAttention as BottleneckAttention
+from senet_train.attention.convolutional_block import (
+    ConvolutionalBlockAttention as ConvolutionalBlockAttention,
+)
+from senet_train.attention.coordinate import CoordinateAttention as CoordinateAttention
+from senet_train.attention.effective_squeeze_excite import (
+    EffectiveSqueezeExcite as EffectiveSqueezeExcite,
+)
+from senet_train.attention.efficient_channel import (
+    EfficientChannelAttention as EfficientChannelAttention,
+)
+from senet_train.attention.frequency_channel import (
+    FrequencyChannelAttention as FrequencyChannelAttention,
+)
+from senet_train.attention.gated_channel import (
+    GatedChannelTransformation as GatedChannelTransformation,
+)
+from senet_train.attention.gather_excite import GatherExcite as GatherExcite
+from senet_train.attention.gather_excite import GatherExciteTheta as GatherExciteTheta
+from senet_train.attention.gather_excite import GatherExciteThetaPlus as GatherExciteThetaPlus
+from senet_train.attention.global_context import GlobalContext as GlobalContext
+from senet_train.attention.non_local import NonLocal as NonLocal
 from senet_train.attention.none import NoAttention as NoAttention
+from senet_train.attention.shuffled import ShuffledSqueezeExcite as ShuffledSqueezeExcite
+from senet_train.attention.simple import SimpleAttention as SimpleAttention
+from senet_train.attention.spatial_channel import (
+    SpatialChannelSqueezeExcite as SpatialChannelSqueezeExcite,
+)
+from senet_train.attention.spatial_group import SpatialGroupEnhance as SpatialGroupEnhance
 from senet_train.attention.squeeze_excite import SqueezeExcite as SqueezeExcite
+from senet_train.attention.static import StaticGate as StaticGate
+from senet_train.attention.style_recalibration import StyleRecalibration as StyleRecalibration
 
 # What `attention.name` may say; further names come from the entry points `senet_train.attention`.
 ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
     "none": NoAttention,
+    # Controls: what is left when the gate does not see the image, or sees another one.
+    "static": StaticGate,
+    "shuffled": ShuffledSqueezeExcite,
+    # Over channels.
     "se": SqueezeExcite,
+    "ese": EffectiveSqueezeExcite,
+    "eca": EfficientChannelAttention,
+    "fca": FrequencyChannelAttention,
+    "gct": GatedChannelTransformation,
+    "srm": StyleRecalibration,
+    # Over channels and pixels.
+    "bam": BottleneckAttention,
+    "cbam": ConvolutionalBlockAttention,
+    "coord": CoordinateAttention,
+    "ge": GatherExcite,
+    "ge_theta": GatherExciteTheta,
+    "ge_theta_plus": GatherExciteThetaPlus,
+    "scse": SpatialChannelSqueezeExcite,
+    "sge": SpatialGroupEnhance,
+    "simam": SimpleAttention,
+    # Over pixels.
+    "gc": GlobalContext,
+    "nonlocal": NonLocal,
 }

@@ -2,14 +2,33 @@
 
     s = sigmoid(W2 relu(W1 mean_hw(x))),    y = s * x
 
-Hu et al., "Squeeze-and-Excitation Networks", https://arxiv.org/abs/1709.01507, equations 2-4.
+Hu et al., "Squeeze-and-Excitation Networks", https://arxiv.org/abs/1709.01507, equations 2-4;
+the other squeezes and gates are those of its tables 11, 12 and 16.
 Parameters: 2 C R, and C + R more with bias (equation 5 of the paper leaves the bias out).
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from senet_train.attention.reduction import hidden_channels
+
+SQUEEZES = {
+    "avg": lambda x: x.mean((2, 3), keepdim=True),
+    "max": lambda x: x.amax((2, 3), keepdim=True),
+    "avg_max": lambda x: (x.mean((2, 3), keepdim=True) + x.amax((2, 3), keepdim=True)) / 2,
+    "none": lambda x: x,  # the paper's NoSqueeze: both layers act on every pixel
+}
+GATES = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "hardsigmoid": F.hardsigmoid,
+}
 
 
 class SqueezeExcite(nn.Module):
@@ -20,22 +39,27 @@ class SqueezeExcite(nn.Module):
     Raises ValueError when `ratio` leaves no hidden channel.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16, bias: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        ratio: int = 16,
+        bias: bool = False,
+        squeeze: Literal["avg", "max", "avg_max", "none"] = "avg",
+        gate: Literal["sigmoid", "tanh", "relu", "hardsigmoid"] = "sigmoid",
+    ) -> None:
         super().__init__()
-        if ratio < 1:
-            raise ValueError(f"ratio={ratio} is no reduction ratio: choose ratio >= 1")
-        # No rounding to a multiple of 8: at 64 channels it would make 8, 16 and 32 one network.
-        self.hidden = channels // ratio
-        if self.hidden < 1:
-            raise ValueError(
-                f"ratio={ratio} leaves no hidden channel for a layer of {channels} channels: "
-                f"choose ratio <= {channels}"
-            )
+        self.hidden = hidden_channels(channels, ratio)
+        self.squeeze, self.activation = SQUEEZES[squeeze], GATES[gate]
         self.reduce = nn.Linear(channels, self.hidden, bias=bias)
         self.expand = nn.Linear(self.hidden, channels, bias=bias)
 
+    def gate(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 1, 1), or (B, C, H, W) without a squeeze."""
+        z = self.squeeze(x).movedim(1, -1)  # (B, C, 1, 1) -> (B, 1, 1, C)
+        s = self.expand(torch.relu(self.reduce(z)))
+        return self.activation(s).movedim(-1, 1)  # (B, 1, 1, C) -> (B, C, 1, 1)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Rescale `x`, (B, C, H, W) -> (B, C, H, W); gates are in (0, 1)."""
-        s = x.mean((2, 3))  # (B, C, H, W) -> (B, C)
-        s = self.expand(torch.relu(self.reduce(s)))  # (B, C) -> (B, R) -> (B, C)
-        return x * torch.sigmoid(s)[:, :, None, None]
+        """Rescale `x`, (B, C, H, W) -> (B, C, H, W)."""
+        return x * self.gate(x)

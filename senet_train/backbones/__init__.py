@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from senet_train.backbones import cifar_resnet, resnet
+from senet_train.backbones import cifar_resnet, preact_resnet, resnet, wide_resnet
 from senet_train.backbones.slots import Backbone
 
 # What `model.name` may say; further names come from the entry points `senet_train.backbone`.
@@ -17,4 +17,9 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet44": cifar_resnet.resnet44,
     "resnet56": cifar_resnet.resnet56,
     "resnet110": cifar_resnet.resnet110,
+    "preact_resnet20": preact_resnet.preact_resnet20,
+    "preact_resnet110": preact_resnet.preact_resnet110,
+    "preact_resnet164": preact_resnet.preact_resnet164,
+    "wrn16_8": wide_resnet.wrn16_8,
+    "wrn28_10": wide_resnet.wrn28_10,
 }

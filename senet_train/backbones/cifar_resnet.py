@@ -1,11 +1,14 @@
 """He's CIFAR ResNets: three stages of 16, 32 and 64 channels, n blocks each, depth 6 n + 2.
 
+Other `channels` make a plain network as large as one with attention.
+
 He et al., https://arxiv.org/abs/1512.03385, section 4.2. The paper uses shortcut option A
 (no parameters); option B (a 1x1 convolution) is what most later code has.
 
 Shapes: B batch, C channels, H height, W width.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -32,25 +35,44 @@ class ZeroPadShortcut(nn.Module):
 
 
 class CifarResNet(Backbone):
-    """A CIFAR ResNet of `6 * blocks_per_stage + 2` layers for images of about 32 pixels."""
+    """A CIFAR ResNet of `6 * blocks_per_stage + 2` layers for images of about 32 pixels.
+
+    Raises ValueError unless `channels` are three widths that do not fall.
+    """
 
     def __init__(
-        self, num_classes: int, *, blocks_per_stage: int, shortcut: Literal["A", "B"] = "B"
+        self,
+        num_classes: int,
+        *,
+        blocks_per_stage: int,
+        channels: Sequence[int] = (16, 32, 64),
+        shortcut: Literal["A", "B"] = "B",
     ) -> None:
         super().__init__()
-        self.conv1 = conv(3, 16, 3)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = stack(16, 16, blocks_per_stage, 1, shortcut)
-        self.layer2 = stack(16, 32, blocks_per_stage, 2, shortcut)
-        self.layer3 = stack(32, 64, blocks_per_stage, 2, shortcut)
-        self.fc = nn.Linear(64, num_classes)
+        first, second, third = three_widths(channels)
+        self.conv1 = conv(3, first, 3)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.layer1 = stack(first, first, blocks_per_stage, 1, shortcut)
+        self.layer2 = stack(first, second, blocks_per_stage, 2, shortcut)
+        self.layer3 = stack(second, third, blocks_per_stage, 2, shortcut)
+        self.fc = nn.Linear(third, num_classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
         x = torch.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.mean((2, 3)))  # (B, 64, H, W) -> (B, 64) -> (B, num_classes)
+        return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
+
+
+def three_widths(channels: Sequence[int]) -> Sequence[int]:
+    """`channels` if they are three and do not fall: option A has no way to drop channels."""
+    if len(channels) != 3 or not 1 <= channels[0] <= channels[1] <= channels[2]:
+        raise ValueError(
+            f"channels={list(channels)} are not three widths, each at least 1 and none below the "
+            "one before: choose for example channels=[16,32,64]"
+        )
+    return channels
 
 
 def stack(in_channels: int, channels: int, depth: int, stride: int, shortcut: str) -> nn.Sequential:
@@ -62,7 +84,7 @@ def stack(in_channels: int, channels: int, depth: int, stride: int, shortcut: st
 
 def shortcut_path(option: str, in_channels: int, channels: int, stride: int) -> nn.Module:
     """The shortcut's own path: the identity wherever the shape stays."""
-    if option == "A" and in_channels != channels:
+    if option == "A" and (stride, channels) != (1, in_channels):
         return ZeroPadShortcut(channels - in_channels, stride)
     return shortcut_projection(in_channels, channels, stride)
 

@@ -1,8 +1,9 @@
 """Where attention can sit in a residual block: one slot a position, Identity until it is filled.
 
 Positions, after the figures of https://arxiv.org/abs/1709.01507 (section 6.5):
-`pre` before the residual branch, `inner` after the 3x3 convolution's ReLU, `standard` on the
-branch before the addition, `identity` on the shortcut, `post` after the addition and ReLU.
+`pre` before the residual branch, `inner` after the first 3x3 convolution's BatchNorm and ReLU,
+`standard` on the branch before the addition, `identity` on the shortcut after its projection,
+`post` after the addition and ReLU. Pre-activation blocks have theirs in `preact_resnet`.
 """
 
 from torch import nn

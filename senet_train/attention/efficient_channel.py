@@ -1,0 +1,41 @@
+"""Efficient Channel Attention: each gate sees its channel's average and a few neighbours'.
+
+    y = sigmoid(conv1d_k(mean_hw(x))) * x,    k = |log2(C) / 2 + 1/2| made odd
+
+Wang et al., "ECA-Net", https://arxiv.org/abs/1910.03151, equations 7 and 12 (gamma 2, b 1).
+Parameters: k, shared by all channels.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class EfficientChannelAttention(nn.Module):
+    """`x * sigmoid(conv1d(mean_hw(x)))`, the convolution along the channels.
+
+    Raises ValueError for an even kernel.
+    """
+
+    def __init__(self, channels: int, *, kernel: Literal["auto"] | int = "auto") -> None:
+        super().__init__()
+        size = adaptive_kernel(channels) if kernel == "auto" else kernel
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"kernel={kernel} has no middle: choose auto or an odd kernel >= 1")
+        self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        z = x.mean((2, 3))[:, None]  # (B, C, H, W) -> (B, 1, C)
+        s = torch.sigmoid(self.conv(z))
+        return x * s[:, 0, :, None, None]
+
+
+def adaptive_kernel(channels: int) -> int:
+    """Equation 12: 3 for 16 to 64 channels, 5 for 128 to 1024, 7 for 2048."""
+    size = int(abs(math.log2(channels) / 2 + 0.5))
+    return size if size % 2 else size + 1

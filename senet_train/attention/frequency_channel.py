@@ -1,0 +1,76 @@
+"""Frequency Channel Attention: SE that pools groups of channels by other cosines than the mean.
+
+    z_c = mean_hw(x_c cos(pi u (h + 1/2) / H) cos(pi v (w + 1/2) / W)),    y = s(z) * x
+
+Qin et al., "FcaNet", https://arxiv.org/abs/2012.11879, equations 11-14. The channels are split
+into as many groups as there are frequencies; (u, v) = (0, 0) alone is SE. The paper scales each
+cosine to unit norm, which only the first layer's weights see; with the mean, one frequency is SE
+to the last digit. Parameters: 2 C R, as SE.
+
+Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from senet_train.attention.reduction import hidden_channels
+
+# The paper's choice on a 7x7 grid, best first: the 16 frequencies with the highest top-1 when
+# each was trained alone (its figure 4; the list itself is in the authors' code).
+ROWS = (0, 0, 6, 0, 0, 1, 1, 4, 5, 1, 3, 0, 0, 0, 3, 2)
+COLUMNS = (0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2)
+GRID = 7
+
+
+class FrequencyChannelAttention(nn.Module):
+    """`x * sigmoid(W2 relu(W1 dct(x)))`.
+
+    Raises ValueError when `ratio` leaves no hidden channel, and for more frequencies than the
+    channels can be split into.
+    """
+
+    def __init__(self, channels: int, *, ratio: int = 16, frequencies: int = 16) -> None:
+        super().__init__()
+        most = min(len(ROWS), channels)
+        if not 1 <= frequencies <= most:
+            raise ValueError(
+                f"frequencies={frequencies} for a layer of {channels} channels: choose 1 to {most}"
+            )
+        self.frequencies = frequencies
+        self.hidden = hidden_channels(channels, ratio)
+        self.reduce = nn.Linear(channels, self.hidden, bias=False)
+        self.expand = nn.Linear(self.hidden, channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        _, channels, height, width = x.shape
+        basis = cosines(self.frequencies, channels, height, width, x.device, x.dtype)
+        z = (x * basis).mean((2, 3))  # (B, C, H, W) -> (B, C)
+        s = self.expand(torch.relu(self.reduce(z)))
+        return x * torch.sigmoid(s)[:, :, None, None]
+
+
+@lru_cache(maxsize=64)
+def cosines(
+    frequencies: int,
+    channels: int,
+    height: int,
+    width: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Each channel's cosine, (C, H, W); the 7x7 grid is stretched over the map's frequencies."""
+    maps = [
+        wave(row * height // GRID, height)[:, None] * wave(column * width // GRID, width)
+        for row, column in zip(ROWS[:frequencies], COLUMNS[:frequencies], strict=True)
+    ]
+    groups = torch.arange(channels) * frequencies // channels
+    return torch.stack(maps)[groups].to(device, dtype)
+
+
+def wave(frequency: int, length: int) -> Tensor:
+    """One cosine of the discrete cosine transform of `length` samples."""
+    return torch.cos(math.pi * frequency * (torch.arange(length).double() + 0.5) / length)

@@ -1,0 +1,32 @@
+"""Gated Channel Transformation: channels compete through the norm of their embeddings.
+
+    s_c = alpha_c |x_c|_2,    s^_c = s_c / sqrt(mean_c(s^2) + eps)
+    y = (1 + tanh(gamma s^ + beta)) * x
+
+Yang et al., "Gated Channel Transformation", https://arxiv.org/abs/1909.11519, equations 1-5.
+Parameters: 3 C. The paper puts one before every convolution; here it has the slots of all others.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+
+
+class GatedChannelTransformation(nn.Module):
+    """`x * (1 + tanh(gamma * normalised embedding + beta))`; at first the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        energy = x.square().sum((2, 3))  # (B, C, H, W) -> (B, C)
+        s = self.alpha * (energy + EPSILON).sqrt()
+        s = s * (s.square().mean(1, keepdim=True) + EPSILON).rsqrt()
+        return x * (1 + torch.tanh(self.gamma * s + self.beta))[:, :, None, None]

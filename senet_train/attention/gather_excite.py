@@ -1,0 +1,86 @@
+"""Gather-Excite: gather over a neighbourhood of a chosen extent, excite pixel by pixel.
+
+    ge:            y = sigmoid(up(pool_e(x))) * x                  (theta-minus in the paper)
+    ge_theta:      pool_e becomes log2(e) depthwise 3x3 convolutions of stride 2
+    ge_theta_plus: and their result passes W2 relu(W1 .) before the sigmoid
+
+Hu et al., "Gather-Excite", https://arxiv.org/abs/1810.12348, sections 3 and 4. The paper's
+parametrised global gather needs a kernel as large as the map; here theta has extents 2, 4 and 8.
+Parameters: 0; 11 C log2(e), 9 C weights and 2 C of BatchNorm a convolution; and 2 C R more.
+
+Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width, E extent.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from senet_train.attention.reduction import hidden_channels
+
+
+class GatherExcite(nn.Module):
+    """`x * sigmoid(up(pool(x)))`: no parameters."""
+
+    def __init__(self, channels: int, *, extent: Literal["global", 2, 4, 8] = "global") -> None:
+        super().__init__()
+        self.extent = extent
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Means of windows of 2 E - 1 pixels every E pixels: (B, C, H / E, W / E)."""
+        if self.extent == "global":
+            return x.mean((2, 3), keepdim=True)
+        window, padding = 2 * self.extent - 1, self.extent - 1
+        return F.avg_pool2d(x, window, self.extent, padding, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return excite(x, self.gather(x))
+
+
+class GatherExciteTheta(nn.Module):
+    """`x * sigmoid(up(convolutions(x)))`."""
+
+    def __init__(self, channels: int, *, extent: Literal[2, 4, 8] = 8) -> None:
+        super().__init__()
+        self.gather = strided_convolutions(channels, extent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return excite(x, self.gather(x))
+
+
+class GatherExciteThetaPlus(GatherExciteTheta):
+    """`x * sigmoid(up(W2 relu(W1 convolutions(x))))`.
+
+    Raises ValueError when `ratio` leaves no hidden channel.
+    """
+
+    def __init__(
+        self, channels: int, *, extent: Literal[2, 4, 8] = 8, ratio: int = 16, bias: bool = False
+    ) -> None:
+        super().__init__(channels, extent=extent)
+        self.hidden = hidden_channels(channels, ratio)
+        self.reduce = nn.Conv2d(channels, self.hidden, 1, bias=bias)
+        self.expand = nn.Conv2d(self.hidden, channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return excite(x, self.expand(torch.relu(self.reduce(self.gather(x)))))
+
+
+def excite(x: Tensor, s: Tensor) -> Tensor:
+    """Gate `x` by the nearest gathered value, (B, C, H / E, W / E) -> (B, C, H, W)."""
+    if s.shape[2:] != (1, 1):
+        s = F.interpolate(s, x.shape[2:])
+    return x * torch.sigmoid(s)
+
+
+def strided_convolutions(channels: int, extent: int) -> nn.Sequential:
+    """log2(extent) depthwise convolutions of stride 2, each with BatchNorm, ReLU between."""
+    layers: list[nn.Module] = []
+    for _ in range(extent.bit_length() - 1):
+        conv = nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False)
+        layers += [conv, nn.BatchNorm2d(channels), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,22 @@
+"""Control: Squeeze-and-Excitation whose gate is computed from another image of the batch.
+
+    y_i = s(x_j) * x_i,    j = i - 1 modulo the batch
+
+Same parameters, same arithmetic, same distribution of gates as SE; only the tie between an image
+and its own gate is cut. Batches come in a random order, in evaluation too, so the other image is
+any image. Parameters: 2 C R, and C + R more with bias.
+
+Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
+"""
+
+from torch import Tensor
+
+from senet_train.attention.squeeze_excite import SqueezeExcite
+
+
+class ShuffledSqueezeExcite(SqueezeExcite):
+    """SE with its neighbour's gate; a batch of one image has no other, and uses its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * self.gate(x).roll(1, 0)
