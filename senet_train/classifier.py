@@ -68,7 +68,7 @@ class ImageClassifier(pl.LightningModule):
         self.tally = {part: Tally() for part in ("train", "val", "test")}
         self.history: list[dict[str, float]] = []
         self.test_means: dict[str, float] = {}
-        self.test_logits: list[Tensor] = []
+        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), logits (B, K)
         self.best = (-1, 0.0)  # images right and minus the loss, of the best epoch so far
         self.lr = 0.0  # of the last step
 
@@ -96,7 +96,13 @@ class ImageClassifier(pl.LightningModule):
         self.evaluate(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.test_logits.append(self.evaluate(batch, "test").cpu())
+        _, _, indices = batch
+        self.test_batches.append((indices.cpu(), self.evaluate(batch, "test").cpu()))
+
+    def test_logits(self) -> Tensor:
+        """What the network said of the test images, (N, K), in the data set's order."""
+        indices, logits = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
+        return logits[indices.argsort()]
 
     def evaluate(self, batch: Batch, part: str) -> Tensor:
         """Count one batch without smoothing; its logits (B, K)."""

@@ -108,6 +108,7 @@ class Config:
     trainer: Trainer
     ratio: Count
     seed: Seed
+    factor: list[str]
     output_dir: Annotated[str, Field(min_length=1)]
     overwrite: bool
     dry_run: bool

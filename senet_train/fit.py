@@ -71,7 +71,7 @@ def fit_and_test(plan: Plan) -> Fitted:
         journal.write_final(vars(metrics))
     finally:
         journal.close()
-    write_predictions(folder, torch.cat(module.test_logits), splits.test.labels, splits.test.ids)
+    write_predictions(folder, module.test_logits(), splits.test.labels, splits.test.ids)
     device = trainer.strategy.root_device
     peak = peak_memory_bytes(device)  # before latency is measured at a batch size of its own
     autocast = trainer.precision_plugin.forward_context

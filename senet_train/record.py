@@ -68,7 +68,7 @@ class AttentionSlot:
 
 @dataclass(frozen=True, config=EXACT)
 class Environment:
-    """Where the run was made. `code` is the sha256 of the package's Python files."""
+    """Where the run was made. `code` is the sha256 of the package's files but `compare`."""
 
     code: str
     versions: dict[str, str]
@@ -89,7 +89,7 @@ class RunRecord:
     identity: str
     arm: str
     seed: int
-    factor: str
+    factor: list[str]  # keys besides attention and placement that a preset varies on purpose
     overrides: list[str]
     config: dict[str, Any]
     data_fingerprint: str

@@ -127,7 +127,7 @@ def record_run(plan: Plan, overrides: list[str]) -> RunRecord:
         identity=plan.identity.sha256,
         arm=plan.identity.arm,
         seed=config.seed,
-        factor="",
+        factor=config.factor,
         overrides=overrides,
         config=as_tree(config),
         data_fingerprint=plan.source.fingerprint,

@@ -140,6 +140,7 @@ def test_top_level_keys_are_frozen() -> None:
         "optim",
         "trainer",
         "ratio",
+        "factor",
         "seed",
         "output_dir",
         "overwrite",

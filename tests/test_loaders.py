@@ -142,9 +142,20 @@ def test_evaluation_sees_every_image_once_unaugmented() -> None:
     assert isinstance(splits.test, MemoryImages)
     batches = list(EvaluationBatches(splits.test, DATA))
     assert [len(labels) for _, labels, _ in batches] == [7, 3]
-    pixels = torch.cat([images for images, _, _ in batches])
+    pixels, labels, indices = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert sorted(indices.tolist()) == list(range(10))
     normalise = Normalise(tuple(DATA.mean), tuple(DATA.std))
-    assert torch.equal(pixels, normalise(splits.test.pixels))
+    assert torch.equal(pixels, normalise(splits.test.pixels)[indices])
+    assert torch.equal(labels, splits.test.labels[indices])
+
+
+def test_evaluation_mixes_the_classes() -> None:
+    """Class folders come sorted; a batch must not be one class (see the `shuffled` control)."""
+    images = MemoryImages(torch.zeros(100, 8, 8, 3), torch.arange(100) // 50, [""] * 100)
+    batches = list(EvaluationBatches(images, dataclasses.replace(DATA, batch_size=25)))
+    assert all(5 < labels.sum() < 20 for _, labels, _ in batches)
+    again = list(EvaluationBatches(images, dataclasses.replace(DATA, batch_size=25)))
+    assert all(torch.equal(a[2], b[2]) for a, b in zip(batches, again, strict=True))
 
 
 def test_digits() -> None:

@@ -25,7 +25,7 @@ RECORD = RunRecord(
     identity="ab" * 32,
     arm="se_resnet18-r16-abababab",
     seed=0,
-    factor="",
+    factor=[],
     overrides=["ratio=16"],
     config={"data": {"name": "digits", "mean": [0.1, 0.2]}, "ratio": 16},
     data_fingerprint="cd",

@@ -89,11 +89,15 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Every image once, in order, not augmented; the last batch may be smaller."""
+    """Every image once, not augmented; the last batch may be smaller.
+
+    Always the same mixed order: class folders come sorted, and an attention that looks at another
+    image of the batch (the `shuffled` control) must not find its own class there.
+    """
 
     def __init__(self, images: Images, data: Data) -> None:
         self.images, self.data = images, data
-        self.batches = torch.arange(len(images.labels)).split(data.batch_size)
+        self.batches = keyed_permutation(len(images.labels), "evaluation").split(data.batch_size)
 
     def __len__(self) -> int:
         return len(self.batches)
