@@ -69,6 +69,9 @@ def main(argv: Sequence[str]) -> int:
     except (HydraException, OmegaConfBaseException, InputError, ValueError) as error:
         show(error, explain_composition(error), full_error)
         return 2
+    except RunError as error:  # a sweep's last word: some of its runs did not finish
+        show(error, str(error), full_error)
+        exit_codes = exit_codes or [error.exit_code]
     return 1 if 1 in exit_codes else max(exit_codes, default=0)
 
 

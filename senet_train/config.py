@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -29,6 +29,8 @@ Natural = Annotated[int, Field(ge=0)]
 Precision = Literal["auto", "bf16-mixed", 32]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+SWEEP_KEYS = ("arms", "seeds")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -130,8 +132,19 @@ def crop_for(image_size: object) -> str:
     return "resized" if isinstance(image_size, int) and image_size > 64 else "pad"
 
 
+def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
+    """`MULTIRUN` for a preset with arms or for more seeds than one, so that no -m is needed."""
+    return "MULTIRUN" if arms or list_of(seeds) != [seed] else None
+
+
+def list_of(seeds: Any) -> Any:
+    """A list as it is, to be compared; a count is none."""
+    return list(seeds) if isinstance(seeds, ListConfig | list) else seeds
+
+
 def register_resolvers() -> None:
-    """Make the two functions above available to conf/; they compute and never refuse."""
+    """Make the functions above available to conf/; they compute and never refuse."""
+    OmegaConf.register_new_resolver("mode_for", mode_for, replace=True)
     OmegaConf.register_new_resolver("stem_for", stem_for, replace=True)
     OmegaConf.register_new_resolver("crop_for", crop_for, replace=True)
 
@@ -142,6 +155,8 @@ def read_config(raw: DictConfig) -> Config:
     assert isinstance(given, dict)
     tree: dict[str, Any] = {str(key): value for key, value in given.items()}
     refuse_targets(tree, "")
+    for key in SWEEP_KEYS:
+        tree.pop(key, None)  # the sweeper's: a run knows its own arm and seed alone
     data = dict(tree.get("data") or {})
     common = {key: data.pop(key) for key in list(data) if key in Data.__dataclass_fields__}
     tree["data"] = {**common, "source": as_choice(data, "data")}
@@ -233,7 +248,13 @@ def known_keys() -> list[str]:
         "trainer": Trainer,
     }
     inner = [f"{group}.{f.name}" for group, schema in groups.items() for f in fields(schema)]
-    return [*(f.name for f in fields(Config)), *inner, "attention.ratio", "attention.bias"]
+    return [
+        *(f.name for f in fields(Config)),
+        *SWEEP_KEYS,
+        *inner,
+        "attention.ratio",
+        "attention.bias",
+    ]
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

@@ -25,8 +25,11 @@ LAYERS = [
     ("senet_train.classifier",),
     ("senet_train.journal",),
     ("senet_train.fit",),
-    ("senet_train.run",),
     ("senet_train.compare",),
+    ("senet_train.arms", "senet_train.forecast"),
+    ("senet_train.sweep",),
+    ("senet_train._plugins",),
+    ("senet_train.run",),
     ("senet_train.cli",),
     ("senet_train.__main__",),
 ]

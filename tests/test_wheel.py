@@ -29,7 +29,8 @@ def test_it_carries_conf_and_code_only(wheel: Path) -> None:
     here = {f"senet_train/conf/{f.relative_to(CONF)}" for f in CONF.rglob("*.yaml")}
     assert shipped == here
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"senet_train"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"senet_train", "hydra_plugins"}
+    assert not [name for name in names if "_plugins/" in name.removeprefix("hydra_plugins/")]
     assert "senet_train/py.typed" in names
 
 

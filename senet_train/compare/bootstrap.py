@@ -1,0 +1,61 @@
+"""Would the difference hold on new images? A bootstrap over images and seeds at once.
+
+Another question than the verdict's, which is about new seeds on this test set: the answer stands
+in its own column and never upgrades a verdict. Seeds and images are crossed, so both are
+resampled whole (the pigeonhole bootstrap: Owen 2007, "The pigeonhole bootstrap").
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from senet_train.errors import InputError
+
+NUM_SAMPLES = 2000
+
+
+def image_weights(
+    num_images: int, *, num_samples: int = NUM_SAMPLES, seed: int = 0
+) -> NDArray[np.float32]:
+    """How often each image is drawn in each sample, (num_samples, num_images).
+
+    To share between the arms of a table: 10,000 images and 2,000 samples are 80 MB and 0.22 s to
+    draw, 0.03 s to use (one core of an AMD EPYC, 12 seeds).
+    """
+    generator = np.random.default_rng([seed, 0])
+    weights = np.empty((num_samples, num_images), np.float32)
+    for row in weights:
+        drawn = generator.integers(num_images, size=num_images)
+        row[:] = np.bincount(drawn, minlength=num_images)
+    return weights
+
+
+def bootstrap_over_images_and_seeds(
+    arm: NDArray[np.bool_],
+    control: NDArray[np.bool_],
+    *,
+    num_samples: int = NUM_SAMPLES,
+    seed: int = 0,
+    weights: NDArray[np.float32] | None = None,
+) -> tuple[float, float]:
+    """The 95 % percentile interval of arm less control, in points.
+
+    `arm` and `control` are correctness, (num_seeds, num_images), rows paired by seed and columns
+    by image. `weights` is what `image_weights` gave; its rows then are the samples. With one seed
+    only images vary. Few seeds give too narrow an interval: docs/verdicts.md has its coverage.
+    Raises InputError for shapes that differ or hold nothing.
+    """
+    if arm.shape != control.shape or arm.ndim != 2 or not arm.size:
+        raise InputError(
+            f"the bootstrap needs two arrays (seeds, images) of one shape: got {arm.shape} and "
+            f"{control.shape}; compare runs of one test set"
+        )
+    num_seeds, num_images = arm.shape
+    if weights is None:
+        weights = image_weights(num_images, num_samples=num_samples, seed=seed)
+    differences = arm.astype(np.float32) - control.astype(np.float32)
+    per_seed = weights @ differences.T / num_images  # (num_samples, num_seeds)
+    generator = np.random.default_rng([seed, 1])
+    drawn = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=len(weights))
+    samples = 100 * (per_seed * drawn).sum(1) / num_seeds
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return float(low), float(high)

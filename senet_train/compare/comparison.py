@@ -1,0 +1,90 @@
+"""What a comparison found: the plain data that tables, pictures and pages are made of.
+
+Accuracies are percent; differences are points (percent less percent).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from senet_train.compare.contrast import ArmMean
+from senet_train.compare.verdict import Difference
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measured cost over runs: the median, and the lower and upper quartile."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What an arm costs. Counts are exact and for one image; the rest was measured."""
+
+    parameters: int
+    attention_parameters: int
+    multiply_adds: int
+    attention_multiply_adds: int
+    images_per_second: Spread
+    inference_ms: dict[str, Spread]  # by batch size
+    shared_machine: bool  # a run had others beside it: its speeds are not its own
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a block: every seed of one network and recipe.
+
+    `settings` is what tells it from the control (`attention.name=se attention.ratio=4`), "" for
+    the control itself. `difference` and `new_images` (95 %, images and seeds resampled) are None
+    for the control. `curves` holds each seed's validation top-1 after every epoch.
+    """
+
+    label: str
+    folder: str
+    settings: str
+    seeds: list[int]
+    missing_seeds: list[int]
+    test: ArmMean
+    val: ArmMean
+    val_last: ArmMean
+    difference: Difference | None
+    new_images: tuple[float, float] | None
+    cost: ArmCost
+    curves: dict[int, list[float]]
+    paper: str  # the paper's own figure and where it stands, "" if it has none
+
+
+@dataclass(frozen=True)
+class Block:
+    """Runs equal in everything but attention, placement and the declared factor.
+
+    `common` says what they share (data, network, recipe, machine); `differ_in` names the keys in
+    which arms differ; `notes` are warnings, one line each.
+    """
+
+    title: str
+    common: dict[str, str]
+    differ_in: list[str]
+    control: str  # the control's folder
+    arms: list[Arm]  # the control first
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that takes no part, and why: unfinished, diverged, failed."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything `senet-compare` says."""
+
+    blocks: list[Block]
+    left_out: list[LeftOut]
+    margin: float
+    allowed: list[str]  # keys in which the user allowed runs to differ

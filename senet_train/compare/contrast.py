@@ -1,0 +1,127 @@
+"""An arm less its control: two linear models accuracy ~ arm + seed, two ideas of their noise.
+
+`paired_contrast` fits the arm and the control alone; the residual is that of this one contrast,
+and the fit is the paired t. `pooled_contrasts` fits the whole table with one residual for all
+arms; it has more degrees of freedom and is right only if all arms are equally noisy and no two
+are more alike than others. Accuracies and differences are percent, called points.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+
+from senet_train.errors import InputError
+
+Accuracies = Mapping[str, Mapping[int, float]]
+# Rounding in the conversion to percent is 1e-14 points; one image of a million is 1e-4.
+NO_NOISE = 1e-9
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """An arm less the control, in points. `residual_sd` is one run's, arm and seed taken out."""
+
+    difference: float
+    standard_error: float
+    residual_sd: float
+    degrees_of_freedom: float
+
+    def p_value(self) -> float:
+        """Two-sided, against no difference."""
+        t = abs(self.difference) / self.standard_error
+        return 2 * float(stats.t.sf(t, self.degrees_of_freedom))
+
+    def p_equivalence(self, margin: float) -> float:
+        """Two one-sided tests (Schuirmann 1987) against a difference of `margin` or more."""
+        t = (margin - abs(self.difference)) / self.standard_error
+        return float(stats.t.sf(t, self.degrees_of_freedom))
+
+    def interval(self) -> tuple[float, float]:
+        """The 95 % t-interval."""
+        half = self.standard_error * float(stats.t.isf(0.025, self.degrees_of_freedom))
+        return self.difference - half, self.difference + half
+
+
+class ArmMean(NamedTuple):
+    """An arm's mean accuracy; what one run cannot give is None."""
+
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+
+
+def arm_interval(values: Sequence[float]) -> ArmMean:
+    """Mean, sample standard deviation and 95 % t-interval of an arm's runs, in their units.
+
+    Equal runs give an interval of no width. Raises InputError for no values or one not finite.
+    """
+    if not values or not all(map(isfinite, values)):
+        raise InputError(
+            f"an arm's mean needs one or more finite accuracies: got {list(values)}; "
+            "leave out the runs that failed"
+        )
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return ArmMean(mean, None, None, None)
+    sd = float(np.std(values, ddof=1))
+    half = sd / sqrt(len(values)) * float(stats.t.isf(0.025, len(values) - 1))
+    return ArmMean(mean, sd, mean - half, mean + half)
+
+
+def paired_contrast(differences: NDArray[np.float64]) -> Contrast | None:
+    """The contrast of paired `differences` (num_seeds,): arm less control at each seed.
+
+    None below two seeds, or if all are equal: then nothing tells what their noise is.
+    """
+    if len(differences) < 2 or np.ptp(differences) <= NO_NOISE:
+        return None
+    sd = float(np.std(differences, ddof=1))
+    num_seeds = len(differences)
+    return Contrast(
+        float(differences.mean()), sd / sqrt(num_seeds), sd / sqrt(2), float(num_seeds - 1)
+    )
+
+
+def pooled_contrasts(accuracies: Accuracies, control: str) -> dict[str, Contrast]:
+    """Every arm's contrast from one least-squares fit of the table at the control's seeds.
+
+    Missing seeds are allowed. Arms that share no seed with the control are left out; empty if no
+    degree of freedom, or no noise, is left.
+    """
+    shared = {
+        arm: seeds
+        for arm, runs in accuracies.items()
+        if arm != control and (seeds := sorted(runs.keys() & accuracies[control].keys()))
+    }
+    if not shared:
+        return {}
+    runs = [(arm, seed) for arm, seeds in shared.items() for seed in seeds]
+    runs += [(control, seed) for seed in sorted(accuracies[control])]
+    values = np.array([accuracies[arm][seed] for arm, seed in runs])
+    design = design_matrix(runs, list(shared), sorted(accuracies[control]))
+    if design.shape[0] <= design.shape[1]:
+        return {}
+    fit = OLS(values, design).fit()
+    residual_sd = sqrt(fit.scale)
+    if residual_sd <= NO_NOISE:
+        return {}
+    return {  # the coefficients of the arms; those of the seeds come after
+        arm: Contrast(float(difference), float(error), residual_sd, float(fit.df_resid))
+        for arm, difference, error in zip(shared, fit.params, fit.bse, strict=False)
+    }
+
+
+def design_matrix(
+    runs: Sequence[tuple[str, int]], arms: Sequence[str], seeds: Sequence[int]
+) -> NDArray[np.float64]:
+    """(runs, arms + seeds): an indicator for each arm but the control, then for each seed."""
+    arm_of_run = np.array([arm for arm, _ in runs])[:, None]
+    seed_of_run = np.array([seed for _, seed in runs])[:, None]
+    return np.hstack([arm_of_run == np.array(arms), seed_of_run == np.array(seeds)]).astype(float)

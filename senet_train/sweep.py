@@ -1,0 +1,158 @@
+"""The sweeper: arms x seeds x the command line's own sweeps, planned first, then launched.
+
+Every network is built on the meta device before the first run starts, so that what cannot exist
+is listed and not tried, what is the same network is run once, and a typing error costs nothing.
+Whatever `hydra/launcher` is set runs the jobs.
+"""
+
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from senet_train.arms import combinations, read_table, refuse_both
+from senet_train.config import read_config
+from senet_train.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from senet_train.plan import Plan
+
+log = logging.getLogger("senet_train")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to make: its settings, and the plan that they lead to."""
+
+    settings: list[str]
+    plan: "Plan"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An arm that is not run, and why."""
+
+    settings: list[str]
+    reason: str
+
+
+class ArmSweeper(Sweeper):
+    """`hydra/sweeper=arms`: see the module."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.root, self.loader = config, hydra_context.config_loader
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
+        jobs, skipped = self.plan(arguments)
+        for arm in skipped:
+            log.warning("skipped: %s: %s", " ".join(arm.settings) or "the base", arm.reason)
+        if not jobs:
+            raise InputError("no arm is left to run, see above")
+        if any(job.plan.config.dry_run for job in jobs):
+            from senet_train.forecast import print_forecast
+
+            print_forecast([job.plan for job in jobs])
+            return []
+        returns = list(self.launcher.launch([job.settings for job in jobs], initial_job_idx=0))
+        report(jobs, returns)
+        return returns
+
+    def plan(self, arguments: list[str]) -> tuple[list[Job], list[Skipped]]:
+        """Every run, seed by seed so that a cut study is balanced; and the arms left out."""
+        parser = OverridesParser.create(config_loader=self.loader)
+        arms: list[tuple[Job, list[int]]] = []
+        skipped: list[Skipped] = []
+        for base in combinations(parser.parse_overrides(arguments)):
+            table = read_table(self.compose(base))
+            refuse_both(base, table)
+            for arm in table.arms or [[]]:
+                try:
+                    arms.append((self.plan_arm([*base, *arm]), table.seed_list()))
+                except InputError as error:
+                    skipped.append(Skipped(arm or base, str(error)))
+        return by_seed(without_twins(arms)), skipped
+
+    def plan_arm(self, settings: list[str]) -> Job:
+        """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""
+        from senet_train.plan import make_plan  # imports torch: seconds
+
+        return Job(settings, make_plan(read_config(OmegaConf.create(self.compose(settings)))))
+
+    def compose(self, settings: list[str]) -> dict[str, Any]:
+        """The configuration with these settings, Hydra's own part left out."""
+        config = self.loader.load_sweep_config(self.root, settings)
+        with open_dict(config):
+            del config["hydra"]
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:
+    """Leave out what builds the network of an earlier arm: ratios that give equal widths."""
+    kept: dict[str, tuple[Job, list[int]]] = {}
+    for job, seeds in arms:
+        key = json.dumps([seeds, network_of(job.plan)], sort_keys=True)
+        if key in kept:
+            same, first = " ".join(job.settings), " ".join(kept[key][0].settings)
+            log.warning("notice: %s is the same network as %s: run once", same, first)
+        kept.setdefault(key, (job, seeds))
+    return list(kept.values())
+
+
+def network_of(plan: "Plan") -> dict[str, Any]:
+    """What tells this run from others, the ratio replaced by the widths that it really gave."""
+    content = {**plan.identity.content, "slots": [asdict(slot) for slot in plan.slots]}
+    attention = dict(plan.identity.content["attention"])
+    if any(slot.hidden for slot in plan.slots):
+        attention.pop("ratio", None)
+    return {**content, "attention": attention}
+
+
+def by_seed(arms: list[tuple[Job, list[int]]]) -> list[Job]:
+    """The first seed of every arm, then the second: with one seed the settings stay as given."""
+    longest = max((len(seeds) for _, seeds in arms), default=0)
+    return [
+        with_seed(job, seeds[position])
+        for position in range(longest)
+        for job, seeds in arms
+        if position < len(seeds)
+    ]
+
+
+def with_seed(job: Job, seed: int) -> Job:
+    """The same arm at another seed: neither network nor identity depends on it."""
+    if job.plan.config.seed == seed:
+        return job
+    config = replace(job.plan.config, seed=seed)
+    plan = replace(job.plan, config=config, folder=replace(job.plan.folder, seed=seed))
+    return Job([*job.settings, f"seed={seed}"], plan)
+
+
+def report(jobs: list[Job], returns: list[JobReturn]) -> None:
+    """Say how the sweep ended. Raises RunError if a run did not finish."""
+    failed = [job for job, end in zip(jobs, returns, strict=True) if not is_finished(end)]
+    log.info("finished %d of %d runs", len(jobs) - len(failed), len(jobs))
+    if failed:
+        names = ", ".join(f"{job.plan.identity.arm} seed {job.plan.config.seed}" for job in failed)
+        raise RunError(f"{len(failed)} of {len(jobs)} runs did not finish: {names}")
+
+
+def is_finished(end: JobReturn) -> bool:
+    """A run returns its validation top-1, or nan; a launcher may report an exception instead."""
+    if end.status != JobStatus.COMPLETED:
+        return False
+    return not math.isnan(end.return_value)

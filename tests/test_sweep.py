@@ -1,0 +1,183 @@
+"""Tables of arms: what is run, in which order, what is left out and said so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CONF, TINY, Result
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from senet_train.arms import Table, combinations, key_of, refuse_both
+from senet_train.errors import InputError
+
+Senet = Callable[..., Result]
+BASE = [word for word in TINY if not word.startswith("ratio")]
+EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+TABLES = [
+    name for name in EXPERIMENTS if "\narms:" in (CONF / f"experiment/{name}.yaml").read_text()
+]
+DEEP = {"resnets", "cifar", "siblings"}
+
+
+def arms(*lists: list[str] | str) -> str:
+    """`arms=[["attention=none"],...]`: Hydra wants quotes round what holds an equals sign."""
+    return f"arms={json.dumps(lists)}"
+
+
+PLAIN, SE = ["attention=none"], ["attention=se", "ratio=4"]
+
+
+def trained(base: Path) -> list[str]:
+    """Label and seed of every finished run, in the order in which they finished."""
+    results = list(base.glob("outputs/*/*/seed*/result.json"))
+    records = [json.loads(file.read_text()) for file in results]
+    order = sorted(
+        zip((file.stat().st_mtime_ns for file in results), records, strict=True),
+        key=lambda pair: pair[0],
+    )
+    return [f"{record['label']} {record['seed']}" for _, record in order]
+
+
+def test_combinations() -> None:
+    overrides = OverridesParser.create().parse_overrides(["a=1,2", "b=3", "c=x,y", "~d", "e=[1,2]"])
+    assert list(combinations(overrides)) == [
+        [f"a={a}", "b=3", f"c={c}", "~d", "e=[1,2]"] for a in (1, 2) for c in ("x", "y")
+    ]
+
+
+def test_keys_of_settings() -> None:
+    assert [key_of(s) for s in ("a.b=1", "+a=1", "~a", "++a=1", "g/h@a.h=x")] == [
+        "a.b",
+        "a",
+        "a",
+        "a",
+        "g/h",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (["ratio=4"], "ratio=4 is set by the table's arm attention=se ratio=2"),
+        (["attention=eca"], "attention=eca is set by the table's arm attention=none"),
+        (["seed=3"], r"seed=3 and the table's seeds=5 both choose seeds: write seeds=\[3\]"),
+        (["seed=3", "seeds=4"], "seeds=4 and seed=3 both choose seeds"),
+    ],
+)
+def test_both_would_lose_one(base: list[str], message: str) -> None:
+    table = Table(arms=[["attention=none"], ["attention=se", "ratio=2"]], seeds=5)
+    refuse_both(["model=resnet20", "optim.lr=0.2"], table)
+    with pytest.raises(InputError, match=message):
+        refuse_both(base, table)
+
+
+def test_seeds_are_a_count_or_a_list() -> None:
+    assert Table(arms=[], seeds=3).seed_list() == [0, 1, 2]
+    assert Table(arms=[], seeds=[7, 2, 7]).seed_list() == [7, 2]
+
+
+def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*BASE, arms(PLAIN, SE), "seeds=2")
+    assert result.code == 0, result.err
+    expected = ["resnet20 0", "se_resnet20-r4 0", "resnet20 1", "se_resnet20-r4 1"]
+    assert trained(tmp_path) == expected
+    assert "finished 4 of 4 runs" in result.err
+    again = senet(*BASE, arms(PLAIN, SE), "seeds=2")
+    assert again.err.count("found finished") == 4
+
+
+def test_what_cannot_exist_is_skipped_and_twins_run_once(senet: Senet, tmp_path: Path) -> None:
+    ratios = arms(*(["attention=se", f"ratio={ratio}"] for ratio in (32, 9, 16)))
+    result = senet(*BASE, ratios, "placement.stages=[1]", "placement.position=inner")
+    assert result.code == 0, result.err
+    assert "skipped: attention=se ratio=32: ratio=32 leaves no hidden channel" in result.err
+    assert "attention=se ratio=16 is the same network as " in result.err
+    assert trained(tmp_path) == ["se_resnet20-r9-inner-stages_1 0"]
+
+
+def test_nothing_left_is_bad_input(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*BASE, arms(["attention=se", "ratio=32"]))
+    assert result.code == 2
+    assert "ratio=32 leaves no hidden channel" in result.err
+    assert result.err.splitlines()[-1] == "error: no arm is left to run, see above"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seeds=0"], "seeds=0: must be greater than or equal to 1"),
+        (["seeds=[]"], "at least 1 item"),
+        (["seeds=abc"], "seeds=abc: must be a valid integer"),
+        (["seeds=2", "seed=1"], "seeds=2 and seed=1 both choose seeds"),
+        ([arms("attention=none")], "arms.0=attention=none: must be a valid array"),
+        ([arms(["attention=nono"])], "attention=nono is none of the options"),
+        ([arms(["atention=none"])], "atention"),
+        ([arms(PLAIN), "attention=se"], "is set by the table's arm"),
+        (["seeds=2", "optim.lr=-1"], "error: no arm is left to run"),
+    ],
+)
+def test_bad_tables_write_nothing(
+    senet: Senet, tmp_path: Path, words: list[str], message: str
+) -> None:
+    result = senet(*[word for word in BASE if not word.startswith("attention")], *words)
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.splitlines()[-1].startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*BASE, arms(["attention=none", "optim.lr=1e20"], PLAIN))
+    assert result.code == 1
+    assert trained(tmp_path) == ["resnet20 0"]
+    assert "error: 1 of 2 runs did not finish: resnet20-" in result.err
+
+
+def test_a_dry_run_tells_what_is_left(senet: Senet, tmp_path: Path) -> None:
+    words = [*BASE, arms(PLAIN, SE)]
+    before = senet(*words, "seeds=3", "dry_run=true")
+    assert before.code == 0
+    assert "left to train: 6 of 6 runs" in before.out
+    assert "hours: unknown" in before.out
+    assert list(tmp_path.iterdir()) == []
+    senet(*words, "seeds=2")
+    after = senet(*words, "seeds=3", "dry_run=true")
+    assert "left to train: 2 of 6 runs" in after.out
+    assert "one run after the other" in after.out
+    assert "points by the runs finished so far" in after.out
+    assert "no verdict at 2 seeds" in senet(*words, "seeds=2", "dry_run=true").out
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_headers_say_why_and_at_what_cost(name: str) -> None:
+    text = (CONF / f"experiment/{name}.yaml").read_text()
+    if name != "none":
+        for word in ("# Question: ", "# Run:  ", "# Cost: "):
+            assert word in text, word
+        assert "# Paper: " in text or "# Expect: " in text
+        assert f"experiment={name}" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in TABLES],
+)
+def test_every_table_can_be_planned(senet: Senet, tmp_path: Path, name: str) -> None:
+    """On a network where all its arms exist, all of them are planned; nothing is written."""
+    content = yaml.safe_load((CONF / f"experiment/{name}.yaml").read_text())
+    result = senet(f"experiment={name}", "data=fake", "dry_run=true")
+    assert result.code == 0, result.err
+    num_runs = len(content["arms"]) * content["seeds"]
+    assert f"left to train: {num_runs} of {num_runs} runs" in result.out, result.err
+    assert ["attention=none"] in [arm[-1:] for arm in content["arms"]] or name == "se_lr"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_on_another_network_skips_what_it_lacks(senet: Senet) -> None:
+    result = senet("experiment=se_stages", "model=resnet20", "data=fake", "dry_run=true")
+    assert result.code == 0
+    assert "skipped: attention=se placement.stages=[4]: " in result.err
+    assert "left to train: 30 of 30 runs" in result.out
