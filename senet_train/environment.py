@@ -64,7 +64,7 @@ def code_hash() -> str:
     """
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(set(root.rglob("*.py")) - set(root.glob("compare/*.py"))):
+    for file in sorted(set(root.rglob("*.py")) - set(root.glob("compare/**/*.py"))):
         digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 

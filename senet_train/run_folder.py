@@ -34,6 +34,9 @@ class Status:
     since: str
 
 
+STATUS = TypeAdapter(Status)  # made once: it costs more than reading a file
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where one run lives. Nothing is made until `begin`."""
@@ -109,7 +112,7 @@ class RunFolder:
 def read_status(path: Path) -> Status | None:
     """The status of the run at `path`; None where there is none to read."""
     try:
-        return TypeAdapter(Status).validate_json((path / "status.json").read_bytes())
+        return STATUS.validate_json((path / "status.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 

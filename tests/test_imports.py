@@ -17,7 +17,7 @@ MODULES = {
 LAYERS = [
     ("senet_train", "senet_train.errors", "senet_train.atomic"),
     ("senet_train.signals", "senet_train.config"),
-    ("senet_train.keyed", "senet_train.lock", "senet_train.schedule"),
+    ("senet_train.keyed", "senet_train.lock", "senet_train.schedule", "senet_train.arms"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data"),
     ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insert"),
     ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),
@@ -26,7 +26,7 @@ LAYERS = [
     ("senet_train.journal",),
     ("senet_train.fit",),
     ("senet_train.compare",),
-    ("senet_train.arms", "senet_train.forecast"),
+    ("senet_train.forecast",),
     ("senet_train.sweep",),
     ("senet_train._plugins",),
     ("senet_train.run",),

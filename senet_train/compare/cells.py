@@ -1,0 +1,58 @@
+"""A number as the text of a table's cell. ASCII: `+-` and `<=`; the page and LaTeX set them."""
+
+from senet_train.compare.comparison import Spread
+from senet_train.compare.contrast import ArmMean
+
+NOTHING = "-"  # what the runs cannot give
+
+
+def mean_and_sd(arm: ArmMean) -> str:
+    """`92.34 +- 0.12`; the mean alone where one run gives no spread."""
+    return f"{arm.mean:.2f}" if arm.sd is None else f"{arm.mean:.2f} +- {arm.sd:.2f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """`92.10 to 92.58`."""
+    return NOTHING if low is None or high is None else f"{low:.2f} to {high:.2f}"
+
+
+def signed(points: float | None) -> str:
+    """`+0.42`; a difference that rounds to nothing is `+0.00`."""
+    return NOTHING if points is None else f"{points:+z.2f}"
+
+
+def signed_interval(low: float | None, high: float | None) -> str:
+    """`-0.10 to +0.94`."""
+    return NOTHING if low is None or high is None else f"{signed(low)} to {signed(high)}"
+
+
+def p_value(p: float | None) -> str:
+    """Four decimals, or `<0.0001`."""
+    if p is None:
+        return NOTHING
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def counted(count: int) -> str:
+    """`272,474`."""
+    return f"{count:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """`0.42 %`; of nothing there is no share."""
+    return f"{100 * part / whole:.2f} %" if whole else NOTHING
+
+
+def spread(cost: Spread | None, decimals: int, mark: str = "") -> str:
+    """`1.23 (1.20 to 1.31)`: the median and its quartiles, with a mark behind the median."""
+    if cost is None:
+        return NOTHING
+    median, low, high = (f"{x:,.{decimals}f}" for x in (cost.median, cost.low, cost.high))
+    return f"{median}{mark} ({low} to {high})"
+
+
+def seed_list(seeds: list[int]) -> str:
+    """`0 to 4`, or `0, 2, 3`."""
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))

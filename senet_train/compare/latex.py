@@ -1,0 +1,82 @@
+"""The tables as LaTeX for a paper: booktabs, nothing else."""
+
+import re
+
+from senet_train.compare.report import Report, Section
+from senet_train.compare.sheets import Sheet
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+}
+ESCAPES = str.maketrans(SPECIAL)
+HEADER = r"""% Written by senet-compare. In the preamble:
+% \usepackage[T1]{fontenc} \usepackage{booktabs}
+% A table wider than the column: put \small or \footnotesize before it."""
+
+
+def latex(report: Report) -> str:
+    """Every table of every block, each with its caption."""
+    parts = [HEADER, *(f"% {one_line(line)}" for line in report.opening)]
+    for number, section in enumerate(report.sections, start=1):
+        parts += section_parts(section, number)
+    return "\n\n".join(parts) + "\n"
+
+
+def section_parts(section: Section, number: int) -> list[str]:
+    """One block's tables, and the verdicts as the last of them."""
+    verdicts = [[line.arm, line.words] for line in section.verdicts]
+    sheets = list(section.sheets)
+    sheets += [Sheet("Verdicts", ["arm", "verdict"], verdicts, num_words=2)] if verdicts else []
+    name = f"% {one_line(section.title)}; {one_line(section.differ)}"
+    return [name, *(table(sheet, section, number) for sheet in sheets)]
+
+
+def table(sheet: Sheet, section: Section, number: int) -> str:
+    """A floating table; its caption holds the footnote, its label the block's number."""
+    caption = f"{escaped(sheet.title)} {escaped(section.title)}. {escaped(sheet.footnote)}".strip()
+    key = re.sub(r"[^a-z]+", "-", sheet.title.lower()).strip("-")
+    columns = "l" * sheet.num_words + "r" * (len(sheet.columns) - sheet.num_words)
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{caption}}}",
+        rf"  \label{{tab:{key}-{number}}}",
+        rf"  \begin{{tabular}}{{{columns}}}",
+        r"    \toprule",
+        row(sheet.columns),
+        r"    \midrule",
+        *map(row, sheet.rows),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def row(cells: list[str]) -> str:
+    """One row of a tabular. Empty braces first: a cell may start with `[`, which is an option."""
+    return f"    {{}}{' & '.join(map(escaped, cells))} \\\\"
+
+
+def escaped(text: str) -> str:
+    """Plain text, so that LaTeX prints it as it is; `+-`, `<=` and a minus as mathematics."""
+    text = text.translate(ESCAPES).replace("+-", r"$\pm$").replace(r"\textless{}=", r"$\le$")
+    return re.sub(r"(?<!\S)-(?=\d)", "$-$", text)
+
+
+def one_line(text: str) -> str:
+    """Fit for a comment, which a line break would end."""
+    return " ".join(text.split())

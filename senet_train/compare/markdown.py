@@ -1,0 +1,51 @@
+"""The report as GitHub Markdown."""
+
+import re
+
+from senet_train.compare.report import Listing, Report, Section
+from senet_train.compare.sheets import Sheet
+
+# An underscore inside a word is only an underscore; every other special is escaped.
+SPECIAL = re.compile(r"[\\`*\[\]<>|~$&#{}]|(?<!\w)_|_(?!\w)")
+
+
+def markdown(report: Report, methods: str) -> str:
+    """The whole document; `methods` is Markdown already."""
+    parts = ["# Comparison", *(f"**{escaped(line)}**" for line in report.opening)]
+    for section in report.sections:
+        parts += section_parts(section)
+    if report.left_out:
+        parts += listing_parts(Listing("Left out", report.left_out), level=2)
+    return "\n\n".join([*parts, methods.strip()]) + "\n"
+
+
+def section_parts(section: Section) -> list[str]:
+    """One block: what differs, what is shared, tables, verdicts, lists."""
+    parts = [f"## {escaped(section.title)}", escaped(section.differ)]
+    parts += [f"<sub>{escaped(section.common)}</sub>"] if section.common else []
+    for sheet in section.sheets:
+        parts += [f"### {escaped(sheet.title)}", table(sheet), escaped(sheet.footnote)]
+    if section.verdicts:
+        lines = [f"- {escaped(v.arm)}: **{escaped(v.words)}**" for v in section.verdicts]
+        parts += ["### Verdicts", "\n".join(lines)]
+    for listing in section.listings:
+        parts += listing_parts(listing, level=3)
+    return parts
+
+
+def listing_parts(listing: Listing, level: int) -> list[str]:
+    """A heading and its lines."""
+    lines = "\n".join(f"- {escaped(line)}" for line in listing.lines)
+    return [f"{'#' * level} {escaped(listing.heading)}", lines]
+
+
+def table(sheet: Sheet) -> str:
+    """A GitHub table: words to the left, figures to the right."""
+    rules = [":--" if i < sheet.num_words else "--:" for i in range(len(sheet.columns))]
+    rows = [map(escaped, sheet.columns), rules, *(map(escaped, row) for row in sheet.rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def escaped(text: str) -> str:
+    """Plain text, so that Markdown shows it as it is."""
+    return SPECIAL.sub(lambda match: f"\\{match[0]}", text)

@@ -1,0 +1,86 @@
+"""The paragraph that a paper needs: what was compared, on how many seeds, by which tests."""
+
+from senet_train import __version__
+from senet_train.compare.bootstrap import NUM_SAMPLES
+from senet_train.compare.cells import seed_list
+from senet_train.compare.comparison import Block, Comparison
+from senet_train.compare.looks import LOOKS
+from senet_train.compare.names import arm_names
+
+
+def methods(comparison: Comparison) -> list[str]:
+    """The paragraphs, plain text: each block, the tests, the costs."""
+    return [
+        *(compared(block) for block in comparison.blocks),
+        *exceptions(comparison),
+        rule(comparison.margin),
+        NEW_IMAGES,
+        COSTS,
+        f"Compared with senet-train {__version__}.",
+    ]
+
+
+def compared(block: Block) -> str:
+    """Who was compared with whom, on which seeds, on what."""
+    names = arm_names(block)
+    control = next(
+        n for n, arm in zip(names, block.arms, strict=True) if arm.folder == block.control
+    )
+    others = ", ".join(name for name in names if name != control) or "no other arm"
+    common = "; ".join(f"{key} {value}" for key, value in block.common.items())
+    return (
+        f"{block.title}. The control is {control}; compared with it: {others}. "
+        f"Arms differ only in {', '.join(block.differ_in) or 'nothing'}. {seeds_used(block)} "
+        f"All arms share: {common or 'nothing recorded'}. "
+        "Each run reports the test top-1 of the epoch with the highest validation top-1."
+    )
+
+
+def seeds_used(block: Block) -> str:
+    """The seeds, once if all arms have the same."""
+    per_arm = {tuple(arm.seeds) for arm in block.arms}
+    if len(per_arm) == 1:
+        [seeds] = per_arm
+        return f"Every arm was trained with n = {len(seeds)} seeds ({seed_list(list(seeds))})."
+    each = "; ".join(
+        f"{name} n = {len(arm.seeds)} ({seed_list(arm.seeds)})"
+        for name, arm in zip(arm_names(block), block.arms, strict=True)
+    )
+    return f"Seeds differ: {each}. Each arm is compared on the seeds it shares with the control."
+
+
+def exceptions(comparison: Comparison) -> list[str]:
+    """What a reader must be told: runs left out, differences allowed."""
+    said = []
+    if comparison.left_out:
+        count = len(comparison.left_out)
+        said.append(f"{count} {'run was' if count == 1 else 'runs were'} left out and listed.")
+    if comparison.allowed:
+        said.append(f"Runs were allowed to differ in {', '.join(comparison.allowed)}.")
+    return said
+
+
+def rule(margin: float) -> str:
+    """The rule of the verdicts."""
+    looks = ", ".join(f"{seeds} ({error:g})" for seeds, error in LOOKS.items())
+    return (
+        "Differences to the control are paired by seed and tested with the linear model "
+        "accuracy ~ arm + seed, fitted to each arm and the control alone (the paired t-test), "
+        "two-sided, Holm-adjusted over the arms of the table. Verdicts are given at planned looks "
+        f"only, at n = {looks} seeds, the error spent at each in brackets ({sum(LOOKS.values()):g} "
+        "in all), on the first n shared seeds. A difference smaller than the margin of "
+        f"+-{margin:g} points is shown by two one-sided tests (TOST; Schuirmann 1987) at the same "
+        "errors, with a Holm adjustment of their own. Intervals are 95 % t-intervals of all shared "
+        "seeds and not adjusted. Standard deviations are over seeds."
+    )
+
+
+NEW_IMAGES = (
+    "Whether a difference would hold on new images is another question: its 95 % percentile "
+    f"interval comes from {NUM_SAMPLES:,} samples of images and seeds, both resampled whole (the "
+    "pigeonhole bootstrap; Owen 2007), and has no part in the verdicts."
+)
+COSTS = (
+    "Parameters and multiply-adds are counted for one image, attention's own included. Training "
+    "images per second and inference milliseconds are medians with quartiles."
+)

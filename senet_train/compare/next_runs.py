@@ -1,0 +1,56 @@
+"""Which runs are worth training next: those that would settle a verdict that is still open."""
+
+from collections.abc import Sequence
+
+from senet_train.arms import key_of
+from senet_train.compare.collect import Run
+from senet_train.compare.comparison import Arm, Block, Comparison
+from senet_train.compare.looks import LOOKS, seeds_to_settle
+
+
+def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
+    """One command for each arm that needs seeds, its control's first."""
+    lines = [line for block in comparison.blocks for line in next_runs(block, comparison, runs)]
+    print("\nnext: " + ("nothing is open that more seeds would settle" if not lines else ""))
+    for line in lines:
+        print(f"  {line}")
+
+
+def next_runs(block: Block, comparison: Comparison, runs: Sequence[Run]) -> list[str]:
+    """The commands that bring every open arm and the control to the look that would settle it."""
+    control, *others = block.arms
+    wanted = {arm.folder: look_wanted(arm, len(others), comparison.margin) for arm in others}
+    most = max(wanted.values(), default=0)
+    needs = [(control, most), *((arm, wanted[arm.folder]) for arm in others)]
+    return [
+        command(arm, seeds, runs) for arm, num in needs if (seeds := seeds_missing(arm, num, block))
+    ]
+
+
+def look_wanted(arm: Arm, num_arms: int, margin: float) -> int:
+    """The number of seeds that would settle this arm; 0 if it is settled or nothing would."""
+    difference = arm.difference
+    if difference is None or difference.verdict not in ("undecided", "silent"):
+        return 0
+    if difference.difference is None or difference.residual_sd is None:
+        return min(LOOKS)
+    size = max(margin, abs(difference.difference))
+    more = seeds_to_settle(size, difference.residual_sd, num_arms, difference.num_seeds)
+    return difference.num_seeds + more if more else 0
+
+
+def seeds_missing(arm: Arm, num_seeds: int, block: Block) -> list[int]:
+    """Seeds the arm lacks to have `num_seeds` in common with the others, the block's own first."""
+    known = sorted({seed for other in block.arms for seed in other.seeds})
+    fresh = [seed for seed in range(num_seeds + len(known)) if seed not in known]
+    wanted = [*known, *fresh][:num_seeds]
+    return [seed for seed in wanted if seed not in arm.seeds]
+
+
+def command(arm: Arm, seeds: Sequence[int], runs: Sequence[Run]) -> str:
+    """The command line that trains these seeds of an arm, as its other runs were started."""
+    record = next(run.record for run in runs if run.record.arm == arm.folder)
+    settings = [word for word in record.overrides if key_of(word) not in ("seed", "seeds", "arms")]
+    words = [f"'{word}'" if set(word) & set("[]{}()$&; *") else word for word in settings]
+    table = ["'arms=[]'"] if any(word.startswith("experiment=") for word in settings) else []
+    return " ".join(["senet-train", *table, *words, f"'seeds={list(seeds)}'".replace(", ", ",")])

@@ -1,0 +1,34 @@
+"""One HTML page with everything in it: opens from disk, loads nothing, runs nothing."""
+
+import re
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from senet_train.compare.pictures import Picture
+from senet_train.compare.report import Report
+
+TEMPLATE = "page.html.j2"
+
+
+def page(report: Report, pictures: list[list[Picture]], methods: list[str]) -> str:
+    """The page. `pictures` holds each block's, in order."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"signs": signs, "inline": inline}
+    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
+    blocks = list(zip(report.sections, pictures, strict=True))
+    return template.render(report=report, blocks=blocks, methods=methods)
+
+
+def signs(text: str) -> str:
+    """`+-`, `<=` and a minus as a printer would set them; still to be escaped."""
+    text = text.replace("+-", "\N{PLUS-MINUS SIGN}").replace("<=", "\N{LESS-THAN OR EQUAL TO}")
+    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", text)
+
+
+def inline(picture: Picture) -> Markup:
+    """The SVG as it is: matplotlib has escaped the labels in it."""
+    return Markup(picture.inline())

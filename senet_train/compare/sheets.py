@@ -1,0 +1,149 @@
+"""The tables of a block as texts, for the terminal and every file alike."""
+
+from dataclasses import dataclass
+
+from senet_train.compare.cells import (
+    NOTHING,
+    counted,
+    interval,
+    mean_and_sd,
+    p_value,
+    share,
+    signed,
+    signed_interval,
+    spread,
+)
+from senet_train.compare.comparison import Arm, Block
+from senet_train.compare.looks import LOOKS
+from senet_train.compare.names import arm_names
+from senet_train.compare.verdict import Difference, Verdict
+
+# For the files: the terminal has no room for what gives no verdict or follows from n.
+WIDE_ONLY = ("look", "pooled p")
+VERDICT_NAMES: dict[Verdict, str] = {
+    "better": "better",
+    "worse": "worse",
+    "equivalent": "equivalent",
+    "undecided": "undecided",
+    "silent": "no verdict",
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts. Its first `num_words` columns are words, the rest figures."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    num_words: int = 1
+    footnote: str = ""
+
+
+def sheets_of(block: Block) -> list[Sheet]:
+    """How good, against the control, at what cost, how fast."""
+    sheets = [accuracy_sheet(block), difference_sheet(block), cost_sheet(block), speed_sheet(block)]
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def accuracy_sheet(block: Block) -> Sheet:
+    """Test beside validation, the best epoch against the last."""
+    rows = [
+        [
+            name,
+            arm.settings or "(the control)",
+            str(len(arm.seeds)),
+            mean_and_sd(arm.test),
+            interval(arm.test.low, arm.test.high),
+            mean_and_sd(arm.val),
+            signed(arm.val.mean - arm.val_last.mean),
+        ]
+        for name, arm in zip(arm_names(block), block.arms, strict=True)
+    ]
+    return Sheet(
+        "How good?",
+        ["arm", "settings", "n", "test top-1 %", "95 % interval", "val top-1 %", "best - last"],
+        rows,
+        num_words=2,
+        footnote="Mean +- standard deviation over n seeds, at the epoch of the highest validation "
+        "top-1, and the t-interval of the mean. best - last: that epoch's validation top-1 less "
+        "the last epoch's.",
+    )
+
+
+def difference_sheet(block: Block) -> Sheet:
+    """Every arm but the control: the difference, the interval on new images, the p-values."""
+    rows = [
+        difference_row(name, arm, arm.difference)
+        for name, arm in zip(arm_names(block), block.arms, strict=True)
+        if arm.difference
+    ]
+    columns = ["arm", "n", "look", "points", "95 % interval", "on new images"]
+    return Sheet(
+        "Against the control",
+        [*columns, "Holm p", "TOST p", "p at most", "paired p", "pooled p"],
+        rows,
+        footnote=f"Points of test top-1 less the control's, paired by the n shared seeds; 95 % "
+        f"t-interval. A verdict needs Holm p (no difference) or TOST p (a difference of the margin "
+        f"or more), both Holm-adjusted, to be at most the error of the planned look that n has "
+        f"reached ({', '.join(map(str, LOOKS))}). The interval on new images (images and seeds "
+        "resampled) and the paired p (not adjusted) give none.",
+    )
+
+
+def difference_row(name: str, arm: Arm, found: Difference) -> list[str]:
+    """A row of the difference sheet."""
+    return [
+        name,
+        str(found.num_seeds),
+        str(found.look) if found.look else NOTHING,
+        signed(found.difference),
+        signed_interval(found.low, found.high),
+        signed_interval(*(arm.new_images or (None, None))),
+        p_value(found.p),
+        p_value(found.p_equivalence),
+        f"{LOOKS[found.look]:g}" if found.look else NOTHING,
+        p_value(found.paired_p),
+        p_value(found.pooled_p),
+    ]
+
+
+def cost_sheet(block: Block) -> Sheet:
+    """What is counted: parameters and multiply-adds, and attention's part of both."""
+    rows = [
+        [
+            name,
+            counted(cost.parameters),
+            counted(cost.attention_parameters),
+            share(cost.attention_parameters, cost.parameters),
+            counted(cost.multiply_adds),
+            counted(cost.attention_multiply_adds),
+            share(cost.attention_multiply_adds, cost.multiply_adds),
+        ]
+        for name, cost in zip(arm_names(block), [arm.cost for arm in block.arms], strict=True)
+    ]
+    attention = ["attention's", "share"]
+    return Sheet(
+        "At what cost?",
+        ["arm", "parameters", *attention, "multiply-adds", *attention],
+        rows,
+        footnote="Counted, for one image.",
+    )
+
+
+def speed_sheet(block: Block) -> Sheet:
+    """What is measured: training and inference."""
+    batches = sorted({size for arm in block.arms for size in arm.cost.inference_ms}, key=int)
+    rows = []
+    for name, arm in zip(arm_names(block), block.arms, strict=True):
+        mark = "*" if arm.cost.shared_machine else ""
+        milliseconds = [spread(arm.cost.inference_ms.get(size), 2, mark) for size in batches]
+        rows.append([name, spread(arm.cost.images_per_second, 0, mark), *milliseconds])
+    shared = any(arm.cost.shared_machine for arm in block.arms)
+    return Sheet(
+        "How fast?",
+        ["arm", "training, images/s", *(f"inference of {size}, ms" for size in batches)],
+        rows,
+        footnote="Median (lower to upper quartile)."
+        + (" * Runs shared the machine: the speed is not the arm's own." if shared else ""),
+    )

@@ -1,0 +1,298 @@
+"""senet-compare: what is compared with what, what is refused, and that nothing vanishes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from compare_runs import write_run
+from scipy import stats
+
+from senet_train.compare.cli import main
+
+SE = {"attention.name": "se", "attention.ratio": 4}
+ECA = {"attention.name": "eca"}
+PLAIN_TOP1 = [0.70, 0.71, 0.69, 0.72, 0.70]
+SE_TOP1 = [0.75, 0.77, 0.74, 0.78, 0.75]
+Compare = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Compare:
+    """`compare("--margin", "1")` on tmp_path/runs; exit code, output, errors in one line."""
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(*arguments: str, path: str = "runs") -> tuple[int, str, str]:
+        code = main([str(tmp_path / path), *arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def write_table(base: Path, num_seeds: int = 5) -> None:
+    """A plain net, an arm clearly better, and one that is the same but for noise."""
+    for seed in range(num_seeds):
+        write_run(base, "resnet20", seed, PLAIN_TOP1[seed])
+        write_run(base, "se_resnet20-r4", seed, SE_TOP1[seed], changes=SE)
+        noise = 0.01 if seed % 2 else -0.01
+        write_run(base, "eca_resnet20", seed, PLAIN_TOP1[seed] + noise, changes=ECA)
+
+
+def result(folder: Path) -> dict:
+    return json.loads((folder / "comparison.json").read_text())
+
+
+def test_verdicts_and_figures(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs")
+    code, out, err = compare("--out", str(tmp_path / "out"))
+    assert (code, err) == (0, "")
+    assert "arms differ only in: attention.name" in out
+    [block] = result(tmp_path / "out")["blocks"]
+    plain, *others = block["arms"]
+    assert plain["label"] == "resnet20"
+    by_label = {arm["label"]: arm for arm in others}
+    se, eca = by_label["se_resnet20-r4"], by_label["eca_resnet20"]
+    assert se["difference"]["verdict"] == "better"
+    assert eca["difference"]["verdict"] == "undecided"
+    assert se["test"]["mean"] == pytest.approx(100 * sum(SE_TOP1) / 5)
+    assert se["difference"]["difference"] == pytest.approx(5.4)
+    paired = stats.ttest_rel(SE_TOP1, PLAIN_TOP1)
+    assert se["difference"]["paired_p"] == pytest.approx(paired.pvalue)
+    low, high = (100 * bound for bound in paired.confidence_interval())
+    assert (se["difference"]["low"], se["difference"]["high"]) == pytest.approx((low, high))
+    assert se["curves"]["0"] == [50.0, 75.0]
+    assert se["settings"] == "attention.name=se attention.ratio=4"
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_three_seeds_promise_little(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs", 3)
+    code, out, _ = compare()
+    assert code == 0
+    assert "3 seeds" in out
+    assert list(tmp_path.iterdir()) == [tmp_path / "runs"]  # nothing is written without --out
+
+
+def test_blocks_have_their_own_controls(compare: Compare, tmp_path: Path) -> None:
+    for rate in (0.1, 0.2):
+        for seed in range(3):
+            lr, end = {"optim.lr": rate}, f"-{rate}"
+            write_run(tmp_path / "runs", "resnet20", seed, 0.7, changes=lr, folder=f"plain{end}")
+            write_run(tmp_path / "runs", "se", seed, 0.7, changes={**SE, **lr}, folder=f"se{end}")
+    compare("--out", str(tmp_path / "out"))
+    blocks = result(tmp_path / "out")["blocks"]
+    assert [[arm["folder"] for arm in block["arms"]] for block in blocks] == [
+        ["plain-0.1", "se-0.1"],
+        ["plain-0.2", "se-0.2"],
+    ]
+
+
+UNFAIR = {
+    "optim.lr": ({"changes": {"optim.lr": 0.2}}, "optim.lr (0.1, 0.2)"),
+    "trainer.max_epochs": ({"changes": {"trainer.max_epochs": 3}}, "trainer.max_epochs (2, 3)"),
+    "data.image_size": ({"changes": {"data.image_size": 16}}, "data.image_size (8, 16)"),
+    "code": ({"environment": {"code": "other"}}, "code (c0de, other)"),
+    "kernel": ({"environment": {"kernel": "fused"}}, "kernel (eager, fused)"),
+    "versions": ({"environment": {"versions": {"torch": "1"}}}, "versions.torch (2.15.0, 1)"),
+}
+
+
+@pytest.mark.parametrize("key", UNFAIR)
+def test_a_confounded_pair_is_refused(compare: Compare, tmp_path: Path, key: str) -> None:
+    other, difference = UNFAIR[key]
+    changes = {**SE, **other.get("changes", {})}
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7 + seed / 100)
+        write_run(
+            tmp_path / "runs",
+            "se",
+            seed,
+            0.7,
+            changes=changes,
+            environment=other.get("environment"),
+        )
+    code, out, err = compare("--out", str(tmp_path / "out"))
+    assert (code, out) == (3, "")
+    assert difference in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    code, out, _ = compare("--allow", key)
+    assert code == 0
+    assert "arms differ only in: " in out
+
+
+def test_a_baseline_of_another_block_is_refused(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs")
+    for seed in range(5):
+        lr = {"optim.lr": 0.2}
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7, changes=lr, folder="resnet20-fast")
+    assert compare()[0] == 0  # a block of its own with nothing to compare is listed
+    assert "no other arm to compare it with" in compare()[1]
+    code, _, err = compare("--baseline", "resnet20-fast")
+    assert code == 3
+    assert "optim.lr (0.2, 0.1)" in err
+    assert compare("--baseline", "eca_resnet20", "--allow", "optim.lr")[0] == 0
+
+
+def test_what_is_missing_or_failed_is_listed(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs")
+    write_run(tmp_path / "runs", "eca_resnet20", 7, 0, state="diverged", changes=ECA)
+    write_run(tmp_path / "runs", "resnet20", 8, 0, state="interrupted")
+    write_run(tmp_path / "runs", "resnet20", 9, 0.7)
+    (tmp_path / "runs" / ".aside").mkdir()
+    write_run(tmp_path / "runs" / ".aside", "resnet20", 0, 0.1)  # replaced: invisible
+    code, out, _ = compare("--out", str(tmp_path / "out"))
+    assert code == 0
+    assert "seed7: diverged" in out
+    assert "seed8: interrupted" in out
+    _, *others = result(tmp_path / "out")["blocks"][0]["arms"]
+    assert [arm["missing_seeds"] for arm in others] == [[9], [9]]
+    assert [arm["difference"]["num_seeds"] for arm in others] == [5, 5]
+
+
+def test_a_declared_factor_joins_one_block(compare: Compare, tmp_path: Path) -> None:
+    """fair_cost: the wider plain net is an arm, not the control."""
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.70 + seed / 100)
+        write_run(tmp_path / "runs", "se", seed, 0.70, changes=SE)
+        write_run(
+            tmp_path / "runs",
+            "resnet20",
+            seed,
+            0.71,
+            folder="wide",
+            factor=["trainer.max_epochs"],
+            changes={"trainer.max_epochs": 3},
+        )
+    compare("--out", str(tmp_path / "out"))
+    [block] = result(tmp_path / "out")["blocks"]
+    assert block["control"] == "resnet20-00000000"
+    assert set(block["differ_in"]) == {"trainer.max_epochs", "attention.name"}
+    wide = next(arm for arm in block["arms"] if arm["folder"] == "wide")
+    assert wide["settings"] == "trainer.max_epochs=3"
+
+
+def test_other_machines_are_noted(compare: Compare, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7 + seed / 100)
+        other = {"device": "H200", "threads": 16}
+        write_run(tmp_path / "runs", "se", seed, 0.7, changes=SE, environment=other)
+    _, out, _ = compare()
+    assert "runs differ in device (H200, cpu)" in out
+    assert "runs differ in threads (1, 16)" in out
+
+
+def test_plan_names_the_runs_that_would_settle_it(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs", 3)
+    code, out, _ = compare("--plan")
+    assert code == 0
+    commands = [line for line in out.splitlines() if line.startswith("  senet-train ")]
+    assert commands
+    for line in commands:
+        assert line.startswith(
+            "  senet-train 'arms=[]' experiment=se_ratio model=resnet20 'seeds=[3"
+        )
+    write_table(tmp_path / "settled")
+    assert "--plan" not in compare("--plan", path="settled")[1]
+
+
+def damage(folder: Path, **changes: object) -> None:
+    file = next(folder.rglob("result.json"))
+    record = json.loads(file.read_text())
+    for key, value in changes.items():
+        node = record["metrics"] if key in record["metrics"] else record
+        node[key] = value
+    file.write_text(json.dumps(record))
+
+
+BAD = {
+    "missing": (lambda base: None, ["--margin", "1"], "is no folder"),
+    "empty": (lambda base: base.mkdir(), [], "holds no run"),
+    "truncated": (
+        lambda base: next(base.rglob("result.json")).write_text('{"schema": 1, '),
+        [],
+        "is no result of schema 1",
+    ),
+    "foreign": (lambda base: next(base.rglob("result.json")).write_text("[]"), [], "is no result"),
+    "schema": (lambda base: damage(base, schema=2), [], "is no result of schema 1 (schema"),
+    "nan": (lambda base: damage(base, test_top1=float("nan")), [], "test_top1=nan"),
+    "margin": (lambda base: None, ["--margin", "0"], "margin"),
+    "margin text": (lambda base: None, ["--margin", "wide"], "--margin"),
+    "baseline": (lambda base: None, ["--baseline", "nothing"], "no run is the baseline nothing"),
+    "allow": (lambda base: None, ["--allow", "optim.rate"], "no run has such a key"),
+    "option": (lambda base: None, ["--no-such"], "see senet-compare --help"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(compare: Compare, tmp_path: Path, name: str) -> None:
+    break_it, arguments, message = BAD[name]
+    base = tmp_path / "runs"
+    if name not in ("missing", "empty"):
+        write_table(base)
+    break_it(base)
+    code, out, err = compare(*arguments, "--out", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_control_and_no_shared_seed(compare: Compare, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / "alone", "se", seed, 0.7, changes=SE)
+        write_run(tmp_path / "only", "resnet20", seed, 0.7)
+        write_run(tmp_path / "apart", "se", seed, 0.7, changes=SE)
+        write_run(tmp_path / "apart", "resnet20", seed + 10, 0.7)
+    assert compare(path="alone")[0] == 2
+    assert "no run is the baseline attention=none" in compare(path="alone")[2]
+    assert "there is only the baseline" in compare(path="only")[2]
+    assert compare(path="apart")[0] == 2
+    assert "share" in compare(path="apart")[2]
+
+
+def test_one_arm_and_seed_twice(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs" / "a")
+    write_table(tmp_path / "runs" / "b")
+    assert compare()[0] == 0  # equal copies
+    damage(tmp_path / "runs" / "b", test_top1=0.5)
+    code, _, err = compare()
+    assert code == 2
+    assert "same arm and seed with different results" in err
+
+
+def test_it_imports_no_torch() -> None:
+    code = (
+        "import sys, senet_train.compare.cli as c, senet_train.compare.assemble, "
+        "senet_train.compare.table; print([m for m in ('torch', 'matplotlib', 'jinja2') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -> None:
+    """The real records, through both commands."""
+    from conftest import TINY
+
+    from senet_train import speed
+    from senet_train.cli import main as train
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
+    words = [word for word in TINY if not word.startswith("ratio")]
+    table = 'arms=[["attention=none"],["attention=se","ratio=4"]]'
+    assert train([*words, table, "seeds=2"]) == 0
+    code, out, _ = compare("--out", str(tmp_path / "out"), path="outputs")
+    assert code == 0
+    assert "no verdict at 2 seeds" in " ".join(out.split())
+    [block] = result(tmp_path / "out")["blocks"]
+    assert [arm["label"] for arm in block["arms"]] == ["resnet20", "se_resnet20-r4"]
+    assert block["arms"][1]["settings"] == "attention.name=se"
