@@ -201,3 +201,21 @@ def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
             torch.testing.assert_close(module.test_logits()[indices], network.eval()(images))
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, best[f"network.{name}"])
+
+
+def test_equal_accuracy_is_decided_by_the_loss_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses that 32 bits cannot tell apart: Lightning's own monitor would keep the first."""
+    losses = [0.5, 0.5 - 1e-12, 0.5 - 1e-12, 0.5]
+    assert len({np.float32(loss) for loss in losses}) == 1
+    left = iter(losses)
+    means = Tally.means
+
+    def equal(tally: Tally, part: str) -> dict[str, float]:
+        real = means(tally, part)
+        return {**real, "val_top1": 0.5, "val_loss": next(left)} if part == "val" else real
+
+    monkeypatch.setattr(Tally, "means", equal)
+    module, _, _ = fit(tmp_path, max_epochs=4)
+    assert load_best(module, tmp_path / "checkpoints" / "best.ckpt") == 1

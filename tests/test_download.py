@@ -203,3 +203,30 @@ def test_official_archives() -> None:
     for archive in (cifar.CIFAR10, cifar.CIFAR100):
         assert all(url.startswith("https://") for url in archive.mirrors)
         assert len(archive.mirrors) >= 2
+
+
+def test_unpacking_waits_for_whoever_unpacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision unpacks in place: two processes at once would read each other's half files."""
+    reading = threading.Event()
+    monkeypatch.setattr(cifar, "read_part", lambda *_, **__: reading.set())
+    archive = tmp_path / "archive.tar.gz"
+    archive.write_bytes(b"x")
+    official = cifar.Archive(archive.name, hashlib.sha256(b"x").hexdigest(), ())
+    source = cifar.cifar("CIFAR10", official, tmp_path, download=False)
+    holder = (
+        "import sys; from pathlib import Path; from senet_train.lock import hold;\n"
+        "with hold(Path(sys.argv[1]), ''):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holder, str(cifar.lock_of(archive))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        loading = threading.Thread(target=source.load)
+        loading.start()
+        assert not reading.wait(0.5)
+        process.communicate()  # lets go
+        loading.join(timeout=30)
+    assert reading.is_set()

@@ -32,7 +32,7 @@ from senet_train.compare.sheets import VERDICT_NAMES
 from senet_train.compare.table import print_comparison
 from senet_train.compare.verdict import Difference, judge
 
-HOSTILE = r"<b>&_%$#{}\ |*[link](x) [red]"
+HOSTILE = r"<b>&_%$x$#{}\ |*[link](x) [red]"
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 
@@ -324,6 +324,8 @@ def test_forest_writes_the_verdicts_and_no_other(written: Written) -> None:
     assert {word: seen[word] for word in VERDICT_NAMES.values()} == {
         word: expected[word] for word in VERDICT_NAMES.values()
     }
+    names = arm_names(written.comparison.blocks[0])[1:]
+    assert all(seen[shortened(name, 42)] == 1 for name in names)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def draw_forest(block: Block, margin: float) -> Figure:
     axes.set_xlim(-limit, limit)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [shortened(name, LONGEST_NAME) for name in names], size=8)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)
     axes.set_xlabel(f"points of test top-1 against {shortened(control, LONGEST_NAME)}")
     axes.set_title(shortened(block.title, 90))
     return figure
@@ -78,5 +78,5 @@ def widest(rows: list[Difference], margin: float) -> float:
     """
     ends = [max(abs(d.low), abs(d.high)) for d in rows if d.low is not None and d.high is not None]
     means = [abs(d.difference) for d in rows if d.difference is not None]
-    usual = min(max(ends), 3 * median(ends)) if ends else 0.0
+    usual = min(max(ends), 2 * median(ends)) if ends else 0.0
     return 1.08 * max(1.5 * margin, usual, *means)

@@ -46,7 +46,8 @@ def section_parts(section: Section, number: int) -> list[str]:
 
 def table(sheet: Sheet, section: Section, number: int) -> str:
     """A floating table; its caption holds the footnote, its label the block's number."""
-    caption = f"{escaped(sheet.title)} {escaped(section.title)}. {escaped(sheet.footnote)}".strip()
+    title = sheet.title if sheet.title.endswith("?") else f"{sheet.title}."
+    caption = escaped(f"{section.title}. {title} {sheet.footnote}".strip())
     key = re.sub(r"[^a-z]+", "-", sheet.title.lower()).strip("-")
     columns = "l" * sheet.num_words + "r" * (len(sheet.columns) - sheet.num_words)
     lines = [
