@@ -13,6 +13,11 @@ MODULES = {
     for file in PACKAGE.rglob("*.py")
 }
 
+STATISTICS = (
+    *("looks", "contrast", "adjusted", "verdict", "bootstrap"),
+    *("comparison", "collect", "blocks", "paper"),
+)
+
 # From the ground up: a module imports only from lines above its own (or its own line's package).
 LAYERS = [
     ("senet_train", "senet_train.errors", "senet_train.atomic"),
@@ -25,7 +30,10 @@ LAYERS = [
     ("senet_train.classifier",),
     ("senet_train.journal",),
     ("senet_train.fit",),
-    ("senet_train.compare",),
+    tuple(f"senet_train.compare.{name}" for name in STATISTICS),
+    ("senet_train.compare.assemble", "senet_train.compare.next_runs"),
+    ("senet_train.compare.render",),
+    ("senet_train.compare",),  # its command
     ("senet_train.forecast",),
     ("senet_train.sweep",),
     ("senet_train._plugins",),

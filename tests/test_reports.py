@@ -21,15 +21,15 @@ from rich.console import Console
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
 from senet_train.compare.contrast import ArmMean, arm_interval
-from senet_train.compare.exports import plain
-from senet_train.compare.files import write_reports
-from senet_train.compare.labels import beside
-from senet_train.compare.latex import escaped as latex_escaped
-from senet_train.compare.names import arm_names, shortened
-from senet_train.compare.noise import within_noise_of_highest
-from senet_train.compare.report import report_of
-from senet_train.compare.sheets import VERDICT_NAMES
-from senet_train.compare.table import print_comparison
+from senet_train.compare.render.exports import plain
+from senet_train.compare.render.files import write_reports
+from senet_train.compare.render.labels import beside
+from senet_train.compare.render.latex import escaped as latex_escaped
+from senet_train.compare.render.names import arm_names, shortened
+from senet_train.compare.render.noise import within_noise_of_highest
+from senet_train.compare.render.report import report_of
+from senet_train.compare.render.sheets import VERDICT_NAMES
+from senet_train.compare.render.table import print_comparison
 from senet_train.compare.verdict import Difference, judge
 
 HOSTILE = r"<b>&_%$x$#{}\ |*[link](x) [red]"
@@ -448,7 +448,7 @@ def test_numbers_cover_no_mark_and_no_other_number() -> None:
 
 def test_the_terminal_needs_no_pictures() -> None:
     code = (
-        "import sys, senet_train.compare.table;"
+        "import sys, senet_train.compare.render.table;"
         "print({'matplotlib', 'jinja2', 'torch'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -76,7 +76,7 @@ def compare(arguments: argparse.Namespace) -> None:
     """Read, judge, print, write. Raises InputError before anything is written."""
     from senet_train.compare.assemble import assemble
     from senet_train.compare.collect import collect
-    from senet_train.compare.table import print_comparison
+    from senet_train.compare.render.table import print_comparison
 
     runs, left_out = collect(arguments.paths)
     gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
@@ -94,7 +94,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
         print_next_runs(comparison, runs)
     if arguments.out is not None:
-        from senet_train.compare.files import write_reports
+        from senet_train.compare.render.files import write_reports
 
         for file in write_reports(comparison, arguments.out):
             print(file)

@@ -2,10 +2,10 @@
 
 from senet_train import __version__
 from senet_train.compare.bootstrap import NUM_SAMPLES
-from senet_train.compare.cells import seed_list
 from senet_train.compare.comparison import Block, Comparison
 from senet_train.compare.looks import LOOKS
-from senet_train.compare.names import arm_names
+from senet_train.compare.render.cells import seed_list
+from senet_train.compare.render.names import arm_names
 
 
 def methods(comparison: Comparison) -> list[str]:

@@ -2,8 +2,8 @@
 
 import re
 
-from senet_train.compare.report import Listing, Report, Section
-from senet_train.compare.sheets import Sheet
+from senet_train.compare.render.report import Listing, Report, Section
+from senet_train.compare.render.sheets import Sheet
 
 # An underscore inside a word is only an underscore; every other special is escaped.
 SPECIAL = re.compile(r"[\\`*\[\]<>|~$&#{}]|(?<!\w)_|_(?!\w)")

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from senet_train.compare.cells import (
+from senet_train.compare.comparison import Arm, Block
+from senet_train.compare.looks import LOOKS
+from senet_train.compare.render.cells import (
     NOTHING,
     counted,
     interval,
@@ -13,9 +15,7 @@ from senet_train.compare.cells import (
     signed_interval,
     spread,
 )
-from senet_train.compare.comparison import Arm, Block
-from senet_train.compare.looks import LOOKS
-from senet_train.compare.names import arm_names
+from senet_train.compare.render.names import arm_names
 from senet_train.compare.verdict import Difference, Verdict
 
 # For the files: the terminal has no room for what gives no verdict or follows from n.

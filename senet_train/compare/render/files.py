@@ -4,13 +4,13 @@ from pathlib import Path
 
 from senet_train.atomic import write_atomic, write_json, write_text
 from senet_train.compare.comparison import Comparison
-from senet_train.compare.exports import csv_text, plain
-from senet_train.compare.latex import latex
-from senet_train.compare.markdown import escaped, markdown
-from senet_train.compare.methods import methods
-from senet_train.compare.page import page
-from senet_train.compare.pictures import Picture, draw_pictures
-from senet_train.compare.report import report_of
+from senet_train.compare.render.exports import csv_text, plain
+from senet_train.compare.render.latex import latex
+from senet_train.compare.render.markdown import escaped, markdown
+from senet_train.compare.render.methods import methods
+from senet_train.compare.render.page import page
+from senet_train.compare.render.pictures import Picture, draw_pictures
+from senet_train.compare.render.report import report_of
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from senet_train.compare.comparison import Block
-from senet_train.compare.ink import GREEN, INK, VERDICT_MARKS
-from senet_train.compare.names import arm_names, shortened
-from senet_train.compare.sheets import VERDICT_NAMES
+from senet_train.compare.render.ink import GREEN, INK, VERDICT_MARKS
+from senet_train.compare.render.names import arm_names, shortened
+from senet_train.compare.render.sheets import VERDICT_NAMES
 from senet_train.compare.verdict import Difference
 
 ROW = 0.3  # inches

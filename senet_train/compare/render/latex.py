@@ -2,8 +2,8 @@
 
 import re
 
-from senet_train.compare.report import Report, Section
-from senet_train.compare.sheets import Sheet
+from senet_train.compare.render.report import Report, Section
+from senet_train.compare.render.sheets import Sheet
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

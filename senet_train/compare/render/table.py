@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from senet_train.compare.comparison import Comparison
-from senet_train.compare.report import Listing, Report, Section, VerdictLine, report_of
-from senet_train.compare.sheets import WIDE_ONLY, Sheet
+from senet_train.compare.render.report import Listing, Report, Section, VerdictLine, report_of
+from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
 from senet_train.compare.verdict import Verdict
 
 # Colours beside the words, never instead of them.

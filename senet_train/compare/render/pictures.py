@@ -11,10 +11,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from senet_train.compare.comparison import Block
-from senet_train.compare.curves import CURVES_CAPTION, draw_curves
-from senet_train.compare.forest import draw_forest, forest_caption
-from senet_train.compare.ink import INK, PAPER
-from senet_train.compare.pareto import COSTS, draw_pareto, pareto_caption
+from senet_train.compare.render.curves import CURVES_CAPTION, draw_curves
+from senet_train.compare.render.forest import draw_forest, forest_caption
+from senet_train.compare.render.ink import INK, PAPER
+from senet_train.compare.render.pareto import COSTS, draw_pareto, pareto_caption
 
 # Labels are anybody's: `$` is no mathematics. A fixed salt makes equal pictures equal files.
 STYLE: dict[Any, Any] = {
