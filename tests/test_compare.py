@@ -67,7 +67,7 @@ def test_verdicts_and_figures(compare: Compare, tmp_path: Path) -> None:
     low, high = (100 * bound for bound in paired.confidence_interval())
     assert (se["difference"]["low"], se["difference"]["high"]) == pytest.approx((low, high))
     assert se["curves"]["0"] == [50.0, 75.0]
-    assert se["settings"] == "attention.name=se attention.ratio=4"
+    assert se["settings"] == "attention.name=se"
     assert (tmp_path / "out" / "index.html").is_file()
 
 

@@ -146,18 +146,17 @@ def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple
 
 
 def varying(arms: Sequence[RunsOfArm]) -> list[str]:
-    """The keys in which arms differ; a plain net has no attention to differ in but its name."""
+    """The keys in which arms differ: of an attention's options, those that several arms have."""
     keys = dict.fromkeys(key for arm in arms for key in arm.facts)
-    attending = [arm for arm in arms if arm.facts["attention.name"] != "none"]
     return [
         key
         for key in keys
-        if len({a.facts.get(key) for a in (attending if is_axis(key) else arms)}) > 1
+        if len({arm.facts.get(key) for arm in arms if key in arm.facts or not is_axis(key)}) > 1
     ]
 
 
 def is_axis(key: str) -> bool:
-    """Whether only nets with attention have the key."""
+    """Whether only some arms have the key."""
     return key.startswith(AXES) and key != "attention.name"
 
 
@@ -170,16 +169,21 @@ def settings_of(arm: RunsOfArm, control: RunsOfArm, block: RunsOfBlock) -> str:
 
 def common_facts(control: RunsOfArm) -> dict[str, str]:
     """What the block's runs share, in a few words each."""
-    facts, record = control.facts, next(iter(control.runs.values())).record
+    facts = control.facts
+    environment = next(iter(control.runs.values())).record.environment
     return {
         "data": f"{facts['data.name']} at {facts['data.image_size']} px",
         "network": facts["model.name"],
         "recipe": f"{facts['trainer.max_epochs']} epochs, batch {facts['data.batch_size']}, "
         f"lr {facts['optim.lr']}, {facts['optim.schedule.name']}",
         "precision": facts["trainer.precision"],
-        "device": record.environment.device,
-        "versions": f"senet-train {facts['versions.senet-train']} (code {facts['code'][:8]}), "
-        f"torch {facts['versions.torch']}",
+        "machine": f"{environment.device}, {environment.threads} threads",
+        "code": f"senet-train {facts['versions.senet-train']} (code {facts['code'][:8]})",
+        "versions": ", ".join(
+            f"{package} {version}"
+            for package, version in environment.versions.items()
+            if package != "senet-train"
+        ),
     }
 
 

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,11 +64,17 @@ def find_all(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.is_dir():
             raise InputError(f"{path} is no folder: give one that holds runs, such as outputs")
-        below = sorted(find_runs(path))
+        below = sorted(find_runs(path), key=in_reading_order)
         if not below:
             raise InputError(f"{path} holds no run: give a folder that senet-train wrote to")
         found.update(dict.fromkeys(folder.resolve() for folder in below))
     return list(found)
+
+
+def in_reading_order(path: Path) -> list[tuple[int, str]]:
+    """Numbers by size: r=2, r=4, r=16, and seed 2 before seed 10."""
+    words = re.split(r"(\d+)", str(path))
+    return [(int(word), "") if word.isdigit() else (0, word) for word in words]
 
 
 def find_runs(path: Path) -> Iterator[Path]:
