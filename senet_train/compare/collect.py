@@ -60,15 +60,15 @@ def collect(paths: Iterable[Path]) -> tuple[list[Run], list[LeftOut]]:
 
 def find_all(paths: Iterable[Path]) -> list[Path]:
     """The run folders below all paths, each once, sorted. Raises InputError for an empty path."""
-    found: dict[Path, None] = {}
+    found: set[Path] = set()
     for path in paths:
         if not path.is_dir():
             raise InputError(f"{path} is no folder: give one that holds runs, such as outputs")
-        below = sorted(find_runs(path), key=in_reading_order)
+        below = [folder.resolve() for folder in find_runs(path)]
         if not below:
             raise InputError(f"{path} holds no run: give a folder that senet-train wrote to")
-        found.update(dict.fromkeys(folder.resolve() for folder in below))
-    return list(found)
+        found.update(below)
+    return sorted(found, key=in_reading_order)
 
 
 def in_reading_order(path: Path) -> list[tuple[int, str]]:
