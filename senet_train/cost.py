@@ -1,8 +1,8 @@
 """What a network costs: parameters and multiply-adds, attention's share apart.
 
 Multiply-adds are those of convolutions and matrix products, as the literature counts them; inside
-attention modules also one for each element pooled and each element scaled or added, because there
-they are most of the work. SE on C channels of H x W: 2 C R + 2 C H W (R hidden channels).
+attention modules also one for each element pooled, scaled, added or squared, because there they
+are most of the work. SE on C channels of H x W: 2 C R + 2 C H W (R hidden channels).
 """
 
 from collections.abc import Iterable
@@ -78,7 +78,7 @@ def output_elements(*args: Any, out_shape: Any, **kwargs: Any) -> int:
 
 aten = torch.ops.aten
 POOLS = (aten.mean, aten.amax, aten.sum, aten.var_mean, aten.avg_pool2d)
-SCALES = (aten.mul, aten.add, aten.maximum)
+SCALES = (aten.mul, aten.div, aten.add, aten.sub, aten.pow, aten.maximum)
 ELEMENTWISE = {
     **dict.fromkeys(POOLS, input_elements),
     **dict.fromkeys(SCALES, output_elements),

@@ -15,10 +15,15 @@ from timm.layers import (
 from timm.layers.cbam import CbamModule
 from timm.layers.coord_attn import CoordAttn
 from timm.layers.non_local_attn import NonLocalAttn
-from torch import Tensor, nn
+from torch import nn
 
 from senet_train import attention as ours
+from senet_train.attention import frequency_channel
 from senet_train.attention.efficient_channel import adaptive_kernel
+from senet_train.backbones import BACKBONES
+from senet_train.config import Placement
+from senet_train.cost import measure_cost
+from senet_train.insert import build_network
 
 CHANNELS, RATIO = 64, 16
 HIDDEN = CHANNELS // RATIO
@@ -83,9 +88,13 @@ def test_every_attention_has_its_closed_form() -> None:
 
 
 def test_bam_adds_what_its_paper_says() -> None:
-    """ResNet-50 with one behind each of three stages: 25.92 M, 0.36 M more than without."""
+    """ResNet-50 with one behind each of three stages: 25.92 M, 0.36 M more than without.
+
+    3 C R + 18 R^2 + 3 C + 5 R + 3 each, with R = C / 16.
+    """
     total = sum(count(ours.BottleneckAttention(channels)) for channels in (256, 512, 1024))
-    assert total == 358_067
+    widths = ((256, 16), (512, 32), (1024, 64))
+    assert total == sum(3 * c * r + 18 * r**2 + 3 * c + 5 * r + 3 for c, r in widths) == 360_761
     assert round((25_557_032 + total) / 1e6, 2) == 25.92
 
 
@@ -226,9 +235,8 @@ def gct_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
 
 
 def srm_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
-    w, norm = module.weight.detach().numpy(), module.norm
-    mean, std = x.mean((2, 3)), np.sqrt(x.var((2, 3)) + 1e-5)
-    s = w[:, 0] * mean + w[:, 1] * std
+    first, second = module.mean_weight.detach().numpy(), module.std_weight.detach().numpy()
+    s, norm = first * x.mean((2, 3)) + second * np.sqrt(x.var((2, 3)) + 1e-5), module.norm
     s = (s - norm.running_mean.numpy()) / np.sqrt(norm.running_var.numpy() + norm.eps)
     s = s * norm.weight.detach().numpy() + norm.bias.detach().numpy()
     return x * sigmoid(s)[:, :, None, None]
@@ -240,7 +248,7 @@ def sge_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
     for b, g in np.ndindex(len(x), 8):
         group = x[b, g * size : (g + 1) * size]
         likeness = np.einsum("chw,c->hw", group, group.mean((1, 2)))
-        normal = (likeness - likeness.mean()) / (likeness.std() + 1e-5)
+        normal = (likeness - likeness.mean()) / np.sqrt(likeness.var() + 1e-5)
         gamma, beta = module.gamma[g].item(), module.beta[g].item()
         y[b, g * size : (g + 1) * size] = group * sigmoid(gamma * normal + beta)
     return y
@@ -270,19 +278,19 @@ def bam_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
             out += np.einsum("bchw,oc->bohw", window, weight[:, :, i, j])
         return out
 
-    first, bn, _, second = module.channel
+    first, _, second, bn = module.channel
     channel = x.mean((2, 3)) @ first.weight.detach().numpy().T + first.bias.detach().numpy()
-    channel = np.maximum(norm(channel, bn), 0)
-    channel = channel @ second.weight.detach().numpy().T + second.bias.detach().numpy()
+    channel = np.maximum(channel, 0) @ second.weight.detach().numpy().T
+    channel = norm(channel + second.bias.detach().numpy(), bn)
     spatial = x
-    for i in range(0, 9, 3):
-        spatial = np.maximum(norm(conv(spatial, module.spatial[i]), module.spatial[i + 1]), 0)
-    spatial = conv(spatial, module.spatial[9])
+    for layer in module.spatial[:4]:
+        spatial = conv(spatial, layer)
+    spatial = norm(spatial, module.spatial[4])
     return x * (1 + sigmoid(channel[:, :, None, None] + spatial))
 
 
 def fca_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
-    """On a 14 x 14 map the paper's 7 x 7 frequencies are doubled."""
+    """On a 14 x 14 map the paper's 7 x 7 frequencies are doubled; cosines of unit norm."""
     rows = [0, 0, 6, 0, 0, 1, 1, 4, 5, 1, 3, 0, 0, 0, 3, 2]
     columns = [0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2]
     z = np.zeros(x.shape[:2])
@@ -290,7 +298,7 @@ def fca_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
         u, v = 2 * rows[c // 4], 2 * columns[c // 4]
         for h, w in np.ndindex(14, 14):
             wave = math.cos(math.pi * u * (h + 0.5) / 14) * math.cos(math.pi * v * (w + 0.5) / 14)
-            z[:, c] += x[:, c, h, w] * wave / 196
+            z[:, c] += x[:, c, h, w] * wave * (2 if u else 1) ** 0.5 * (2 if v else 1) ** 0.5 / 14
     w1, w2 = module.reduce.weight.detach().numpy(), module.expand.weight.detach().numpy()
     return x * sigmoid(np.maximum(z @ w1.T, 0) @ w2.T)[:, :, None, None]
 
@@ -310,7 +318,8 @@ def theta_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
 
 def theta_plus_by_hand(x: np.ndarray, module: nn.Module) -> np.ndarray:
     w1, w2 = (layer.weight.detach().numpy()[:, :, 0, 0] for layer in (module.reduce, module.expand))
-    hidden = np.maximum(np.einsum("bchw,rc->brhw", gathered_by_hand(x, module), w1), 0)
+    gathered = np.maximum(gathered_by_hand(x, module), 0)
+    hidden = np.maximum(np.einsum("bchw,rc->brhw", gathered, w1), 0)
     return excited_by_hand(x, np.einsum("brhw,cr->bchw", hidden, w2))
 
 
@@ -408,6 +417,7 @@ def test_fca_with_one_frequency_is_se() -> None:
     fca = ours.FrequencyChannelAttention(CHANNELS, ratio=16, frequencies=1)
     se = ours.SqueezeExcite(CHANNELS, ratio=16)
     se.load_state_dict(fca.state_dict())
+    se.reduce.weight.data *= 9  # the square root of 9 x 9: a cosine of unit norm
     x = torch.randn(2, CHANNELS, 9, 9)
     torch.testing.assert_close(fca(x), se(x))
 
@@ -430,6 +440,7 @@ def test_shuffled_needs_its_neighbours() -> None:
         (lambda: ours.SimpleAttention(16, regulariser=0.0), "regulariser=0.0 divides by zero"),
         (lambda: ours.NonLocal(16, ratio=17), "ratio=17 leaves no hidden channel"),
         (lambda: ours.CoordinateAttention(16, ratio=32), "choose ratio <= 16"),
+        (lambda: ours.GlobalContext(16, ratio=16), "makes constant: choose ratio <= 8"),
     ],
 )
 def test_impossible_options(build, rule: str) -> None:
@@ -437,10 +448,106 @@ def test_impossible_options(build, rule: str) -> None:
         build()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 1)])
+INPUTS = {
+    "one pixel": torch.randn(3, 32, 1, 1),
+    "two pixels": torch.randn(3, 32, 2, 1),
+    "zero": torch.zeros(3, 32, 4, 4),
+    "constant": torch.ones(3, 32, 4, 4),
+    "dead channels": torch.randn(3, 32, 4, 4) * (torch.arange(32) % 4 == 0)[:, None, None],
+}
+
+
+@pytest.mark.parametrize("what", INPUTS)
 @pytest.mark.parametrize("name", sorted(ours.ATTENTIONS))
-def test_smallest_maps(name: str, size: tuple[int, int]) -> None:
-    """Deep stages of small images: a map of one pixel has no variance, and no NaN follows."""
-    module = ours.ATTENTIONS[name](32).eval()
-    x: Tensor = torch.randn(2, 32, *size)
-    assert module(x).isfinite().all()
+def test_gradients_stay_finite(name: str, what: str) -> None:
+    """Deep stages of small images are one pixel; a ReLU leaves channels dead: no variance there."""
+    module = ours.ATTENTIONS[name](32).train()
+    x = INPUTS[what].clone().requires_grad_()
+    y = module(x)
+    y.square().sum().backward()
+    assert y.isfinite().all()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_an_infinite_slope_would_be_noticed() -> None:
+    """Negative control: sqrt at zero variance, as SGE's own code has it, gives NaN here."""
+    x = INPUTS["zero"].clone().requires_grad_()
+    (x * (0 * x.var((2, 3), keepdim=True).sqrt())).sum().backward()
+    assert x.grad is not None
+    assert not x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(ours.ATTENTIONS))
+def test_autocast_keeps_the_maps_type(name: str) -> None:
+    """A float32 parameter times a bfloat16 map would turn the rest of the network to float32."""
+    module = ours.ATTENTIONS[name](32)
+    x = torch.randn(2, 32, 4, 4, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module(x).dtype == torch.bfloat16
+
+
+def test_where_they_start() -> None:
+    """The identity, half of it, or about half, as the papers' own code initialises."""
+    x = torch.randn(4, CHANNELS, 6, 6)
+    for constructor in (ours.GlobalContext, ours.NonLocal, ours.GatedChannelTransformation):
+        torch.testing.assert_close(constructor(CHANNELS)(x), x)
+    for half in (ours.StaticGate, ours.StyleRecalibration):
+        torch.testing.assert_close(half(CHANNELS)(x), x / 2)
+    for about in (ours.SqueezeExcite, ours.ShuffledSqueezeExcite, ours.EffectiveSqueezeExcite):
+        assert ((about(CHANNELS)(x) / x - 0.5).abs() < 0.1).all()
+
+
+def test_fca_counts_the_same_again() -> None:
+    """Its cosines are made once and kept: no part of the network's cost, whoever asks first."""
+    frequency_channel.cosines.cache_clear()
+    counts = []
+    for _ in range(2):
+        with torch.device("meta"):
+            network, slots = build_network(
+                BACKBONES["resnet20"],
+                ours.FrequencyChannelAttention,
+                Placement(stages=[3], position="standard", min_channels=1),
+                num_classes=10,
+                seed=0,
+            )
+            counts.append(measure_cost(network, slots, 32).attention_multiply_adds)
+    each = 3 * 64 * 8**2 + 2 * 64 * 4  # times a cosine, pooled, scaled; two layers
+    assert counts == [3 * each] * 2
+    with torch.inference_mode():
+        ours.FrequencyChannelAttention(CHANNELS)(torch.randn(1, CHANNELS, 5, 5))
+    ours.FrequencyChannelAttention(CHANNELS)(torch.randn(1, CHANNELS, 5, 5)).sum().backward()
+
+
+# One multiply-add for each element pooled, scaled, added or squared (C H W of each), and products.
+PASSES = {
+    "static": (1, 0),
+    "se": (2, SE_WEIGHTS),
+    "shuffled": (2, SE_WEIGHTS),
+    "ese": (2, CHANNELS**2),
+    "eca": (2, 3 * CHANNELS),
+    "srm": (2, 0),
+    "cbam": (6, 2 * SE_WEIGHTS + 98 * 64),
+    "ge": (2, 0),
+    "scse": (4, CHANNELS**2 + CHANNELS * 64),
+    "simam": (7, 0),
+    "nonlocal": (1, 4 * CHANNELS * 32 * 64 + 2 * 32 * 64**2),
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_multiply_adds(name: str) -> None:
+    """On a map of 8 x 8; what is done per channel, and not per pixel, is below 4 %."""
+    constructor = CLOSED_FORMS[name][0]
+    with torch.device("meta"):
+        network, slots = build_network(
+            partial(BACKBONES["resnet20"]),
+            constructor,
+            Placement(stages=[3], position="stage", min_channels=1),
+            num_classes=10,
+            seed=0,
+        )
+        counted = measure_cost(network, slots, 32).attention_multiply_adds
+    passes, products = PASSES[name]
+    assert counted == pytest.approx(passes * CHANNELS * 64 + products, rel=0.04)

@@ -67,9 +67,11 @@ def test_combination(model: str, position: str) -> None:
         loss = F.cross_entropy(network(images), labels)
         loss.backward()
         optimizer.step()
-        assert all(parameter.grad is not None for parameter in network.parameters()), name
+        gradients = [parameter.grad for parameter in network.parameters()]
+        assert all(gradient is not None for gradient in gradients), name
         if device == "cpu":
             assert loss.isfinite(), name
+            assert all(gradient.isfinite().all() for gradient in gradients), name
             moved = [not torch.equal(a, b) for a, b in zip(before, inside, strict=True)]
             assert any(moved) == bool(inside), name
 

@@ -4,8 +4,8 @@
     y = sigmoid(conv_k([mean_c(m); max_c(m)])) * m
 
 Woo et al., "CBAM", https://arxiv.org/abs/1807.06521, equations 1-3.
-Parameters: 2 C R + 2 k^2 (k = 7: 98 more than SE). The paper's code has a BatchNorm behind the
-7x7 convolution, its text does not; neither has this.
+Parameters: 2 C R + 2 k^2 (k = 7: 98 more than SE). The authors' code has a BatchNorm behind the 7x7
+convolution and biases in the two layers; their text has neither, nor has this.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 """
@@ -39,8 +39,8 @@ class ConvolutionalBlockAttention(nn.Module):
     def channel_gate(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 1, 1); the two pools share the layers."""
         pools = torch.stack((x.mean((2, 3)), x.amax((2, 3))))  # (B, C, H, W) -> (2, B, C)
-        s = self.expand(torch.relu(self.reduce(pools))).sum(0)  # (2, B, C) -> (B, C)
-        return torch.sigmoid(s)[:, :, None, None]
+        average, maximum = self.expand(torch.relu(self.reduce(pools)))  # (2, B, C)
+        return torch.sigmoid(average + maximum)[:, :, None, None]
 
     def spatial_gate(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 1, H, W)."""

@@ -3,6 +3,7 @@
     f = hardswish(BN(W1 [mean_w(x); mean_h(x)])),    y = sigmoid(Wh f_h) * sigmoid(Ww f_w) * x
 
 Hou et al., "Coordinate Attention", https://arxiv.org/abs/2103.02907, equations 4-9.
+The authors' code has biases, and 8 hidden channels at least.
 Parameters: 3 C R and 2 R of BatchNorm.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.

@@ -2,7 +2,7 @@
 
     y = hardsigmoid(W mean_hw(x) + b) * x
 
-Lee and Park, "CenterMask", https://arxiv.org/abs/1911.06667, section 3.2.
+Lee and Park, "CenterMask", https://arxiv.org/abs/1911.06667; the hard sigmoid is that of its code.
 Parameters: C^2 + C.
 
 Shapes: B batch, C channels, H height, W width.

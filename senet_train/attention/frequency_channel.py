@@ -1,11 +1,13 @@
 """Frequency Channel Attention: SE that pools groups of channels by other cosines than the mean.
 
-    z_c = mean_hw(x_c cos(pi u (h + 1/2) / H) cos(pi v (w + 1/2) / W)),    y = s(z) * x
+    z_c = sum_hw(x_c k_u(h) k_v(w)),    k_u(h) ~ cos(pi u (h + 1/2) / H),    y = s(z) * x
 
-Qin et al., "FcaNet", https://arxiv.org/abs/2012.11879, equations 11-14. The channels are split
-into as many groups as there are frequencies; (u, v) = (0, 0) alone is SE. The paper scales each
-cosine to unit norm, which only the first layer's weights see; with the mean, one frequency is SE
-to the last digit. Parameters: 2 C R, as SE.
+Qin et al., "FcaNet", https://arxiv.org/abs/2012.11879, section 3. The channels are split into as
+many groups as there are frequencies; (u, v) = (0, 0) alone is SE but for the scale: each cosine has
+unit norm, as in the authors' code, so z is sqrt(H W) times the mean and W1 learns that much faster.
+The frequencies are the paper's on a grid of 7 x 7, stretched to the map: below 7 pixels some of
+them fall together (9 of 16 are left on 4 x 4), where the authors enlarge the map.
+Parameters: 2 C R, as SE.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 """
@@ -13,7 +15,9 @@ Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from senet_train.attention.reduction import hidden_channels
@@ -48,7 +52,7 @@ class FrequencyChannelAttention(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         _, channels, height, width = x.shape
         basis = cosines(self.frequencies, channels, height, width, x.device, x.dtype)
-        z = (x * basis).mean((2, 3))  # (B, C, H, W) -> (B, C)
+        z = (x * basis).sum((2, 3))  # (B, C, H, W) -> (B, C)
         s = self.expand(torch.relu(self.reduce(z)))
         return x * torch.sigmoid(s)[:, :, None, None]
 
@@ -64,13 +68,15 @@ def cosines(
 ) -> Tensor:
     """Each channel's cosine, (C, H, W); the 7x7 grid is stretched over the map's frequencies."""
     maps = [
-        wave(row * height // GRID, height)[:, None] * wave(column * width // GRID, width)
+        np.outer(wave(row * height // GRID, height), wave(column * width // GRID, width))
         for row, column in zip(ROWS[:frequencies], COLUMNS[:frequencies], strict=True)
     ]
-    groups = torch.arange(channels) * frequencies // channels
-    return torch.stack(maps)[groups].to(device, dtype)
+    groups = np.arange(channels) * frequencies // channels
+    with torch.inference_mode(False):  # kept for training, whoever asks first
+        return torch.from_numpy(np.stack(maps)[groups]).to(device, dtype)
 
 
-def wave(frequency: int, length: int) -> Tensor:
-    """One cosine of the discrete cosine transform of `length` samples."""
-    return torch.cos(math.pi * frequency * (torch.arange(length).double() + 0.5) / length)
+def wave(frequency: int, length: int) -> NDArray[np.float64]:
+    """One cosine of the discrete cosine transform of `length` samples, of unit norm."""
+    cosine = np.cos(np.pi * frequency * (np.arange(length) + 0.5) / length)
+    return cosine * math.sqrt((2 if frequency else 1) / length)

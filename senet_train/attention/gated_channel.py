@@ -29,4 +29,5 @@ class GatedChannelTransformation(nn.Module):
         energy = x.square().sum((2, 3))  # (B, C, H, W) -> (B, C)
         s = self.alpha * (energy + EPSILON).sqrt()
         s = s * (s.square().mean(1, keepdim=True) + EPSILON).rsqrt()
-        return x * (1 + torch.tanh(self.gamma * s + self.beta))[:, :, None, None]
+        gate = 1 + torch.tanh(self.gamma * s + self.beta)
+        return x * gate.to(x.dtype)[:, :, None, None]

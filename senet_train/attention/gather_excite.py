@@ -2,10 +2,11 @@
 
     ge:            y = sigmoid(up(pool_e(x))) * x                  (theta-minus in the paper)
     ge_theta:      pool_e becomes log2(e) depthwise 3x3 convolutions of stride 2
-    ge_theta_plus: and their result passes W2 relu(W1 .) before the sigmoid
+    ge_theta_plus: and their result passes relu, then W2 relu(W1 .), before the sigmoid
 
 Hu et al., "Gather-Excite", https://arxiv.org/abs/1810.12348, sections 3 and 4. The paper's
 parametrised global gather needs a kernel as large as the map; here theta has extents 2, 4 and 8.
+The authors' release has biases in the last two layers: `bias=true`.
 Parameters: 0; 11 C log2(e), 9 C weights and 2 C of BatchNorm a convolution; and 2 C R more.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width, E extent.
@@ -52,7 +53,7 @@ class GatherExciteTheta(nn.Module):
 
 
 class GatherExciteThetaPlus(GatherExciteTheta):
-    """`x * sigmoid(up(W2 relu(W1 convolutions(x))))`.
+    """`x * sigmoid(up(W2 relu(W1 relu(convolutions(x)))))`.
 
     Raises ValueError when `ratio` leaves no hidden channel.
     """
@@ -67,7 +68,8 @@ class GatherExciteThetaPlus(GatherExciteTheta):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return excite(x, self.expand(torch.relu(self.reduce(self.gather(x)))))
+        gathered = torch.relu(self.gather(x))
+        return excite(x, self.expand(torch.relu(self.reduce(gathered))))
 
 
 def excite(x: Tensor, s: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
     p = softmax_hw(w x),    z = sum_hw(p x),    y = x + W2 relu(LN(W1 z))
 
 Cao et al., "GCNet", https://arxiv.org/abs/1904.11492, equation 5.
+The last layer starts at zero, as in the authors' code, so the block starts as the identity.
 Parameters: 2 C R + C and 2 R of LayerNorm, and C + R + 1 more with bias.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
@@ -15,18 +16,26 @@ from senet_train.attention.reduction import hidden_channels
 
 
 class GlobalContext(nn.Module):
-    """`x + W2 relu(LN(W1 attention_pool(x)))`.
+    """`x + W2 relu(LN(W1 attention_pool(x)))`; at first the identity.
 
-    Raises ValueError when `ratio` leaves no hidden channel.
+    Raises ValueError when `ratio` leaves fewer than 2 hidden channels: of one, LayerNorm leaves
+    nothing but its own bias.
     """
 
     def __init__(self, channels: int, *, ratio: int = 16, bias: bool = True) -> None:
         super().__init__()
         self.hidden = hidden_channels(channels, ratio)
+        if self.hidden < 2:
+            raise ValueError(
+                f"ratio={ratio} leaves one hidden channel for a layer of {channels} channels, "
+                f"which LayerNorm makes constant: choose ratio <= {channels // 2}"
+            )
         self.weigh = nn.Linear(channels, 1, bias=bias)
         self.reduce = nn.Linear(channels, self.hidden, bias=bias)
         self.norm = nn.LayerNorm(self.hidden)
         self.expand = nn.Linear(self.hidden, channels, bias=bias)
+        for parameter in self.expand.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

@@ -4,7 +4,9 @@
 
 Same parameters, same arithmetic, same distribution of gates as SE; only the tie between an image
 and its own gate is cut. Batches come in a random order, in evaluation too, so the other image is
-any image. Parameters: 2 C R, and C + R more with bias.
+any image: with K classes one in K shares the class. Where slots follow each other the gates of
+earlier ones came from other images, so an image's own trace returns after a whole round of the
+batch: nothing to speak of from about 8 images on. Parameters: 2 C R, and C + R more with bias.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 """

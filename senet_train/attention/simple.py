@@ -4,7 +4,8 @@
     y = sigmoid(d / (4 (v + lambda)) + 1/2) * x
 
 Yang et al., "SimAM", https://proceedings.mlr.press/v139/yang21o.html, equation 5 and figure 3.
-Parameters: 0.
+The authors put it behind a block's second convolution, before its BatchNorm; here it has the slots
+of all others. Parameters: 0.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -27,4 +28,5 @@ class SimpleAttention(nn.Module):
         distance = (x - x.mean((2, 3), keepdim=True)).square()
         others = max(x.shape[2] * x.shape[3] - 1, 1)  # a map may be one pixel
         variance = distance.sum((2, 3), keepdim=True) / others
-        return x * torch.sigmoid(distance / (4 * (variance + self.regulariser)) + 0.5)
+        gate = torch.sigmoid(distance / (4 * (variance + self.regulariser)) + 0.5)
+        return x * gate.to(x.dtype)

@@ -3,7 +3,7 @@
     y = max(s_c(x) * x, sigmoid(w x) * x),    or their sum
 
 Roy et al., "scSE", https://arxiv.org/abs/1803.02579 and 1808.08127: ratio 2 there, maximum best.
-Parameters: 2 C R + C.
+Parameters: 2 C R + C; biases are in much code and not in the equations.
 
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 """

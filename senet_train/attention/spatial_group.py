@@ -3,7 +3,9 @@
     c = x . mean_hw(x) (over a group's channels),    c^ = (c - mean_hw(c)) / std_hw(c)
     y = sigmoid(gamma c^ + beta) * x
 
-Li et al., "SGE", https://arxiv.org/abs/1905.09646, equations 1-5; 64 groups there.
+Li et al., "SGE", https://arxiv.org/abs/1905.09646, equations 1-5; 64 groups there. The deviation
+is over all pixels (theirs over pixels - 1), with 1e-5 inside its root: outside, as theirs, the
+gradient of a constant map is not a number.
 Parameters: 2 G.
 
 Shapes: B batch, C channels, G groups, H height, W width.
@@ -29,14 +31,15 @@ class SpatialGroupEnhance(nn.Module):
                 "choose a divisor"
             )
         self.groups = groups
-        self.gamma = nn.Parameter(torch.zeros(groups, 1, 1))
-        self.beta = nn.Parameter(torch.ones(groups, 1, 1))
+        self.gamma = nn.Parameter(torch.zeros(groups))
+        self.beta = nn.Parameter(torch.ones(groups))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         grouped = x.unflatten(1, (self.groups, -1))  # (B, C, H, W) -> (B, G, C / G, H, W)
         likeness = (grouped * grouped.mean((3, 4), keepdim=True)).sum(2)  # (B, G, H, W)
         variance, mean = torch.var_mean(likeness, (2, 3), correction=0, keepdim=True)
-        normalised = (likeness - mean) / (variance.sqrt() + EPSILON)
-        gate = torch.sigmoid(self.gamma * normalised + self.beta)
+        normalised = (likeness - mean) * (variance + EPSILON).rsqrt()
+        s = self.gamma[:, None, None] * normalised + self.beta[:, None, None]  # (B, G, H, W)
+        gate = torch.sigmoid(s).to(x.dtype)
         return (grouped * gate[:, :, None]).flatten(1, 2)

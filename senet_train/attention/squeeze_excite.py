@@ -17,11 +17,32 @@ from torch.nn import functional as F
 
 from senet_train.attention.reduction import hidden_channels
 
+
+def average(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 1, 1)."""
+    return x.mean((2, 3), keepdim=True)
+
+
+def maximum(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 1, 1)."""
+    return x.amax((2, 3), keepdim=True)
+
+
+def average_and_maximum(x: Tensor) -> Tensor:
+    """Half of each: (B, C, H, W) -> (B, C, 1, 1)."""
+    return (average(x) + maximum(x)) / 2
+
+
+def no_squeeze(x: Tensor) -> Tensor:
+    """The paper's NoSqueeze: both layers act on every pixel of (B, C, H, W)."""
+    return x
+
+
 SQUEEZES = {
-    "avg": lambda x: x.mean((2, 3), keepdim=True),
-    "max": lambda x: x.amax((2, 3), keepdim=True),
-    "avg_max": lambda x: (x.mean((2, 3), keepdim=True) + x.amax((2, 3), keepdim=True)) / 2,
-    "none": lambda x: x,  # the paper's NoSqueeze: both layers act on every pixel
+    "avg": average,
+    "max": maximum,
+    "avg_max": average_and_maximum,
+    "none": no_squeeze,
 }
 GATES = {
     "sigmoid": torch.sigmoid,

@@ -2,10 +2,11 @@
 
     y_c = sigmoid(w_c) * x_c
 
-What is left of channel attention when it cannot attend: a scale for each channel. An arm that is
-no better than this one owes nothing to looking at the image. (The second variant of the ECA
-paper, https://arxiv.org/abs/1910.03151, table 2, multiplies such weights with the pooled input
-inside the gate; here nothing is pooled.) Parameters: C.
+What is left of channel attention when it cannot attend: a scale for each channel, at first 1/2 as
+SE's. An arm that is no better than this one owes nothing to looking at the image. Directly behind
+a BatchNorm (position `standard`) that scale is the BatchNorm's own once more, so the network can
+express no more than the plain one: what differs is how it starts and how fast it learns.
+Parameters: C.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 
 class StaticGate(nn.Module):
-    """`x * sigmoid(w)`, one `w` a channel; at first 1/2 everywhere, about where SE starts."""
+    """`x * sigmoid(w)`, one `w` a channel; at first 1/2 everywhere."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -23,4 +24,5 @@ class StaticGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return x * torch.sigmoid(self.weight)[:, None, None]
+        gate = torch.sigmoid(self.weight).to(x.dtype)  # under autocast the map may be bfloat16
+        return x * gate[:, None, None]

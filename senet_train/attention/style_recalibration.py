@@ -2,7 +2,8 @@
 
     y = sigmoid(BN(w1 mean_hw(x) + w2 std_hw(x))) * x
 
-Lee et al., "SRM", https://arxiv.org/abs/1903.10829, equations 3-6.
+Lee et al., "SRM", https://arxiv.org/abs/1903.10829, section 3. The deviation is over all pixels
+(theirs over pixels - 1: a map may be one pixel), with 1e-5 inside its root.
 Parameters: 4 C: two weights a channel, two of BatchNorm.
 
 Shapes: B batch, C channels, H height, W width.
@@ -17,13 +18,13 @@ class StyleRecalibration(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(channels, 2))
+        self.mean_weight = nn.Parameter(torch.zeros(channels))
+        self.std_weight = nn.Parameter(torch.zeros(channels))
         self.norm = nn.BatchNorm1d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        # The variance over all pixels, not over pixels - 1: a map may be one pixel.
         variance, mean = torch.var_mean(x, (2, 3), correction=0)  # (B, C, H, W) -> (B, C)
-        style = torch.stack((mean, (variance + 1e-5).sqrt()), -1)  # (B, C, 2)
-        s = self.norm((style * self.weight).sum(-1))  # (B, C, 2) -> (B, C)
-        return x * torch.sigmoid(s)[:, :, None, None]
+        style = self.mean_weight * mean + self.std_weight * (variance + 1e-5).sqrt()
+        gate = torch.sigmoid(self.norm(style))  # (B, C)
+        return x * gate.to(x.dtype)[:, :, None, None]
