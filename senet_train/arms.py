@@ -12,8 +12,19 @@ from hydra.core.override_parser.types import Override
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from senet_train.config import Count, Seed, explain
+from senet_train.config import Seed, explain
 from senet_train.errors import InputError
+
+NOT_AN_ARMS = (
+    "arms",
+    "seeds",
+    "seed",
+    "factor",
+    "output_dir",
+    "overwrite",
+    "dry_run",
+    "experiment",
+)
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
@@ -21,7 +32,7 @@ class Table:
     """A preset's arms (one without settings where it names none) and every arm's seeds."""
 
     arms: list[Annotated[list[str], Field(min_length=1)]]
-    seeds: Count | Annotated[list[Seed], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1, le=10_000)] | Annotated[list[Seed], Field(min_length=1)]
 
     def seed_list(self) -> list[int]:
         """`seeds=5` means 0 to 4."""
@@ -68,12 +79,26 @@ def refuse_both(base: Sequence[str], table: Table) -> None:
             f"write seeds=[{given['seed'].partition('=')[2]}] for this one alone"
         )
     for arm in table.arms:
+        refuse_arm(arm)
         for setting in arm:
             if key_of(setting) in given:
                 raise InputError(
                     f"{given[key_of(setting)]} is set by the table's arm {' '.join(arm)}: "
                     "leave it out, or write your own 'arms=[[\"attention=none\"],...]'"
                 )
+
+
+def refuse_arm(arm: Sequence[str]) -> None:
+    """Raises InputError for a key that an arm sets twice, or that is not an arm's to set."""
+    keys = [key_of(setting) for setting in arm]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise InputError(f"the arm {' '.join(arm)} sets {key} twice: leave one of them out")
+        if key in NOT_AN_ARMS:
+            raise InputError(
+                f"the arm {' '.join(arm)} sets {key}, which holds for the whole table: "
+                "set it beside the arms"
+            )
 
 
 def key_of(setting: str) -> str:

@@ -31,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from senet_train.config import (
     config_dir,
     known_keys,
+    mode_for,
     read_config,
     refuse_code,
     register_resolvers,
@@ -97,6 +98,7 @@ def check_arguments(argv: Sequence[str]) -> None:
 def run_job(raw: DictConfig, exit_codes: list[int], made: set[Path], full_error: bool) -> float:
     """One run of a command or sweep: its validation top-1, nan if it failed (never an error)."""
     try:
+        refuse_unplanned(raw)
         config = read_config(raw)
         mention_unread(raw)
         from senet_train.run import run  # seconds of imports: only now are they sure to be needed
@@ -109,6 +111,19 @@ def run_job(raw: DictConfig, exit_codes: list[int], made: set[Path], full_error:
         return math.nan
     exit_codes.append(0)
     return math.nan if top1 is None else top1
+
+
+def refuse_unplanned(raw: DictConfig) -> None:
+    """Refuse a table that another sweeper, or none, would train as one run. Raises InputError."""
+    hydra_config = HydraConfig.get()
+    planned = (
+        hydra_config.mode == RunMode.MULTIRUN and "ArmSweeper" in hydra_config.sweeper._target_
+    )
+    if not planned and mode_for(raw.seeds, raw.arms, raw.seed):
+        raise InputError(
+            "arms and seeds are a table, which only hydra/sweeper=arms trains: leave hydra/sweeper "
+            "and hydra.mode as they are, or set arms=[] and one seed"
+        )
 
 
 def exit_code_of(error: Exception) -> int:

@@ -19,6 +19,10 @@ class InputError(RunError, ValueError):
     exit_code = 2
 
 
+class CannotExist(InputError):
+    """This attention cannot be built into this network: a table skips such an arm."""
+
+
 class HeldError(RunError):
     """Another live process holds the run folder."""
 

@@ -1,39 +1,62 @@
 """What a table would cost and what it could show, before it is trained: `dry_run=true`."""
 
+import logging
 from collections.abc import Sequence
 from statistics import fmean
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from senet_train.compare.blocks import flatten, is_recipe
 from senet_train.compare.contrast import pooled_contrasts
 from senet_train.compare.looks import detectable_in_sd, look_reached
+from senet_train.errors import InputError
 from senet_train.plan import Plan
 from senet_train.record import RunRecord, read_record
+
+log = logging.getLogger("senet_train")
 
 
 def print_forecast(plans: Sequence[Plan]) -> None:
     """Arms, runs finished and left, hours, and the smallest difference so many seeds can show."""
-    records = {
-        plan.folder.path: read_record(plan.folder.path / "result.json")
-        for plan in plans
-        if plan.folder.finished
-    }
+    records = [record for plan in plans if (record := record_of(plan))]
+    finished = [(record.arm, record.seed) for record in records]
     arms: dict[str, list[Plan]] = {}
     for plan in plans:
         arms.setdefault(plan.identity.arm, []).append(plan)
     arm_column = Column("arm", overflow="fold")
     table = Table(arm_column, "parameters", "multiply-adds", "runs", "finished")
     for arm, runs in arms.items():
-        done = sum(run.folder.path in records for run in runs)
+        done = sum((arm, run.config.seed) in finished for run in runs)
         cost = runs[0].cost
         adds = f"{cost.multiply_adds / 1e6:,.2f} M"
         table.add_row(arm, f"{cost.parameters:,}", adds, str(len(runs)), str(done))
-    console = Console()
-    console.print(table)
+    Console().print(table)
     print(f"left to train: {len(plans) - len(records)} of {len(plans)} runs")
-    print(hours_left(arms, list(records.values())))
-    print(smallest_difference(arms, list(records.values())))
+    print(hours_left(arms, records))
+    for line in dict.fromkeys(smallest_difference(block, records) for block in blocks_of(arms)):
+        print(line)
+
+
+def record_of(plan: Plan) -> RunRecord | None:
+    """The finished run's record; None where there is none, or a damaged one, which is said."""
+    if not plan.folder.finished:
+        return None
+    try:
+        return read_record(plan.folder.path / "result.json")
+    except InputError as error:
+        log.warning("warning: %s", error)
+        return None
+
+
+def blocks_of(arms: dict[str, list[Plan]]) -> list[dict[str, list[Plan]]]:
+    """Arms that will be compared with each other: equal but for attention, placement, factor."""
+    blocks: dict[str, dict[str, list[Plan]]] = {}
+    for arm, runs in arms.items():
+        content, factor = runs[0].identity.content, runs[0].config.factor
+        recipe = [item for item in flatten(content) if is_recipe(item[0], factor)]
+        blocks.setdefault(str(recipe), {})[arm] = runs
+    return list(blocks.values())
 
 
 def hours_left(arms: dict[str, list[Plan]], records: Sequence[RunRecord]) -> str:

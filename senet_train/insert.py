@@ -13,7 +13,7 @@ from torch import nn
 
 from senet_train.backbones.slots import Backbone, ResidualBlock
 from senet_train.config import Placement
-from senet_train.errors import InputError
+from senet_train.errors import CannotExist, InputError
 from senet_train.keyed import forked_random
 
 
@@ -37,8 +37,8 @@ def build_network(
 ) -> tuple[Backbone, list[Slot]]:
     """A backbone with attention in its slots, and the list of those slots.
 
-    Raises InputError for stages the backbone lacks, and for a backbone or an attention that
-    cannot be built with its options.
+    Raises InputError for a backbone that cannot be built with its options, and CannotExist for
+    stages that it lacks or an attention that does not fit it.
     """
     with forked_random("backbone", seed):
         try:
@@ -51,7 +51,7 @@ def build_network(
 def insert(
     network: Backbone, attention: Callable[[int], nn.Module], placement: Placement, *, seed: int
 ) -> list[Slot]:
-    """Fill the slots that `placement` names; the others stay Identity. Raises InputError."""
+    """Fill the slots that `placement` names; the others stay Identity. Raises CannotExist."""
     names = {module: name for name, module in network.named_modules()}
     slots = []
     for stage, block, position in chosen_slots(network, placement):
@@ -65,7 +65,7 @@ def insert(
 
 
 def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, ResidualBlock, str]]:
-    """Stage, block and position of every slot to fill. Raises InputError if there is none.
+    """Stage, block and position of every slot to fill. Raises CannotExist if there is none.
 
     `stage` is what the last block of a stage has as `post`.
     """
@@ -79,7 +79,7 @@ def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Res
     wide = [c for c in chosen if c[1].slot_channels[position] >= placement.min_channels]
     if not wide:
         widest = max(block.slot_channels[position] for _, block, _ in chosen)
-        raise InputError(
+        raise CannotExist(
             f"placement.min_channels={placement.min_channels} leaves no layer: the widest of "
             f"the chosen stages has {widest} channels, choose placement.min_channels <= {widest}"
         )
@@ -98,7 +98,7 @@ def written_out(network: Backbone, placement: Placement) -> Placement:
 
 
 def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
-    """The stages to fill, in order. Raises InputError for one that the backbone lacks."""
+    """The stages to fill, in order. Raises CannotExist for one that the backbone lacks."""
     present = list(network.stages())
     if placement.stages == "all":
         return present
@@ -106,7 +106,7 @@ def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
         return present[:-1]
     missing = [stage for stage in placement.stages if stage not in present]
     if missing or not placement.stages:
-        raise InputError(
+        raise CannotExist(
             f"placement.stages={placement.stages}: the network has stages {present}: "
             "choose some of them, or all"
         )
@@ -114,8 +114,8 @@ def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
 
 
 def build_attention(attention: Callable[[int], nn.Module], channels: int) -> nn.Module:
-    """One attention module; its own ValueError (a rule and a way out) becomes an InputError."""
+    """One attention module; its own ValueError (a rule and a way out) becomes a CannotExist."""
     try:
         return attention(channels)
     except ValueError as error:
-        raise InputError(str(error)) from error
+        raise CannotExist(str(error)) from error

@@ -116,7 +116,7 @@ def read_record(path: Path) -> RunRecord:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(
             f"{path} is no result of schema {SCHEMA} ({where}: {first['msg']}): "
-            "it was made by another version or is damaged"
+            "it was made by another version or is damaged, overwrite=true runs it anew"
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None

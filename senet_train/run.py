@@ -89,15 +89,17 @@ def report_found(plan: Plan) -> float:
 def make_run(plan: Plan, overrides: list[str]) -> float:
     """Train and evaluate in a fresh folder; its status is true however this ends."""
     folder = plan.folder
-    notice = folder.begin(plan.identity)
+    refuse_clash(folder.identity_file, plan.identity)
     try:
+        notice = folder.begin(plan.identity)
         with logging_to(folder.path / "run.log"), deterministic(plan.config.trainer.deterministic):
             if notice:
                 log.info(notice)
             record = record_run(plan, overrides)
         write_record(record, folder.path / "result.json")
     except BaseException as error:
-        folder.set_state(end_state(error), f"{type(error).__name__}: {error}")
+        if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
+            folder.set_state(end_state(error), f"{type(error).__name__}: {error}")
         raise
     folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()

@@ -85,7 +85,6 @@ class RunFolder:
         holds the lock.
         """
         notice = ""
-        refuse_clash(self.identity_file, identity)
         if self.finished:
             self.aside.parent.mkdir(parents=True, exist_ok=True)
             self.path.rename(self.aside)

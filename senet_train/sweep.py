@@ -8,20 +8,22 @@ Whatever `hydra/launcher` is set runs the jobs.
 import json
 import logging
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from senet_train.arms import combinations, read_table, refuse_both
+from senet_train.arms import combinations, key_of, read_table, refuse_both
 from senet_train.config import read_config
-from senet_train.errors import InputError, RunError
+from senet_train.errors import CannotExist, InputError, RunError
 
 if TYPE_CHECKING:
     from senet_train.plan import Plan
@@ -59,16 +61,18 @@ class ArmSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
         jobs, skipped = self.plan(arguments)
-        for arm in skipped:
-            log.warning("skipped: %s: %s", " ".join(arm.settings) or "the base", arm.reason)
         if not jobs:
-            raise InputError("no arm is left to run, see above")
+            raise InputError(" and ".join(dict.fromkeys(arm.reason for arm in skipped)))
+        for arm in skipped:
+            log.warning("skipped: %s: %s", " ".join(arm.settings), arm.reason)
         if any(job.plan.config.dry_run for job in jobs):
             from senet_train.forecast import print_forecast
 
             print_forecast([job.plan for job in jobs])
             return []
-        returns = list(self.launcher.launch([job.settings for job in jobs], initial_job_idx=0))
+        # Each job is composed anew, with one seed: it must still know that it is one of many.
+        settings = [[*job.settings, "hydra.mode=MULTIRUN"] for job in jobs]
+        returns = list(self.launcher.launch(settings, initial_job_idx=0))
         report(jobs, returns)
         return returns
 
@@ -82,16 +86,27 @@ class ArmSweeper(Sweeper):
             refuse_both(base, table)
             for arm in table.arms or [[]]:
                 try:
-                    arms.append((self.plan_arm([*base, *arm]), table.seed_list()))
-                except InputError as error:
+                    arms.append((self.plan_arm(base, arm), table.seed_list()))
+                except CannotExist as error:
                     skipped.append(Skipped(arm or base, str(error)))
         return by_seed(without_twins(arms)), skipped
 
-    def plan_arm(self, settings: list[str]) -> Job:
+    def plan_arm(self, base: list[str], arm: list[str]) -> Job:
         """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""
         from senet_train.plan import make_plan  # imports torch: seconds
 
-        return Job(settings, make_plan(read_config(OmegaConf.create(self.compose(settings)))))
+        settings = [*base, *arm]
+        try:
+            composed = self.compose(settings)
+        except ConfigCompositionException as error:
+            unknown = re.match("Could not override '([^']+)'", str(error))
+            if unknown and arm and any(key_of(word) == unknown[1] for word in base):
+                raise InputError(
+                    f"{unknown[1]} is set, and the table's arm {' '.join(arm)} has no such key: "
+                    "leave it out, or write your own arms"
+                ) from error
+            raise
+        return Job(settings, make_plan(read_config(OmegaConf.create(composed))))
 
     def compose(self, settings: list[str]) -> dict[str, Any]:
         """The configuration with these settings, Hydra's own part left out."""
@@ -103,23 +118,30 @@ class ArmSweeper(Sweeper):
 
 def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:
     """Leave out what builds the network of an earlier arm: ratios that give equal widths."""
-    kept: dict[str, tuple[Job, list[int]]] = {}
+    first: dict[str, Job] = {}
+    seen: dict[str, set[int]] = {}
+    kept = []
     for job, seeds in arms:
-        key = json.dumps([seeds, network_of(job.plan)], sort_keys=True)
-        if key in kept:
-            same, first = " ".join(job.settings), " ".join(kept[key][0].settings)
-            log.warning("notice: %s is the same network as %s: run once", same, first)
-        kept.setdefault(key, (job, seeds))
-    return list(kept.values())
+        key = network_of(job.plan)
+        fresh = [seed for seed in seeds if seed not in seen.setdefault(key, set())]
+        seen[key].update(seeds)
+        if fresh:
+            kept.append((job, fresh))
+        if len(fresh) < len(seeds):
+            same, other = " ".join(job.settings), " ".join(first[key].settings)
+            log.warning("notice: %s is the same network as %s: run once", same, other)
+        first.setdefault(key, job)
+    return kept
 
 
-def network_of(plan: "Plan") -> dict[str, Any]:
-    """What tells this run from others, the ratio replaced by the widths that it really gave."""
-    content = {**plan.identity.content, "slots": [asdict(slot) for slot in plan.slots]}
+def network_of(plan: "Plan") -> str:
+    """What tells this arm from others, the ratio replaced by the widths that it really gave."""
     attention = dict(plan.identity.content["attention"])
     if any(slot.hidden for slot in plan.slots):
         attention.pop("ratio", None)
-    return {**content, "attention": attention}
+    slots = [asdict(slot) for slot in plan.slots]
+    content = {**plan.identity.content, "attention": attention, "slots": slots}
+    return json.dumps([str(plan.folder.output_dir), content], sort_keys=True)
 
 
 def by_seed(arms: list[tuple[Job, list[int]]]) -> list[Job]:

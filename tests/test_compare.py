@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from compare_runs import write_run
 from scipy import stats
 
 from senet_train.compare.cli import main
+from senet_train.compare.next_runs import is_read
 
 SE = {"attention.name": "se", "attention.ratio": 4}
 ECA = {"attention.name": "eca"}
@@ -202,11 +204,114 @@ def test_plan_names_the_runs_that_would_settle_it(compare: Compare, tmp_path: Pa
     assert "--plan" not in compare("--plan", path="settled")[1]
 
 
+def test_a_factor_joins_only_its_own_recipe(compare: Compare, tmp_path: Path) -> None:
+    """Two ordinary tables of 2 and 20 epochs stay two blocks when a third run varies epochs."""
+    for epochs in (2, 20):
+        for seed in range(3):
+            long, end = {"trainer.max_epochs": epochs}, f"-{epochs}"
+            top1 = 0.7 + seed / 100
+            write_run(tmp_path / "runs", "resnet20", seed, top1, changes=long, folder=f"plain{end}")
+            write_run(
+                tmp_path / "runs", "se", seed, 0.71, changes={**SE, **long}, folder=f"se{end}"
+            )
+    other = {"data.name": "digits", "trainer.max_epochs": 7}
+    factor = ["trainer.max_epochs"]
+    write_run(tmp_path / "runs", "resnet20", 0, 0.7, changes=other, folder="x", factor=factor)
+    expected = [["plain-2", "se-2"], ["plain-20", "se-20"]]
+    compare("--out", str(tmp_path / "out"))
+    blocks = result(tmp_path / "out")["blocks"]
+    assert [[arm["folder"] for arm in block["arms"]] for block in blocks] == expected
+    # A run that declares the factor and is otherwise like both, at 20 epochs: it joins those.
+    wide = {"model.shortcut": "A", "trainer.max_epochs": 20}
+    factor = ["model.shortcut", "trainer.max_epochs"]
+    write_run(tmp_path / "runs", "resnet20", 0, 0.7, changes=wide, folder="wide", factor=factor)
+    same = {"trainer.max_epochs": 20}
+    write_run(tmp_path / "runs", "resnet20", 4, 0.7, changes=same, folder="plain-20", factor=factor)
+    compare("--out", str(tmp_path / "out"))
+    blocks = result(tmp_path / "out")["blocks"]
+    folders = [{arm["folder"] for arm in block["arms"]} for block in blocks]
+    assert folders == [{"plain-2", "se-2"}, {"plain-20", "se-20", "wide"}]
+
+
+def test_a_block_that_cannot_be_judged_stops_no_other(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs")
+    lr = {"optim.lr": 0.2}
+    write_run(tmp_path / "runs", "resnet20", 0, 0.7, changes=lr, folder="plain-fast")
+    write_run(tmp_path / "runs", "se", 1, 0.7, changes={**SE, **lr}, folder="se-fast")
+    code, out, _ = compare()
+    assert code == 0
+    assert out.count("no seed is shared with its control plain-fast") == 2
+
+
+def test_an_arm_whose_runs_differ_is_noted(compare: Compare, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7 + seed / 100)
+        code = {"code": "c0de" if seed else "other"}
+        write_run(tmp_path / "runs", "se", seed, 0.71, changes=SE, environment=code)
+    code, out, _ = compare("--allow", "code")
+    assert code == 0
+    assert "arms differ only in: attention.name, code" in out
+    assert "runs of se-00000000 differ among themselves in code" in out
+
+
+def test_the_papers_figure_stands_beside_its_own_arms_only(
+    compare: Compare, tmp_path: Path
+) -> None:
+    test_a_declared_factor_joins_one_block(compare, tmp_path)
+    [block] = result(tmp_path / "out")["blocks"]
+    assert {arm["folder"]: bool(arm["paper"]) for arm in block["arms"]} == {
+        "resnet20-00000000": True,
+        "se-00000000": False,
+        "wide": False,
+    }
+
+
+def test_links_and_folders_without_a_status_are_seen(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "elsewhere")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "link").symlink_to(tmp_path / "elsewhere" / "fake")
+    (tmp_path / "elsewhere" / "fake" / "loop").symlink_to(tmp_path / "runs")
+    next((tmp_path / "elsewhere").rglob("eca*/seed3/status.json")).unlink()
+    code, out, _ = compare()
+    assert code == 0
+    assert "seed3: its status.json cannot be read" in out
+    assert "Left out" in out
+
+
+def test_plan_of_two_noisy_seeds_reaches_the_first_look(compare: Compare, tmp_path: Path) -> None:
+    for seed, top1 in enumerate((0.6, 0.8)):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7)
+        write_run(tmp_path / "runs", "se", seed, top1, changes=SE)
+    out = compare("--plan")[1]
+    assert out.count("'seeds=[2]'") == 2
+
+
+def test_a_plan_drops_what_an_arm_does_not_read() -> None:
+    assert is_read("ratio=4", {"name": "se", "ratio": 4})
+    assert not is_read("ratio=4", {"name": "eca"})
+    assert is_read("placement.stages=[3]", {"name": "eca"})
+    assert not is_read("placement.stages=[3]", {"name": "none"})
+
+
+def test_reports_go_nowhere_else(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs")
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        code, printed, err = compare("--out", str(out))
+        assert (code, printed) == (2, "")
+        assert "cannot be made" in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def first(base: Path, name: str) -> Path:
+    return sorted(base.rglob(name))[0]
+
+
 def damage(folder: Path, **changes: object) -> None:
     file = next(folder.rglob("result.json"))
     record = json.loads(file.read_text())
     for key, value in changes.items():
-        node = record["metrics"] if key in record["metrics"] else record
+        node = next(n for n in (record["metrics"], record["cost"], record) if key in n)
         node[key] = value
     file.write_text(json.dumps(record))
 
@@ -222,6 +327,33 @@ BAD = {
     "foreign": (lambda base: next(base.rglob("result.json")).write_text("[]"), [], "is no result"),
     "schema": (lambda base: damage(base, schema=2), [], "is no result of schema 1 (schema"),
     "nan": (lambda base: damage(base, test_top1=float("nan")), [], "test_top1=nan"),
+    "cost": (
+        lambda base: damage(base, images_per_second=float("nan")),
+        [],
+        "images_per_second=nan",
+    ),
+    "config": (lambda base: damage(base, config={}), [], "has no whole configuration"),
+    "no bits": (lambda base: first(base, "correct.npz").unlink(), [], "correct.npz cannot be read"),
+    "cut bits": (
+        lambda base: first(base, "correct.npz").write_bytes(b"PK"),
+        [],
+        "correct.npz cannot be read",
+    ),
+    "other bits": (
+        lambda base: np.savez(first(base, "correct.npz"), bits=np.zeros(50, "u1"), num_images=400),
+        [],
+        "the files are of two runs",
+    ),
+    "few bits": (
+        lambda base: np.savez(first(base, "correct.npz"), bits=np.zeros(5, "u1"), num_images=400),
+        [],
+        "fewer bits than images",
+    ),
+    "no curve": (
+        lambda base: first(base, "metrics.csv").unlink(),
+        [],
+        "metrics.csv cannot be read",
+    ),
     "margin": (lambda base: None, ["--margin", "0"], "margin"),
     "margin text": (lambda base: None, ["--margin", "wide"], "--margin"),
     "baseline": (lambda base: None, ["--baseline", "nothing"], "no run is the baseline nothing"),

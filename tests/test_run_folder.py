@@ -11,7 +11,7 @@ from senet_train.atomic import write_atomic, write_json
 from senet_train.errors import Diverged, HeldError, InputError
 from senet_train.identity import Identity
 from senet_train.lock import hold
-from senet_train.run_folder import RunFolder, count_running, read_status
+from senet_train.run_folder import RunFolder, count_running, read_status, refuse_clash
 
 IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
 Senet = Callable[..., Result]
@@ -99,7 +99,7 @@ def test_a_clash_of_short_hashes(folder: RunFolder) -> None:
     assert twin.arm == IDENTITY.arm
     before = sorted(folder.output_dir.rglob("*"))
     with pytest.raises(InputError, match="belongs to another configuration"):
-        RunFolder(folder.output_dir, "data", twin.arm, 5).begin(twin)
+        refuse_clash(RunFolder(folder.output_dir, "data", twin.arm, 5).identity_file, twin)
     assert sorted(folder.output_dir.rglob("*")) == before
 
 

@@ -100,8 +100,8 @@ def test_what_cannot_exist_is_skipped_and_twins_run_once(senet: Senet, tmp_path:
 def test_nothing_left_is_bad_input(senet: Senet, tmp_path: Path) -> None:
     result = senet(*BASE, arms(["attention=se", "ratio=32"]))
     assert result.code == 2
-    assert "ratio=32 leaves no hidden channel" in result.err
-    assert result.err.splitlines()[-1] == "error: no arm is left to run, see above"
+    assert result.err.startswith("error: ratio=32 leaves no hidden channel for a layer of 16")
+    assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,7 +116,17 @@ def test_nothing_left_is_bad_input(senet: Senet, tmp_path: Path) -> None:
         ([arms(["attention=nono"])], "attention=nono is none of the options"),
         ([arms(["atention=none"])], "atention"),
         ([arms(PLAIN), "attention=se"], "is set by the table's arm"),
-        (["seeds=2", "optim.lr=-1"], "error: no arm is left to run"),
+        (["seeds=2", "optim.lr=-1"], "error: optim.lr=-1: must be greater than 0"),
+        (["seeds=5000000000"], "seeds=5000000000: must be less than or equal to 10000"),
+        ([arms(PLAIN, ["attention=se", "attention.gate=tanhh"])], "attention.gate=tanhh: must be"),
+        ([arms(PLAIN, [*PLAIN, "optim.lr=-1"])], "optim.lr=-1: must be greater than 0"),
+        ([arms(["attention=se", "attention=none"])], "sets attention twice: leave one of them out"),
+        ([arms([*PLAIN, "seed=7"])], "sets seed, which holds for the whole table"),
+        (
+            [arms(SE, PLAIN), "attention.gate=tanh"],
+            "attention.gate is set, and the table's arm attention=none has no such key",
+        ),
+        ([arms(PLAIN, SE), "hydra.mode=RUN"], "which only hydra/sweeper=arms trains"),
     ],
 )
 def test_bad_tables_write_nothing(
@@ -125,8 +135,41 @@ def test_bad_tables_write_nothing(
     result = senet(*[word for word in BASE if not word.startswith("attention")], *words)
     assert result.code == 2
     assert message in result.err
-    assert result.err.splitlines()[-1].startswith("error: ")
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [[arms(PLAIN, SE)], ["seeds=3"]])
+def test_another_sweeper_does_not_drop_arms(senet: Senet, words: list[str], tmp_path: Path) -> None:
+    result = senet(*BASE, *words, "hydra/sweeper=basic")
+    assert result.code == 2
+    assert "which only hydra/sweeper=arms trains" in result.err
+    assert trained(tmp_path) == []
+
+
+def test_one_seed_of_a_sweep_is_still_of_a_sweep(senet: Senet, tmp_path: Path) -> None:
+    """What nothing reads is refused in a single run and only mentioned in a sweep of any size."""
+    plain = [word for word in BASE if not word.startswith("model")]
+    result = senet(*plain, "model=resnet20", "ratio=4", "seeds=[2]")
+    assert result.code == 0, result.err
+    assert "notice: ratio=4 changes nothing" in result.err
+    assert trained(tmp_path) == ["resnet20 2"]
+
+
+def test_seeds_that_overlap_count_once(senet: Senet) -> None:
+    assert "left to train: 3 of 3 runs" in senet("-m", *BASE, "seeds=2,3", "dry_run=true").out
+
+
+def test_two_output_folders_are_two_runs(senet: Senet, tmp_path: Path) -> None:
+    assert senet("-m", *BASE, f"output_dir={tmp_path}/a,{tmp_path}/b").code == 0
+    assert len(list(tmp_path.glob("[ab]/*/*/seed0/result.json"))) == 2
+
+
+def test_a_forecast_is_for_what_will_be_compared(senet: Senet) -> None:
+    result = senet("experiment=se_lr", "model=resnet20", "data=fake", "ratio=4", "dry_run=true")
+    assert "Holm over 1 arm)" in result.out
+    assert result.out.count("5 seeds show differences") == 1
 
 
 def test_a_failed_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:

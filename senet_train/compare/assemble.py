@@ -5,6 +5,7 @@ from functools import partial
 from statistics import quantiles
 
 import numpy as np
+from numpy.typing import NDArray
 
 from senet_train.compare.blocks import (
     AXES,
@@ -14,6 +15,7 @@ from senet_train.compare.blocks import (
     blocks_of,
     control_of,
     difference_of,
+    recipe_of,
 )
 from senet_train.compare.bootstrap import bootstrap_over_images_and_seeds, image_weights
 from senet_train.compare.collect import Run
@@ -48,10 +50,24 @@ def assemble(
     for block, control in zip(blocks, controls, strict=True):
         if control is None or len(block.arms) < 2:
             reason = "no other arm to compare it with" if control else "no control in its block"
-            out += [LeftOut(run.path, reason) for arm in block.arms for run in arm.runs.values()]
+            out += all_left_out(block, reason)
+        elif not any(arm.runs.keys() & control.runs.keys() for arm in others_of(block, control)):
+            out += all_left_out(block, f"no seed is shared with its control {control.folder}")
         else:
             judged.append(judge_block(block, control, margin, with_curves))
+    if not judged:
+        raise InputError(f"nothing can be compared: {out[-1].path}: {out[-1].reason}")
     return Comparison(judged, out, margin, list(allowed))
+
+
+def others_of(block: RunsOfBlock, control: RunsOfArm) -> list[RunsOfArm]:
+    """The arms of a block but its control."""
+    return [arm for arm in block.arms if arm is not control]
+
+
+def all_left_out(block: RunsOfBlock, reason: str) -> list[LeftOut]:
+    """Every run of a block that cannot be judged."""
+    return [LeftOut(run.path, reason) for arm in block.arms for run in arm.runs.values()]
 
 
 def refuse_unfair(
@@ -81,7 +97,7 @@ def refuse_unfair(
 
 def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curves: bool) -> Block:
     """One block's arms, the control first. Raises InputError if no seed is shared."""
-    others = [arm for arm in block.arms if arm is not control]
+    others = others_of(block, control)
     accuracies = {
         arm.folder: {seed: 100 * run.record.metrics.test_top1 for seed, run in arm.runs.items()}
         for arm in (control, *others)
@@ -127,31 +143,48 @@ def describe_arm(
         new_images=images,
         cost=cost_of(arm),
         curves={seed: run.curve() for seed, run in arm.runs.items()} if with_curves else {},
-        paper=paper_figure(arm.label, arm.facts["model.name"]),
+        paper=paper_of(arm, control),
     )
+
+
+def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
+    """The paper's figure, for an arm that differs from the control in attention alone."""
+    same = recipe_of(arm.facts, ()) == recipe_of(control.facts, ())
+    return paper_figure(arm.label, arm.facts["model.name"]) if same else ""
 
 
 def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple[float, float]]:
     """The bootstrap's interval of every arm that shares a seed with the control."""
-    correct = {seed: run.correct() for seed, run in control.runs.items()}
-    weights = image_weights(len(next(iter(correct.values()))))
+    weights = image_weights(len(next(iter(control.runs.values())).correct()))
     intervals = {}
     for arm in arms:
-        shared = sorted(arm.runs.keys() & correct.keys())
+        shared = sorted(arm.runs.keys() & control.runs.keys())
         if shared:
-            own = np.stack([arm.runs[seed].correct() for seed in shared])
-            base = np.stack([correct[seed] for seed in shared])
+            own = np.stack([same_length(arm.runs[seed], weights.shape[1]) for seed in shared])
+            base = np.stack([same_length(control.runs[seed], weights.shape[1]) for seed in shared])
             intervals[arm.folder] = bootstrap_over_images_and_seeds(own, base, weights=weights)
     return intervals
 
 
+def same_length(run: Run, num_images: int) -> NDArray[np.bool_]:
+    """Which of the test images a run got right. Raises InputError for another number of them."""
+    right = run.correct()
+    if len(right) != num_images:
+        raise InputError(
+            f"{run.path / 'correct.npz'} has {len(right)} images and its control {num_images}: "
+            "compare runs of one test set"
+        )
+    return right
+
+
 def varying(arms: Sequence[RunsOfArm]) -> list[str]:
     """The keys in which arms differ: of an attention's options, those that several arms have."""
-    keys = dict.fromkeys(key for arm in arms for key in arm.facts)
+    every = [facts for arm in arms for facts in arm.every_facts]
+    keys = dict.fromkeys(key for facts in every for key in facts)
     return [
         key
         for key in keys
-        if len({arm.facts.get(key) for arm in arms if key in arm.facts or not is_axis(key)}) > 1
+        if len({facts.get(key) for facts in every if key in facts or not is_axis(key)}) > 1
     ]
 
 
@@ -190,7 +223,11 @@ def common_facts(control: RunsOfArm) -> dict[str, str]:
 def notes_of(block: RunsOfBlock) -> list[str]:
     """What does not make a comparison unfair and yet should be known."""
     environments = [run.record.environment for arm in block.arms for run in arm.runs.values()]
-    notes = []
+    notes = [
+        f"runs of {arm.folder} differ among themselves in {', '.join(keys)}"
+        for arm in block.arms
+        if (keys := varying([arm]))
+    ]
     for name in ("device", "cpu", "threads"):
         values = sorted({str(getattr(environment, name)) for environment in environments})
         if len(values) > 1:

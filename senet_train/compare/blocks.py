@@ -12,16 +12,18 @@ from senet_train.errors import InputError
 from senet_train.identity import LOCAL_DATA_KEYS, TRAINER_KEYS
 
 Facts = dict[str, str]
+Recipe = tuple[tuple[str, str], ...]
 AXES = ("attention.", "placement.")  # what a comparison is about
 
 
 @dataclass(frozen=True)
 class RunsOfArm:
-    """All seeds of one arm, by seed, and what they are."""
+    """All seeds of one arm, by seed; `facts` are its first run's, `every_facts` each run's."""
 
     folder: str
     runs: dict[int, Run]
     facts: Facts
+    every_facts: list[Facts]
 
     @property
     def label(self) -> str:
@@ -44,11 +46,22 @@ class UnfairError(InputError):
 
 
 def facts_of(run: Run) -> Facts:
-    """Everything that makes a run's numbers what they are, but its seed."""
+    """Everything that makes a run's numbers what they are, but its seed. Raises InputError."""
+    try:
+        return dict(flatten(facts_tree(run)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{run.path / 'result.json'} has no whole configuration ({error}): it was made by "
+            "another version or is damaged"
+        ) from error
+
+
+def facts_tree(run: Run) -> dict[str, Any]:
+    """The facts, nested as in conf/."""
     record, config = run.record, run.record.config
     data = {key: value for key, value in config["data"].items() if key not in LOCAL_DATA_KEYS}
     plain = config["attention"]["name"] == "none"
-    tree = {
+    return {
         "data": {**data, "fingerprint": record.data_fingerprint},
         "model": config["model"],
         "attention": config["attention"],
@@ -59,7 +72,6 @@ def facts_of(run: Run) -> Facts:
         "versions": record.environment.versions,
         "kernel": record.environment.kernel,
     }
-    return dict(flatten(tree))
 
 
 def flatten(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
@@ -73,18 +85,52 @@ def flatten(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]
 
 
 def blocks_of(runs: Sequence[Run], allowed: Sequence[str]) -> list[RunsOfBlock]:
-    """The blocks, in the order of their first runs. Raises InputError for an unknown key."""
+    """The blocks, in the order of their first runs. Raises InputError for an unknown key.
+
+    A run that declares a factor may differ in it from the others that declare it, and from one
+    group of ordinary runs: its own recipe's, or the only one there is.
+    """
     facts = [facts_of(run) for run in runs]
     refuse_unknown(allowed, facts)
-    free = {key for run in runs for key in run.record.factor} | set(allowed)
-    blocks: dict[tuple[tuple[str, str], ...], dict[str, RunsOfArm]] = {}
+    homes = home_recipes(runs, facts, allowed)
+    blocks: dict[Recipe, dict[str, RunsOfArm]] = {}
     for run, own in zip(runs, facts, strict=True):
-        key = tuple(sorted(item for item in own.items() if is_recipe(item[0], free)))
-        arm = blocks.setdefault(key, {}).setdefault(
-            run.record.arm, RunsOfArm(run.record.arm, {}, own)
-        )
+        recipe = recipe_of(own, [*allowed, *run.record.factor])
+        block = recipe if run.record.factor else homes.get(recipe, recipe)
+        arms = blocks.setdefault(block, {})
+        arm = arms.setdefault(run.record.arm, RunsOfArm(run.record.arm, {}, own, []))
         arm.runs[run.record.seed] = run
+        arm.every_facts.append(own)
     return [RunsOfBlock(dict(key), list(arms.values())) for key, arms in blocks.items()]
+
+
+def home_recipes(
+    runs: Sequence[Run], facts: Sequence[Facts], allowed: Sequence[str]
+) -> dict[Recipe, Recipe]:
+    """Ordinary recipes that join a block with a declared factor -> that block's recipe."""
+    ordinary = {
+        recipe_of(own, allowed): own
+        for run, own in zip(runs, facts, strict=True)
+        if not run.record.factor
+    }
+    homes = {}
+    for run, own in zip(runs, facts, strict=True):
+        if not run.record.factor:
+            continue
+        free = [*allowed, *run.record.factor]
+        block = recipe_of(own, free)
+        near = [recipe for recipe, other in ordinary.items() if recipe_of(other, free) == block]
+        exact = recipe_of(own, allowed)
+        if exact in near:
+            homes[exact] = block
+        elif len(near) == 1:
+            homes.setdefault(near[0], block)
+    return homes
+
+
+def recipe_of(facts: Facts, free: Sequence[str]) -> Recipe:
+    """What runs must agree in, as a key."""
+    return tuple(sorted(item for item in facts.items() if is_recipe(item[0], free)))
 
 
 def is_recipe(key: str, free: Iterable[str]) -> bool:

@@ -36,6 +36,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def refuse_out(folder: Path) -> None:
+    """Raises InputError for a place where the reports cannot be written."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"--out {folder} cannot be made: {existing} is no folder to write to")
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = argparse.ArgumentParser(prog="senet-compare", description=DESCRIPTION)
@@ -78,6 +85,8 @@ def compare(arguments: argparse.Namespace) -> None:
     from senet_train.compare.collect import collect
     from senet_train.compare.render.table import print_comparison
 
+    if arguments.out is not None:
+        refuse_out(arguments.out)
     runs, left_out = collect(arguments.paths)
     gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
     comparison = assemble(

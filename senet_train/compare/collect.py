@@ -4,9 +4,13 @@ import csv
 import math
 import os
 import re
+import socket
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 from senet_train.compare.comparison import LeftOut
 from senet_train.errors import InputError
 from senet_train.record import RunRecord, read_record
-from senet_train.run_folder import read_status
+from senet_train.run_folder import Status, is_alive, read_status
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,37 @@ class Run:
     record: RunRecord
 
     def correct(self) -> NDArray[np.bool_]:
-        """Which test images it got right, (num_images,)."""
-        with np.load(self.path / "correct.npz", allow_pickle=False) as file:
-            bits: NDArray[np.bool_] = np.unpackbits(file["bits"])[: int(file["num_images"])] == 1
-        return bits
+        """Which test images it got right, (num_images,). Raises InputError if that is damaged."""
+        with readable(self.path / "correct.npz") as name, np.load(name, allow_pickle=False) as file:
+            right: NDArray[np.bool_] = np.unpackbits(file["bits"])[: int(file["num_images"])] == 1
+            if len(right) != int(file["num_images"]):
+                raise ValueError("fewer bits than images")
+        top1 = self.record.metrics.test_top1
+        if abs(right.mean() - top1) * len(right) > 0.5:
+            raise InputError(
+                f"{name} has {right.mean():.4f} right and result.json {top1:.4f}: the files are of "
+                "two runs, run it anew with overwrite=true"
+            )
+        return right
 
     def curve(self) -> list[float]:
-        """Validation top-1 after every epoch, percent."""
-        with (self.path / "metrics.csv").open(newline="") as file:
+        """Validation top-1 after every epoch, percent. Raises InputError if that is damaged."""
+        with readable(self.path / "metrics.csv") as name, name.open(newline="") as file:
             return [100 * float(row["val_top1"]) for row in csv.DictReader(file)]
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Path]:
+    """Turn what a missing or damaged file raises into one line."""
+    try:
+        yield path
+    except InputError:
+        raise
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        raise InputError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): run it anew with "
+            "overwrite=true, or move it away"
+        ) from error
 
 
 def collect(paths: Iterable[Path]) -> tuple[list[Run], list[LeftOut]]:
@@ -78,31 +104,51 @@ def in_reading_order(path: Path) -> list[tuple[int, str]]:
 
 
 def find_runs(path: Path) -> Iterator[Path]:
-    """Folders with a status.json; hidden ones hold replaced runs and are not looked into."""
-    for folder, children, files in os.walk(path):
-        if "status.json" in files:
+    """Folders that hold a run; hidden ones hold replaced runs and are not looked into."""
+    seen = set()
+    for folder, children, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back
+            children.clear()
+        elif {"status.json", "result.json"} & set(files):
             children.clear()
             yield Path(folder)
         else:
             children[:] = [name for name in children if not name.startswith(".")]
+        seen.add(real)
 
 
-def reason_of(status: object) -> str:
+def reason_of(status: Status | None) -> str:
     """Why a run takes no part."""
     if status is None:
         return "its status.json cannot be read"
-    state, reason = getattr(status, "state", ""), getattr(status, "reason", "")
-    return f"{state}: {reason}" if reason else state
+    if status.state == "running" and status.host == socket.gethostname():
+        alive = is_alive(status.pid)
+        return f"running, process {status.pid}" if alive else f"left running by {status.pid}"
+    return f"{status.state}: {status.reason}" if status.reason else status.state
 
 
 def refuse_not_finite(run: Run) -> None:
-    """Raises InputError for a metric that is nan or infinite."""
-    for name, value in asdict(run.record.metrics).items():
+    """Raises InputError for a metric or a cost that is nan or infinite."""
+    record = run.record
+    for name, value in numbers({**asdict(record.metrics), **asdict(record.cost)}):
         if not math.isfinite(value):
             raise InputError(
-                f"{run.path / 'result.json'} has {name}={value}: a finished run's metrics are "
+                f"{run.path / 'result.json'} has {name}={value}: a finished run's figures are "
                 "finite, so move this one away"
             )
+
+
+def numbers(node: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number below a node, and where it is."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from numbers(value, f"{name}.{key}" if name else key)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from numbers(value, name)
+    else:
+        yield name, node
 
 
 def refuse_unequal(first: Run, second: Run) -> None:

@@ -1,6 +1,8 @@
 """Which runs are worth training next: those that would settle a verdict that is still open."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from senet_train.arms import key_of
 from senet_train.compare.collect import Run
@@ -11,7 +13,8 @@ from senet_train.compare.looks import LOOKS, seeds_to_settle
 def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
     """One command for each arm that needs seeds, its control's first."""
     lines = [line for block in comparison.blocks for line in next_runs(block, comparison, runs)]
-    print("\nnext: " + ("nothing is open that more seeds would settle" if not lines else ""))
+    last = max(LOOKS)
+    print("\nnext:" if lines else f"\nnext: nothing is open that up to {last} seeds would settle")
     for line in lines:
         print(f"  {line}")
 
@@ -32,7 +35,9 @@ def look_wanted(arm: Arm, num_arms: int, margin: float) -> int:
     difference = arm.difference
     if difference is None or difference.verdict not in ("undecided", "silent"):
         return 0
-    if difference.difference is None or difference.residual_sd is None:
+    if difference.difference is None:
+        return min(LOOKS)
+    if difference.verdict == "silent" or difference.residual_sd is None:
         return min(LOOKS)
     size = max(margin, abs(difference.difference))
     more = seeds_to_settle(size, difference.residual_sd, num_arms, difference.num_seeds)
@@ -51,6 +56,15 @@ def command(arm: Arm, seeds: Sequence[int], runs: Sequence[Run]) -> str:
     """The command line that trains these seeds of an arm, as its other runs were started."""
     record = next(run.record for run in runs if run.record.arm == arm.folder)
     settings = [word for word in record.overrides if key_of(word) not in ("seed", "seeds", "arms")]
-    words = [f"'{word}'" if set(word) & set("[]{}()$&; *") else word for word in settings]
-    table = ["'arms=[]'"] if any(word.startswith("experiment=") for word in settings) else []
-    return " ".join(["senet-train", *table, *words, f"'seeds={list(seeds)}'".replace(", ", ",")])
+    attention = record.config["attention"]
+    settings = [word for word in settings if is_read(word, attention)]
+    table = ["arms=[]"] if any(word.startswith("experiment=") for word in settings) else []
+    seed_list = f"seeds=[{','.join(map(str, seeds))}]"
+    return shlex.join(["senet-train", *table, *settings, seed_list])
+
+
+def is_read(word: str, attention: Mapping[str, Any]) -> bool:
+    """Whether this attention reads the setting: a single run refuses one that nothing reads."""
+    if key_of(word) == "ratio":
+        return "ratio" in attention
+    return not key_of(word).startswith("placement.") or attention["name"] != "none"
