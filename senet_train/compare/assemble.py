@@ -89,7 +89,7 @@ def refuse_unfair(
         differ = difference_of(homes[0].common, strays[0].common)
         raise UnfairError(
             f"{arms} cannot be compared with the baseline {baseline}: they differ in {differ}; "
-            "train it with the same settings, or say --allow KEY"
+            "train the baseline with their settings, or say --allow KEY"
         )
     if nothing:
         raise InputError(f"there is only the baseline {baseline}: train an arm to compare with it")

@@ -125,7 +125,8 @@ def reason_of(status: Status | None) -> str:
     if status.state == "running" and status.host == socket.gethostname():
         alive = is_alive(status.pid)
         return f"running, process {status.pid}" if alive else f"left running by {status.pid}"
-    return f"{status.state}: {status.reason}" if status.reason else status.state
+    reason = status.reason.removeprefix("Diverged: ")  # its class: the state says it
+    return f"{status.state}: {reason}" if reason else status.state
 
 
 def refuse_not_finite(run: Run) -> None:
