@@ -69,7 +69,7 @@ def test_verdicts_and_figures(compare: Compare, tmp_path: Path) -> None:
     low, high = (100 * bound for bound in paired.confidence_interval())
     assert (se["difference"]["low"], se["difference"]["high"]) == pytest.approx((low, high))
     assert se["curves"]["0"] == [50.0, 75.0]
-    assert se["settings"] == "attention.name=se"
+    assert se["settings"] == ""
     assert (tmp_path / "out" / "index.html").is_file()
 
 
@@ -427,4 +427,4 @@ def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -
     assert "no verdict at 2 seeds" in " ".join(out.split())
     [block] = result(tmp_path / "out")["blocks"]
     assert [arm["label"] for arm in block["arms"]] == ["resnet20", "se_resnet20-r4"]
-    assert block["arms"][1]["settings"] == "attention.name=se"
+    assert block["arms"][1]["settings"] == ""

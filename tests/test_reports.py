@@ -85,7 +85,7 @@ def block(accuracies: dict[str, dict[int, float]]) -> Block:
             label,
             runs,
             found.get(label),
-            f"attention.name=se attention.ratio={i}" if i else "",
+            "",
             64 * i,
         )
         for i, (label, runs) in enumerate(accuracies.items())
@@ -413,10 +413,11 @@ def test_methods_say_how(written: Written) -> None:
 def test_same_labels_are_told_apart() -> None:
     found = normal().blocks[0]
     same = [
-        dataclasses.replace(arm, label="se", folder=f"f{i}") for i, arm in enumerate(found.arms)
+        dataclasses.replace(arm, label="se", folder=f"f{i}", settings=f"optim.lr={i}")
+        for i, arm in enumerate(found.arms)
     ]
     names = arm_names(dataclasses.replace(found, arms=same))
-    assert names[1] == "se (attention.name=se attention.ratio=1)"
+    assert names[1] == "se (optim.lr=1)"
     bare = [dataclasses.replace(arm, settings="") for arm in same]
     assert arm_names(dataclasses.replace(found, arms=bare)) == ["se (f0)", "se (f1)", "se (f2)"]
     assert shortened("a" * 10 + "b" * 10, 11) == "aaaa...bbbb"

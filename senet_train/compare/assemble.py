@@ -105,7 +105,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
     differences = {d.arm: d for d in judge(accuracies, control.folder, margin=margin)}
     every_seed = sorted({seed for arm in block.arms for seed in arm.runs})
     images = new_images(others, control)
-    describe = partial(describe_arm, block, control, every_seed, with_curves)
+    describe = partial(describe_arm, control, every_seed, with_curves)
     arms = [describe(control, None, None)]
     arms += [describe(arm, differences[arm.folder], images.get(arm.folder)) for arm in others]
     keys = varying(block.arms)
@@ -120,7 +120,6 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
 
 
 def describe_arm(
-    block: RunsOfBlock,
     control: RunsOfArm,
     every_seed: Sequence[int],
     with_curves: bool,
@@ -133,7 +132,7 @@ def describe_arm(
     return Arm(
         label=arm.label,
         folder=arm.folder,
-        settings="" if arm is control else settings_of(arm, control, block),
+        settings=settings_of(arm, control),
         seeds=sorted(arm.runs),
         missing_seeds=[seed for seed in every_seed if seed not in arm.runs],
         test=arm_interval([100 * m.test_top1 for m in metrics]),
@@ -193,11 +192,13 @@ def is_axis(key: str) -> bool:
     return key.startswith(AXES) and key != "attention.name"
 
 
-def settings_of(arm: RunsOfArm, control: RunsOfArm, block: RunsOfBlock) -> str:
-    """`attention.name=se attention.ratio=4`: what of the varying keys is this arm's own."""
-    keys = ["attention.name", *(key for key in varying(block.arms) if key != "attention.name")]
-    own = {key: arm.facts[key] for key in keys if key in arm.facts}
-    return " ".join(f"{k}={v}" for k, v in own.items() if v != control.facts.get(k))
+def settings_of(arm: RunsOfArm, control: RunsOfArm) -> str:
+    """`trainer.max_epochs=12`: what of the recipe is the arm's own; the label has the rest."""
+    return " ".join(
+        f"{key}={value}"
+        for key, value in arm.facts.items()
+        if not key.startswith(AXES) and value != control.facts.get(key)
+    )
 
 
 def common_facts(control: RunsOfArm) -> dict[str, str]:

@@ -36,9 +36,10 @@ class ArmCost:
 class Arm:
     """One arm of a block: every seed of one network and recipe.
 
-    `settings` is what tells it from the control (`attention.name=se attention.ratio=4`), "" for
-    the control itself. `difference` and `new_images` (95 %, images and seeds resampled) are None
-    for the control. `curves` holds each seed's validation top-1 after every epoch.
+    `label` names attention and placement; `settings` is what of the recipe differs from the
+    control (`trainer.max_epochs=12`, a declared factor), mostly "". `difference` and
+    `new_images` (95 %, images and seeds resampled) are None for the control. `curves` holds
+    each seed's validation top-1 after every epoch.
     """
 
     label: str

@@ -6,14 +6,9 @@ from senet_train.compare.comparison import Block
 
 
 def arm_names(block: Block) -> list[str]:
-    """Each arm's label; where two share one, with settings, or failing that with the folder.
-
-    A label does not hold the declared factor: two learning rates of one network share theirs.
-    """
-    labels = [arm.label for arm in block.arms]
-    with_settings = [f"{a.label} ({a.settings})" if a.settings else a.label for a in block.arms]
+    """Each arm's label and what of the recipe is its own; where two share that, with the folder."""
+    names = [f"{a.label} ({a.settings})" if a.settings else a.label for a in block.arms]
     with_folder = [f"{arm.label} ({arm.folder})" for arm in block.arms]
-    names = first_unique(labels, with_settings)
     return first_unique(names, with_folder)
 
 

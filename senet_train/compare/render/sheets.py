@@ -51,7 +51,6 @@ def accuracy_sheet(block: Block) -> Sheet:
     rows = [
         [
             name,
-            arm.settings or "(the control)",
             str(len(arm.seeds)),
             mean_and_sd(arm.test),
             interval(arm.test.low, arm.test.high),
@@ -62,12 +61,11 @@ def accuracy_sheet(block: Block) -> Sheet:
     ]
     return Sheet(
         "How good?",
-        ["arm", "settings", "n", "test top-1 %", "95 % interval", "val top-1 %", "best - last"],
+        ["arm", "n", "test top-1 %", "95 % interval", "val top-1 %", "best - last"],
         rows,
-        num_words=2,
-        footnote="Mean +- standard deviation over n seeds, at the epoch of the highest validation "
-        "top-1, and the t-interval of the mean. best - last: that epoch's validation top-1 less "
-        "the last epoch's.",
+        footnote="The first arm is the control. Mean +- standard deviation over n seeds, at the "
+        "epoch of the highest validation top-1, and the t-interval of the mean. best - last: that "
+        "epoch's validation top-1 less the last epoch's.",
     )
 
 
