@@ -154,13 +154,16 @@ def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
 
 def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple[float, float]]:
     """The bootstrap's interval of every arm that shares a seed with the control."""
-    weights = image_weights(len(next(iter(control.runs.values())).correct()))
+    first, *others = control.runs
+    correct = {first: control.runs[first].correct()}
+    weights = image_weights(len(correct[first]))
+    correct |= {seed: same_length(control.runs[seed], weights.shape[1]) for seed in others}
     intervals = {}
     for arm in arms:
         shared = sorted(arm.runs.keys() & control.runs.keys())
         if shared:
             own = np.stack([same_length(arm.runs[seed], weights.shape[1]) for seed in shared])
-            base = np.stack([same_length(control.runs[seed], weights.shape[1]) for seed in shared])
+            base = np.stack([correct[seed] for seed in shared])
             intervals[arm.folder] = bootstrap_over_images_and_seeds(own, base, weights=weights)
     return intervals
 

@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from senet_train.compare.comparison import LeftOut
 from senet_train.errors import InputError
-from senet_train.record import RunRecord, read_record
+from senet_train.record import Latency, RunRecord, read_record
 from senet_train.run_folder import Status, is_alive, read_status
 
 
@@ -31,8 +31,9 @@ class Run:
     def correct(self) -> NDArray[np.bool_]:
         """Which test images it got right, (num_images,). Raises InputError if that is damaged."""
         with readable(self.path / "correct.npz") as name, np.load(name, allow_pickle=False) as file:
-            right: NDArray[np.bool_] = np.unpackbits(file["bits"])[: int(file["num_images"])] == 1
-            if len(right) != int(file["num_images"]):
+            num_images = int(file["num_images"])
+            right: NDArray[np.bool_] = np.unpackbits(file["bits"])[:num_images] == 1
+            if len(right) != num_images:
                 raise ValueError("fewer bits than images")
         top1 = self.record.metrics.test_top1
         if abs(right.mean() - top1) * len(right) > 0.5:
@@ -132,7 +133,7 @@ def reason_of(status: Status | None) -> str:
 def refuse_not_finite(run: Run) -> None:
     """Raises InputError for a metric or a cost that is nan or infinite."""
     record = run.record
-    for name, value in numbers({**asdict(record.metrics), **asdict(record.cost)}):
+    for name, value in [*numbers(vars(record.metrics)), *numbers(vars(record.cost))]:
         if not math.isfinite(value):
             raise InputError(
                 f"{run.path / 'result.json'} has {name}={value}: a finished run's figures are "
@@ -148,6 +149,8 @@ def numbers(node: Any, name: str = "") -> Iterator[tuple[str, float]]:
     elif isinstance(node, list | tuple):
         for value in node:
             yield from numbers(value, name)
+    elif isinstance(node, Latency):
+        yield from numbers(vars(node), name)
     else:
         yield name, node
 
