@@ -17,7 +17,7 @@ from senet_train.compare.blocks import (
     difference_of,
     recipe_of,
 )
-from senet_train.compare.bootstrap import bootstrap_over_images_and_seeds, image_weights
+from senet_train.compare.bootstrap import image_weights, interval_of, resampled
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
 from senet_train.compare.contrast import arm_interval
@@ -154,17 +154,20 @@ def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
 
 def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple[float, float]]:
     """The bootstrap's interval of every arm that shares a seed with the control."""
-    first, *others = control.runs
-    correct = {first: control.runs[first].correct()}
-    weights = image_weights(len(correct[first]))
-    correct |= {seed: same_length(control.runs[seed], weights.shape[1]) for seed in others}
+    runs = [run for arm in (control, *arms) for run in arm.runs.values()]
+    num_images = len(runs[0].correct())
+    correct = np.stack([same_length(run, num_images) for run in runs])
+    means = dict(
+        zip(
+            (run.path for run in runs), resampled(correct, image_weights(num_images)).T, strict=True
+        )
+    )
     intervals = {}
     for arm in arms:
         shared = sorted(arm.runs.keys() & control.runs.keys())
-        if shared:
-            own = np.stack([same_length(arm.runs[seed], weights.shape[1]) for seed in shared])
-            base = np.stack([correct[seed] for seed in shared])
-            intervals[arm.folder] = bootstrap_over_images_and_seeds(own, base, weights=weights)
+        paired = [means[arm.runs[s].path] - means[control.runs[s].path] for s in shared]
+        if paired:
+            intervals[arm.folder] = interval_of(np.stack(paired, 1))
     return intervals
 
 

@@ -49,13 +49,25 @@ def bootstrap_over_images_and_seeds(
             f"the bootstrap needs two arrays (seeds, images) of one shape: got {arm.shape} and "
             f"{control.shape}; compare runs of one test set"
         )
-    num_seeds, num_images = arm.shape
     if weights is None:
-        weights = image_weights(num_images, num_samples=num_samples, seed=seed)
-    differences = arm.astype(np.float32) - control.astype(np.float32)
-    per_seed = weights @ differences.T / num_images  # (num_samples, num_seeds)
+        weights = image_weights(arm.shape[1], num_samples=num_samples, seed=seed)
+    return interval_of(resampled(arm, weights) - resampled(control, weights), seed=seed)
+
+
+def resampled(correct: NDArray[np.bool_], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each run's accuracy on each sample: (num_runs, num_images) -> (num_samples, num_runs).
+
+    For all runs of a table at once: the weights are read from memory only once.
+    """
+    means: NDArray[np.float32] = weights @ correct.T.astype(np.float32) / correct.shape[1]
+    return means
+
+
+def interval_of(differences: NDArray[np.float32], *, seed: int = 0) -> tuple[float, float]:
+    """The interval, from the differences of each sample and seed, (num_samples, num_seeds)."""
+    num_samples, num_seeds = differences.shape
     generator = np.random.default_rng([seed, 1])
-    drawn = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=len(weights))
-    samples = 100 * (per_seed * drawn).sum(1) / num_seeds
+    drawn = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_samples)
+    samples = 100 * (differences * drawn).sum(1) / num_seeds
     low, high = np.quantile(samples, [0.025, 0.975])
     return float(low), float(high)
