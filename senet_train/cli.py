@@ -7,7 +7,6 @@ so that help and completion answer at once.
 import logging
 import math
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,7 @@ from senet_train.config import (
     refuse_code,
     register_resolvers,
     suggestion,
+    unknown_key,
 )
 from senet_train.errors import InputError, Interrupted, RunError
 from senet_train.signals import pending, signals_raised
@@ -174,9 +174,7 @@ def explain_composition(error: Exception) -> str:
         return f"{error.override} is no setting: write key=value (and a list as key=[a,b])"
     if isinstance(error, SearchPathException):
         return f"{error}: give a folder that exists"
-    unknown = re.match("Could not override '([^']+)'", str(error))
-    if unknown:
-        key = unknown[1].partition("@")[0]
+    if key := unknown_key(error):
         return f"there is no key {key}{suggestion(key, known_keys())}"
     return f"{error} {error.__cause__ or ''}"
 

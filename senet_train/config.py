@@ -6,13 +6,14 @@ a `Choice`; its options are checked against the named constructor's signature in
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -134,12 +135,7 @@ def crop_for(image_size: object) -> str:
 
 def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
     """`MULTIRUN` for a preset with arms or for more seeds than one, so that no -m is needed."""
-    return "MULTIRUN" if arms or list_of(seeds) != [seed] else None
-
-
-def list_of(seeds: Any) -> Any:
-    """A list as it is, to be compared; a count is none."""
-    return list(seeds) if isinstance(seeds, ListConfig | list) else seeds
+    return "MULTIRUN" if arms or seeds != [seed] else None
 
 
 def register_resolvers() -> None:
@@ -255,6 +251,12 @@ def known_keys() -> list[str]:
         "attention.ratio",
         "attention.bias",
     ]
+
+
+def unknown_key(error: Exception) -> str:
+    """The key that Hydra says does not exist; "" if the error is another."""
+    found = re.match("Could not override '([^']+)'", str(error))
+    return found[1].partition("@")[0] if found else ""
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

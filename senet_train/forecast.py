@@ -7,7 +7,7 @@ from statistics import fmean
 from rich.console import Console
 from rich.table import Column, Table
 
-from senet_train.compare.blocks import flatten, is_recipe
+from senet_train.compare.blocks import Recipe, flatten, recipe_of
 from senet_train.compare.contrast import pooled_contrasts
 from senet_train.compare.looks import detectable_in_sd, look_reached
 from senet_train.errors import InputError
@@ -51,11 +51,11 @@ def record_of(plan: Plan) -> RunRecord | None:
 
 def blocks_of(arms: dict[str, list[Plan]]) -> list[dict[str, list[Plan]]]:
     """Arms that will be compared with each other: equal but for attention, placement, factor."""
-    blocks: dict[str, dict[str, list[Plan]]] = {}
+    blocks: dict[Recipe, dict[str, list[Plan]]] = {}
     for arm, runs in arms.items():
         content, factor = runs[0].identity.content, runs[0].config.factor
-        recipe = [item for item in flatten(content) if is_recipe(item[0], factor)]
-        blocks.setdefault(str(recipe), {})[arm] = runs
+        recipe = recipe_of(dict(flatten(content)), factor)
+        blocks.setdefault(recipe, {})[arm] = runs
     return list(blocks.values())
 
 

@@ -8,7 +8,6 @@ Whatever `hydra/launcher` is set runs the jobs.
 import json
 import logging
 import math
-import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from senet_train.arms import combinations, key_of, read_table, refuse_both
-from senet_train.config import read_config
+from senet_train.config import read_config, unknown_key
 from senet_train.errors import CannotExist, InputError, RunError
 
 if TYPE_CHECKING:
@@ -99,10 +98,10 @@ class ArmSweeper(Sweeper):
         try:
             composed = self.compose(settings)
         except ConfigCompositionException as error:
-            unknown = re.match("Could not override '([^']+)'", str(error))
-            if unknown and arm and any(key_of(word) == unknown[1] for word in base):
+            key = unknown_key(error)
+            if key and arm and any(key_of(word) == key for word in base):
                 raise InputError(
-                    f"{unknown[1]} is set, and the table's arm {' '.join(arm)} has no such key: "
+                    f"{key} is set, and the table's arm {' '.join(arm)} has no such key: "
                     "leave it out, or write your own arms"
                 ) from error
             raise

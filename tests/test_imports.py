@@ -13,7 +13,7 @@ MODULES = {
     for file in PACKAGE.rglob("*.py")
 }
 
-STATISTICS = (
+READ_AND_JUDGED = (
     *("looks", "contrast", "adjusted", "verdict", "bootstrap"),
     *("comparison", "collect", "blocks", "paper"),
 )
@@ -30,7 +30,7 @@ LAYERS = [
     ("senet_train.classifier",),
     ("senet_train.journal",),
     ("senet_train.fit",),
-    tuple(f"senet_train.compare.{name}" for name in STATISTICS),
+    tuple(f"senet_train.compare.{name}" for name in READ_AND_JUDGED),
     ("senet_train.compare.assemble", "senet_train.compare.next_runs"),
     ("senet_train.compare.render",),
     ("senet_train.compare",),  # its command

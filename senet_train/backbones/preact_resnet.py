@@ -28,71 +28,62 @@ def projection(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d | 
     return conv(in_channels, out_channels, 1, stride)
 
 
-class PreActBasicBlock(ResidualBlock):
+class PreActBlock(ResidualBlock):
+    """What both blocks do round their `branch`, which reads relu(bn1(x))."""
+
+    def __init__(self, in_channels: int, channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, channels, out_channels)
+        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.projection = projection(in_channels, out_channels, stride)
+
+    def branch(self, o: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
+        o = torch.relu(self.bn1(x))
+        shortcut = self.attend["identity"](x if self.projection is None else self.projection(o))
+        y = self.attend["standard"](self.branch(self.attend["pre"](o)))
+        return self.attend["post"](y + shortcut)
+
+
+class PreActBasicBlock(PreActBlock):
     """Two 3x3 convolutions; `dropout` is before the second, for Wide ResNets."""
 
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__(
-            {
-                "pre": in_channels,
-                "inner": channels,
-                "standard": channels,
-                "identity": channels,
-                "post": channels,
-            }
-        )
-        self.bn1 = nn.BatchNorm2d(in_channels)
-        self.projection = projection(in_channels, channels, stride)
+        super().__init__(in_channels, channels, channels, stride)
         self.conv1 = conv(in_channels, channels, 3, stride)
         self.bn2 = nn.BatchNorm2d(channels)
         self.dropout: nn.Module = nn.Identity()
         self.conv2 = conv(channels, channels, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def branch(self, o: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, channels, H / stride, W / stride)."""
-        o = torch.relu(self.bn1(x))
-        shortcut = self.attend["identity"](x if self.projection is None else self.projection(o))
-        y = self.conv1(self.attend["pre"](o))
-        y = self.attend["inner"](torch.relu(self.bn2(y)))
-        y = self.attend["standard"](self.conv2(self.dropout(y)))
-        return self.attend["post"](y + shortcut)
+        y = self.attend["inner"](torch.relu(self.bn2(self.conv1(o))))
+        return self.conv2(self.dropout(y))
 
 
-class PreActBottleneck(ResidualBlock):
+class PreActBottleneck(PreActBlock):
     """1x1 reduce, 3x3, 1x1 expand to four times the channels."""
 
     expansion = 4
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         out_channels = channels * self.expansion
-        super().__init__(
-            {
-                "pre": in_channels,
-                "inner": channels,
-                "standard": out_channels,
-                "identity": out_channels,
-                "post": out_channels,
-            }
-        )
-        self.bn1 = nn.BatchNorm2d(in_channels)
-        self.projection = projection(in_channels, out_channels, stride)
+        super().__init__(in_channels, channels, out_channels, stride)
         self.conv1 = conv(in_channels, channels, 1, stride)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv2 = conv(channels, channels, 3)
         self.bn3 = nn.BatchNorm2d(channels)
         self.conv3 = conv(channels, out_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def branch(self, o: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, 4 * channels, H / stride, W / stride)."""
-        o = torch.relu(self.bn1(x))
-        shortcut = self.attend["identity"](x if self.projection is None else self.projection(o))
-        y = self.conv1(self.attend["pre"](o))
-        y = self.conv2(torch.relu(self.bn2(y)))
-        y = self.attend["inner"](torch.relu(self.bn3(y)))
-        y = self.attend["standard"](self.conv3(y))
-        return self.attend["post"](y + shortcut)
+        y = self.conv2(torch.relu(self.bn2(self.conv1(o))))
+        return self.conv3(self.attend["inner"](torch.relu(self.bn3(y))))
 
 
 class PreActResNet(Backbone):

@@ -33,15 +33,7 @@ class BasicBlock(ResidualBlock):
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int, downsample: nn.Module) -> None:
-        super().__init__(
-            {
-                "pre": in_channels,
-                "inner": channels,
-                "standard": channels,
-                "identity": channels,
-                "post": channels,
-            }
-        )
+        super().__init__(in_channels, channels, channels)
         self.conv1 = conv(in_channels, channels, 3, stride)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = conv(channels, channels, 3)
@@ -64,15 +56,7 @@ class Bottleneck(ResidualBlock):
 
     def __init__(self, in_channels: int, channels: int, stride: int, downsample: nn.Module) -> None:
         out_channels = channels * self.expansion
-        super().__init__(
-            {
-                "pre": in_channels,
-                "inner": channels,
-                "standard": out_channels,
-                "identity": out_channels,
-                "post": out_channels,
-            }
-        )
+        super().__init__(in_channels, channels, out_channels)
         self.conv1 = conv(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = conv(channels, channels, 3, stride)

@@ -12,12 +12,20 @@ POSITIONS = ("pre", "inner", "standard", "identity", "post")
 
 
 class ResidualBlock(nn.Module):
-    """A residual block with attention slots; `slot_channels` says each slot's channels."""
+    """A residual block with attention slots; `slot_channels` says each slot's channels.
 
-    def __init__(self, slot_channels: dict[str, int]) -> None:
+    `inner_channels` are those of its first 3x3 convolution.
+    """
+
+    def __init__(self, in_channels: int, inner_channels: int, out_channels: int) -> None:
         super().__init__()
-        assert set(slot_channels) == set(POSITIONS)
-        self.slot_channels = slot_channels
+        self.slot_channels = {
+            "pre": in_channels,
+            "inner": inner_channels,
+            "standard": out_channels,
+            "identity": out_channels,
+            "post": out_channels,
+        }
         self.attend = nn.ModuleDict({position: nn.Identity() for position in POSITIONS})
 
 

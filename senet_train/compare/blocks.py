@@ -18,12 +18,16 @@ AXES = ("attention.", "placement.")  # what a comparison is about
 
 @dataclass(frozen=True)
 class RunsOfArm:
-    """All seeds of one arm, by seed; `facts` are its first run's, `every_facts` each run's."""
+    """All seeds of one arm, by seed, and the facts of each run."""
 
     folder: str
     runs: dict[int, Run]
-    facts: Facts
     every_facts: list[Facts]
+
+    @property
+    def facts(self) -> Facts:
+        """Those of the first run: all have them, unless the user allowed a difference."""
+        return self.every_facts[0]
 
     @property
     def label(self) -> str:
@@ -98,7 +102,7 @@ def blocks_of(runs: Sequence[Run], allowed: Sequence[str]) -> list[RunsOfBlock]:
         recipe = recipe_of(own, [*allowed, *run.record.factor])
         block = recipe if run.record.factor else homes.get(recipe, recipe)
         arms = blocks.setdefault(block, {})
-        arm = arms.setdefault(run.record.arm, RunsOfArm(run.record.arm, {}, own, []))
+        arm = arms.setdefault(run.record.arm, RunsOfArm(run.record.arm, {}, []))
         arm.runs[run.record.seed] = run
         arm.every_facts.append(own)
     return [RunsOfBlock(dict(key), list(arms.values())) for key, arms in blocks.items()]
