@@ -1,0 +1,32 @@
+"""The tables of docs/results.md are what senet-compare says of the records beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from senet_train.compare.cli import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+STUDIES = sorted(path.name for path in (DOCS / "studies").iterdir())
+
+
+def test_there_are_studies() -> None:
+    assert STUDIES == ["cifar10_jpeg_1_epoch", "cifar10_jpeg_3_epochs"]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_tables_are_those_of_the_records(study: str, tmp_path: Path) -> None:
+    assert main([str(DOCS / "studies" / study), "--out", str(tmp_path)]) == 0
+    report = (tmp_path / "comparison.md").read_text()
+    shown = (DOCS / "results.md").read_text()
+    rows = [line for line in report.splitlines() if line.startswith(("| ", "- "))]
+    rows = rows[: rows.index(next(row for row in rows if "ImageNet, table" in row))]
+    assert len(rows) > 10
+    assert [row for row in rows if row not in shown] == []
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_records_name_no_folder_of_a_machine(study: str) -> None:
+    for file in (DOCS / "studies" / study).rglob("*.json"):
+        assert not {"/tmp", "/home", "/root", "/work"} & set(file.read_text().split('"'))
+        assert '"/' not in file.read_text()
