@@ -148,7 +148,11 @@ class ImageClassifier(pl.LightningModule):
         """SGD over one or two groups of parameters, its rate a pure function of the step."""
         groups = parameter_groups(self.network, self.optim)
         sgd = torch.optim.SGD(
-            groups, lr=self.optim.lr, momentum=self.optim.momentum, nesterov=self.optim.nesterov
+            groups,
+            lr=self.optim.lr,
+            momentum=self.optim.momentum,
+            nesterov=self.optim.nesterov,
+            fused=True,
         )
         total = int(self.trainer.estimated_stepping_batches)
         warmup = round(total / self.max_epochs * self.optim.warmup_epochs)

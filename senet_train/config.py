@@ -29,6 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Precision = Literal["auto", "bf16-mixed", 32]
 Accelerator = Literal["auto", "cpu", "gpu"]
+Kernel = Literal["auto", "folded", "composed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 SWEEP_KEYS = ("arms", "seeds")
@@ -93,6 +94,7 @@ class Trainer:
     precision: Precision
     deterministic: bool
     channels_last: bool
+    kernel: Kernel
     ema_decay: Literal["none"] | Fraction
     clip_norm: Literal["none"] | Positive
     accelerator: Accelerator

@@ -1,6 +1,7 @@
 """Where a run is made: device, precision, versions, the code itself."""
 
 import hashlib
+import logging
 import platform
 import subprocess
 from functools import cache
@@ -11,9 +12,12 @@ from typing import Literal
 import torch
 
 import senet_train
-from senet_train.config import Accelerator, Precision
+from senet_train.config import Accelerator, Kernel, Precision
 from senet_train.errors import InputError
+from senet_train.fold.library import NoLibrary, load_library
 from senet_train.record import Environment
+
+log = logging.getLogger("senet_train")
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 
@@ -37,7 +41,28 @@ def choose_precision(asked: Precision, accelerator: str) -> Precision:
     return "bf16-mixed" if fast else 32
 
 
-def describe_environment(accelerator: str, precision: Precision) -> Environment:
+@cache
+def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool) -> Kernel:
+    """`auto` -> folded where its passes can be compiled, else composed, and one line says why.
+
+    Raises InputError for `folded` where it cannot be.
+    """
+    if asked == "composed":
+        return asked
+    try:
+        if accelerator != "cpu" or not channels_last:
+            raise NoLibrary("the folded kernel is for channels-last maps on a CPU")
+        load_library()
+    except NoLibrary as reason:
+        if asked == "folded":
+            raise InputError(f"trainer.kernel=folded: {reason}: choose auto or composed") from None
+        if accelerator == "cpu":
+            log.warning("trainer.kernel=composed, slower by some 10 to 30 %%: %s", reason)
+        return "composed"
+    return "folded"
+
+
+def describe_environment(accelerator: str, precision: Precision, kernel: Kernel) -> Environment:
     """The record's account of this machine and this code."""
     cpu = cpu_name()
     return Environment(
@@ -51,20 +76,21 @@ def describe_environment(accelerator: str, precision: Precision) -> Environment:
         cpu=cpu,
         threads=torch.get_num_threads(),
         precision=str(precision),
-        kernel="eager",
+        kernel=kernel,
         git=git_commit(),
     )
 
 
 @cache
 def code_hash() -> str:
-    """sha256 over the Python files that make a run: the same in a wheel and in a checkout.
+    """sha256 over the source files that make a run: the same in a wheel and in a checkout.
 
     `compare` only reads runs: a better table must not make them look made by other code.
     """
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(set(root.rglob("*.py")) - set(root.glob("compare/**/*.py"))):
+    files = {*root.rglob("*.py"), *root.rglob("*.cpp")} - set(root.glob("compare/**/*.py"))
+    for file in sorted(files):
         digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 

@@ -17,8 +17,10 @@ from senet_train.classifier import ImageClassifier
 from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
+from senet_train.fold.folded import TAILS
 from senet_train.insert import build_network
 from senet_train.journal import Journal, ProgressBar
+from senet_train.memory import keep_freed_memory
 from senet_train.plan import Plan
 from senet_train.predictions import write_predictions
 from senet_train.record import Latency, Metrics
@@ -53,6 +55,7 @@ class Fitted:
 
 def fit_and_test(plan: Plan) -> Fitted:
     """Fill the run folder with checkpoints, curves and predictions. Raises Diverged."""
+    keep_freed_memory()
     folder, config = plan.folder.path, plan.config
     splits = load_splits(plan.source, config.data)
     data = DataModule(
@@ -92,6 +95,7 @@ def build_classifier(plan: Plan) -> ImageClassifier:
     )
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
+    network.use_tail(TAILS[config.trainer.kernel])
     return ImageClassifier(
         network,
         config.optim,

@@ -19,7 +19,7 @@ from senet_train.config import Choice, Config, Data
 from senet_train.cost import NetworkCost, measure_cost
 from senet_train.data import SOURCES
 from senet_train.data.images import Source
-from senet_train.environment import choose_accelerator, choose_precision
+from senet_train.environment import choose_accelerator, choose_kernel, choose_precision
 from senet_train.errors import InputError
 from senet_train.identity import Identity, identify, label_of
 from senet_train.insert import Slot, build_network, written_out
@@ -121,10 +121,11 @@ def refuse_optim(config: Config) -> None:
 
 
 def resolve_hardware(config: Config) -> Config:
-    """`trainer.accelerator=auto` and `trainer.precision=auto` -> what this machine has."""
+    """`trainer.accelerator`, `precision` and `kernel` at `auto` -> what this machine has."""
     accelerator = choose_accelerator(config.trainer.accelerator)
     precision = choose_precision(config.trainer.precision, accelerator)
-    trainer = replace(config.trainer, accelerator=accelerator, precision=precision)
+    kernel = choose_kernel(config.trainer.kernel, accelerator, config.trainer.channels_last)
+    trainer = replace(config.trainer, accelerator=accelerator, precision=precision, kernel=kernel)
     return replace(config, trainer=trainer)
 
 

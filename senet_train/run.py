@@ -116,11 +116,11 @@ def end_state(error: BaseException) -> str:
 
 def record_run(plan: Plan, overrides: list[str]) -> RunRecord:
     """Train, and say what was trained, how well, at what cost and where."""
-    config, path = plan.config, plan.folder.path
+    config, path, trainer = plan.config, plan.folder.path, plan.config.trainer
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     others = count_running(plan.folder.output_dir, but=path)
-    environment = describe_environment(config.trainer.accelerator, config.trainer.precision)
+    environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
     fitted = fit_and_test(plan)
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from senet_train.memory import release_freed_memory
 from senet_train.record import Latency
 
 PEAK_RESET = Path("/proc/self/clear_refs")  # writing 5 resets VmHWM, see proc(5)
@@ -100,6 +101,7 @@ def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[
 
 def reset_peak_memory() -> None:
     """Forget the peak of earlier runs in this process, where the system can."""
+    release_freed_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     if PEAK_RESET.exists():

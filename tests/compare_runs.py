@@ -81,7 +81,7 @@ def record_of(
         "cpu": "cpu",
         "threads": 1,
         "precision": "32",
-        "kernel": "eager",
+        "kernel": "folded",
         "git": "",
     }
     accuracies = ("val_top1", "val_top5", "val_top1_last", "test_top1", "test_top5")

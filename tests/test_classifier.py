@@ -34,6 +34,7 @@ TRAINER = TrainerConfig(
     precision=32,
     deterministic=False,
     channels_last=True,
+    kernel="composed",
     ema_decay="none",
     clip_norm="none",
     accelerator="cpu",

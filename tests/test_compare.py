@@ -100,7 +100,7 @@ UNFAIR = {
     "trainer.max_epochs": ({"changes": {"trainer.max_epochs": 3}}, "trainer.max_epochs (2, 3)"),
     "data.image_size": ({"changes": {"data.image_size": 16}}, "data.image_size (8, 16)"),
     "code": ({"environment": {"code": "other"}}, "code (c0de, other)"),
-    "kernel": ({"environment": {"kernel": "fused"}}, "kernel (eager, fused)"),
+    "kernel": ({"environment": {"kernel": "composed"}}, "kernel (folded, composed)"),
     "versions": ({"environment": {"versions": {"torch": "1"}}}, "versions.torch (2.15.0, 1)"),
 }
 

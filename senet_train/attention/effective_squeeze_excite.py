@@ -11,15 +11,16 @@ Shapes: B batch, C channels, H height, W width.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from senet_train.attention.channel_gate import ChannelGate
 
-class EffectiveSqueezeExcite(nn.Module):
+
+class EffectiveSqueezeExcite(ChannelGate):
     """`x * hardsigmoid(W mean_hw(x) + b)`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.fc = nn.Linear(channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        s = self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C)
-        return x * F.hardsigmoid(s)[:, :, None, None]
+    def excite(self, z: Tensor) -> Tensor:
+        """Means (B, C) -> factors (B, C)."""
+        return F.hardsigmoid(self.fc(z))

@@ -14,8 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.channel_gate import ChannelGate
 
-class EfficientChannelAttention(nn.Module):
+
+class EfficientChannelAttention(ChannelGate):
     """`x * sigmoid(conv1d(mean_hw(x)))`, the convolution along the channels.
 
     Raises ValueError for an even kernel.
@@ -28,11 +30,10 @@ class EfficientChannelAttention(nn.Module):
             raise ValueError(f"kernel={kernel} has no middle: choose auto or an odd kernel >= 1")
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        z = x.mean((2, 3))[:, None]  # (B, C, H, W) -> (B, 1, C)
-        s = torch.sigmoid(self.conv(z))
-        return x * s[:, 0, :, None, None]
+    def excite(self, z: Tensor) -> Tensor:
+        """Means (B, C) -> factors (B, C)."""
+        s = self.conv(z[:, None])  # (B, C) -> (B, 1, C)
+        return torch.sigmoid(s[:, 0])
 
 
 def adaptive_kernel(channels: int) -> int:

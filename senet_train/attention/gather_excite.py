@@ -18,15 +18,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from senet_train.attention.channel_gate import ChannelGate
 from senet_train.attention.reduction import hidden_channels
 
 
-class GatherExcite(nn.Module):
+class GatherExcite(ChannelGate):
     """`x * sigmoid(up(pool(x)))`: no parameters."""
 
     def __init__(self, channels: int, *, extent: Literal["global", 2, 4, 8] = "global") -> None:
         super().__init__()
         self.extent = extent
+        self.sees_only_means = extent == "global"
+
+    def excite(self, z: Tensor) -> Tensor:
+        """Means (B, C) -> factors (B, C)."""
+        return torch.sigmoid(z)
 
     def gather(self, x: Tensor) -> Tensor:
         """Means of windows of 2 E - 1 pixels every E pixels: (B, C, H / E, W / E)."""

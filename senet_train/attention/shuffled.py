@@ -19,6 +19,6 @@ from senet_train.attention.squeeze_excite import SqueezeExcite
 class ShuffledSqueezeExcite(SqueezeExcite):
     """SE with its neighbour's gate; a batch of one image has no other, and uses its own."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        return x * self.gate(x).roll(1, 0)
+    def excite(self, z: Tensor) -> Tensor:
+        """Means (B, C) -> the factors (B, C) of the image before."""
+        return super().excite(z).roll(1, 0)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from senet_train.attention.channel_gate import ChannelGate
 from senet_train.attention.reduction import hidden_channels
 
 
@@ -52,7 +53,7 @@ GATES = {
 }
 
 
-class SqueezeExcite(nn.Module):
+class SqueezeExcite(ChannelGate):
     """Channel attention: `x * sigmoid(W2 relu(W1 mean_hw(x)))`.
 
     `hidden` is the width of the bottleneck, exactly `channels // ratio`.
@@ -72,15 +73,15 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         self.hidden = hidden_channels(channels, ratio)
         self.squeeze, self.activation = SQUEEZES[squeeze], GATES[gate]
+        self.sees_only_means = squeeze == "avg"
         self.reduce = nn.Linear(channels, self.hidden, bias=bias)
         self.expand = nn.Linear(self.hidden, channels, bias=bias)
 
-    def gate(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, 1, 1), or (B, C, H, W) without a squeeze."""
-        z = self.squeeze(x).movedim(1, -1)  # (B, C, 1, 1) -> (B, 1, 1, C)
-        s = self.expand(torch.relu(self.reduce(z)))
-        return self.activation(s).movedim(-1, 1)  # (B, 1, 1, C) -> (B, C, 1, 1)
+    def excite(self, z: Tensor) -> Tensor:
+        """Squeezed channels (B, ..., C) -> factors (B, ..., C)."""
+        return self.activation(self.expand(torch.relu(self.reduce(z))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Rescale `x`, (B, C, H, W) -> (B, C, H, W)."""
-        return x * self.gate(x)
+        z = self.squeeze(x).movedim(1, -1)  # (B, C, 1, 1) -> (B, 1, 1, C)
+        return x * self.excite(z).movedim(-1, 1)  # (B, 1, 1, C) -> (B, C, 1, 1)

@@ -14,15 +14,20 @@ Shapes: B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.channel_gate import ChannelGate
 
-class StaticGate(nn.Module):
+
+class StaticGate(ChannelGate):
     """`x * sigmoid(w)`, one `w` a channel; at first 1/2 everywhere."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(channels))
 
+    def excite(self, z: Tensor) -> Tensor:
+        """Means (B, C), which are not looked at -> factors (B, C)."""
+        return torch.sigmoid(self.weight).expand_as(z)
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        gate = torch.sigmoid(self.weight).to(x.dtype)  # under autocast the map may be bfloat16
-        return x * gate[:, None, None]
+        """(B, C, H, W) -> (B, C, H, W), without the means that nothing looks at."""
+        return x * torch.sigmoid(self.weight).to(x.dtype)[:, None, None]

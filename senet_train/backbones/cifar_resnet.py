@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,7 +59,7 @@ class CifarResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.tail(self.conv1(x), self.bn1)
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 

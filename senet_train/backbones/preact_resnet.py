@@ -14,7 +14,6 @@ Shapes: B batch, C channels, H height, W width.
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from senet_train.backbones.resnet import conv, initialise
@@ -42,7 +41,7 @@ class PreActBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
-        o = torch.relu(self.bn1(x))
+        o = self.tail(x, self.bn1)
         shortcut = self.attend["identity"](x if self.projection is None else self.projection(o))
         y = self.attend["standard"](self.branch(self.attend["pre"](o)))
         return self.attend["post"](y + shortcut)
@@ -62,7 +61,7 @@ class PreActBasicBlock(PreActBlock):
 
     def branch(self, o: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, channels, H / stride, W / stride)."""
-        y = self.attend["inner"](torch.relu(self.bn2(self.conv1(o))))
+        y = self.attend["inner"](self.tail(self.conv1(o), self.bn2))
         return self.conv2(self.dropout(y))
 
 
@@ -82,8 +81,8 @@ class PreActBottleneck(PreActBlock):
 
     def branch(self, o: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, 4 * channels, H / stride, W / stride)."""
-        y = self.conv2(torch.relu(self.bn2(self.conv1(o))))
-        return self.conv3(self.attend["inner"](torch.relu(self.bn3(y))))
+        y = self.conv2(self.tail(self.conv1(o), self.bn2))
+        return self.conv3(self.attend["inner"](self.tail(y, self.bn3)))
 
 
 class PreActResNet(Backbone):
@@ -110,7 +109,7 @@ class PreActResNet(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
         x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
-        x = torch.relu(self.bn(x))
+        x = self.tail(x, self.bn)
         return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 
 

@@ -9,7 +9,6 @@ Shapes: B batch, C = 3 or 64 channels, H height, W width.
 from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from senet_train.backbones.slots import Backbone, ResidualBlock
@@ -44,9 +43,9 @@ class BasicBlock(ResidualBlock):
         """(B, in_channels, H, W) -> (B, channels, H / stride, W / stride)."""
         shortcut = self.attend["identity"](self.downsample(x))
         y = self.attend["pre"](x)
-        y = self.attend["inner"](torch.relu(self.bn1(self.conv1(y))))
-        y = self.attend["standard"](self.bn2(self.conv2(y)))
-        return self.attend["post"](torch.relu(y + shortcut))
+        y = self.attend["inner"](self.tail(self.conv1(y), self.bn1))
+        y = self.tail(self.conv2(y), self.bn2, self.attend["standard"], shortcut)
+        return self.attend["post"](y)
 
 
 class Bottleneck(ResidualBlock):
@@ -69,10 +68,10 @@ class Bottleneck(ResidualBlock):
         """(B, in_channels, H, W) -> (B, 4 * channels, H / stride, W / stride)."""
         shortcut = self.attend["identity"](self.downsample(x))
         y = self.attend["pre"](x)
-        y = torch.relu(self.bn1(self.conv1(y)))
-        y = self.attend["inner"](torch.relu(self.bn2(self.conv2(y))))
-        y = self.attend["standard"](self.bn3(self.conv3(y)))
-        return self.attend["post"](torch.relu(y + shortcut))
+        y = self.tail(self.conv1(y), self.bn1)
+        y = self.attend["inner"](self.tail(self.conv2(y), self.bn2))
+        y = self.tail(self.conv3(y), self.bn3, self.attend["standard"], shortcut)
+        return self.attend["post"](y)
 
 
 class ResNet(Backbone):
@@ -101,7 +100,7 @@ class ResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(self.tail(self.conv1(x), self.bn1))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 

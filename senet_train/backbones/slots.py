@@ -8,14 +8,19 @@ Positions, after the figures of https://arxiv.org/abs/1709.01507 (section 6.5):
 
 from torch import nn
 
+from senet_train.backbones.tail import Tail, composed
+
 POSITIONS = ("pre", "inner", "standard", "identity", "post")
 
 
 class ResidualBlock(nn.Module):
     """A residual block with attention slots; `slot_channels` says each slot's channels.
 
-    `inner_channels` are those of its first 3x3 convolution.
+    `inner_channels` are those of its first 3x3 convolution; `tail` is how it computes what follows
+    a convolution.
     """
+
+    tail: Tail = staticmethod(composed)
 
     def __init__(self, in_channels: int, inner_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -32,6 +37,8 @@ class ResidualBlock(nn.Module):
 class Backbone(nn.Module):
     """A network whose `stages()` lists its residual blocks, keyed by stage number from 1."""
 
+    tail: Tail = staticmethod(composed)
+
     def stages(self) -> dict[int, list[ResidualBlock]]:
         """Every stage's blocks in order: `layer1` is stage 1 (the paper's conv2_x)."""
         layers = [child for name, child in self.named_children() if name.startswith("layer")]
@@ -39,3 +46,10 @@ class Backbone(nn.Module):
             stage: [block for block in layer.modules() if isinstance(block, ResidualBlock)]
             for stage, layer in enumerate(layers, start=1)
         }
+
+    def use_tail(self, tail: Tail) -> None:
+        """Compute what follows every convolution by `tail` from now on."""
+        self.tail = tail
+        for blocks in self.stages().values():
+            for block in blocks:
+                block.tail = tail

@@ -1,0 +1,65 @@
+"""How fast: senet-train beside a bare loop and its peers, with and without SE, interleaved.
+
+    uv run scripts/benchmark.py [--quick] [--rounds 5] [--only NAME ...] [--out docs/benchmarks.md]
+
+Every row trains the same network, batch and optimizer on random images in a process of its own;
+the rows of a round follow each other, so that a slow minute meets all of them. The machine must
+be quiet. About 70 minutes; --quick takes a few and measures little.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from benchmarking.sections import start_up, streaming, sweep, throughput, whole_process
+from benchmarking.workload import WORKLOADS
+
+from senet_train.environment import cpu_name, git_commit
+
+SECTIONS: dict[str, Callable[[int], Iterator[str]]] = {
+    **{name: partial(throughput, name) for name in WORKLOADS},
+    "whole_process": whole_process,
+    "start_up": start_up,
+    "streaming": streaming,
+    "sweep": sweep,
+}
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm")
+
+
+def main() -> None:
+    """Print the report as it grows, and write it if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of ResNet-20 alone")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    chosen = ["resnet20"] if arguments.quick else arguments.only
+    parts = []
+    for part in report(chosen, 1 if arguments.quick else arguments.rounds):
+        print(part, end="", flush=True)
+        parts.append(part)
+    if arguments.out:
+        arguments.out.write_text("".join(parts))
+
+
+def report(sections: list[str], rounds: int) -> Iterator[str]:
+    """Where and how, then the sections."""
+    command = " ".join(["scripts/benchmark.py", *sys.argv[1:]])
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    yield "# Benchmarks\n\n"
+    yield f"`uv run {command}`, commit {git_commit()}. {cpu_name()}, {torch.get_num_threads()} "
+    yield f"threads; {packages}.\n\nMedian (range) of {rounds} interleaved rounds; a round's value "
+    yield "is the median of its steps. SE's price: by how much longer a step takes.\n"
+    for name in sections:
+        yield from SECTIONS[name](rounds)
+    if not torch.cuda.is_available():
+        yield "\nThere was no GPU: nothing here was measured on one.\n"
+
+
+if __name__ == "__main__":
+    main()

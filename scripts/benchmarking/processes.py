@@ -1,0 +1,99 @@
+"""Start what is measured: a row of our loops, or the command senet-train, each in a process."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarking.workload import LR, NUM_CLASSES, WEIGHT_DECAY, Workload
+
+SCRIPTS = Path(__file__).parents[1]
+SENET_TRAIN = Path(sys.executable).with_name("senet-train")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of one row."""
+
+    images_per_second: float
+    peak_memory_bytes: int
+    parameters: int
+    multiply_adds: int = 0  # the command counts attention's elementwise work too: not comparable
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Ours, with modules compiled to files as an installation has them."""
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": str(SCRIPTS), **changes}
+
+
+def run(command: list[str], **changes: str) -> str:
+    """Standard output of a command. Raises RuntimeError with its last words."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(**changes))
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def run_row(name: str, **row: Any) -> Measured:
+    """A row of benchmarking/row.py; `name` is its workload's."""
+    script = str(SCRIPTS / "benchmarking" / "row.py")
+    output = run([sys.executable, script, json.dumps({"workload": name, **row})])
+    return Measured(**json.loads(output.splitlines()[-1]))
+
+
+def arguments(workload: Workload, attention: str, steps: int, epochs: int) -> list[str]:
+    """senet-train's, for epochs of exactly so many steps."""
+    num_images = -(-steps * workload.batch_size * 10 // 9 // NUM_CLASSES) * NUM_CLASSES
+    settings = {
+        "model": workload.model,
+        "attention": attention,
+        "data": "fake",
+        "data.num_images": num_images,
+        "data.num_test_images": 2 * NUM_CLASSES,
+        "data.image_size": workload.image_size,
+        "data.batch_size": workload.batch_size,
+        "optim.lr": LR,
+        "optim.weight_decay": WEIGHT_DECAY,
+        "trainer.max_epochs": epochs,
+        "trainer.accelerator": "cpu",
+        **{f"model.{key}": value for key, value in workload.options.items()},
+    }
+    ratio = [f"ratio={workload.ratio}"] if attention == "se" else []
+    return [*(f"{key}={value}" for key, value in settings.items()), *ratio]
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that goes away."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def run_command(workload: Workload, attention: str, *extra: str) -> Measured:
+    """Two epochs of senet-train on random images."""
+    with scratch() as folder:
+        asked = arguments(workload, attention, workload.steps + 1, epochs=2)
+        return run_command_with(folder, [*asked, *extra])
+
+
+def run_command_with(folder: Path, asked: list[str]) -> Measured:
+    """senet-train: its first epoch warms up, its record has the second's speed."""
+    run([str(SENET_TRAIN), *asked, f"output_dir={folder}"])
+    record = json.loads(next(folder.rglob("result.json")).read_text())
+    cost = record["cost"]
+    return Measured(cost["images_per_second"], cost["peak_memory_bytes"], cost["parameters"])
+
+
+def seconds(command: list[str], **changes: str) -> float:
+    """Wall time of a whole process."""
+    start = time.perf_counter()
+    run(command, **changes)
+    return time.perf_counter() - start

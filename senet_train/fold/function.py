@@ -1,0 +1,134 @@
+"""The fold: relu(gate(mean_hw x) x + shortcut), x = norm(y), in two passes forward and two back.
+
+BatchNorm reads y twice: for its statistics, and to normalise. Statistics that are taken of each
+image apart give the squeeze as well, for the mean of a normalised channel follows from the mean
+of the channel. With m and v an image's mean and variance of a channel, mu and sigma^2 the batch's:
+
+    mu = mean_n m,    sigma^2 = mean_n v + var_n m,    inv = 1 / sqrt(sigma^2 + eps)
+    zhat = inv (m - mu),    z = gamma zhat + beta,    s = gate(z)
+    out = relu(a y + b + shortcut),    a = s gamma inv,    b = s (beta - gamma inv mu)
+
+Back, with g the gradient before the ReLU, yhat = inv (y - mu), M = N H W:
+
+    A = sum_hw g,    B = sum_hw g yhat,    ds = beta A + gamma B,    dz: the gate's backward of ds
+    dbeta = sum_n (s A + dz),    dgamma = sum_n (s B + zhat dz)
+    dy = a g + gamma inv (dz / HW - dbeta / M - yhat dgamma / M)
+
+Without a gate s = 1 and dz = 0. In evaluation mu and sigma^2 are the running ones, which do not
+depend on y: the last two terms of dy fall away.
+
+Shapes: N images, C channels, H height, W width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from senet_train.fold import passes
+
+Gate = Callable[[Tensor], Tensor]  # means (N, C) -> factors (N, C)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """`centre` mu, `inv`, `slope` gamma inv, `level` beta - slope mu: (C,); zhat, z: (N, C)."""
+
+    centre: Tensor
+    inv: Tensor
+    slope: Tensor
+    level: Tensor
+    zhat: Tensor | None
+    z: Tensor | None
+
+
+class Fold(torch.autograd.Function):
+    """`apply(norm, gate, relu, y, weight, bias, shortcut, *parameters of the gate)`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        norm: nn.BatchNorm2d,
+        gate: Gate | None,
+        relu: bool,
+        y: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        shortcut: Tensor | None,
+        *parameters: Tensor,
+    ) -> Tensor:
+        found = statistics(norm, y, squeeze=gate is not None)
+        a, b, z, s = found.slope, found.level, None, None
+        if gate is not None:
+            z, s = excite(gate, found)
+            a, b = s.detach() * a, s.detach() * b
+        out = passes.scale(y, a, b, shortcut, relu)
+        added = shortcut is not None
+        ctx.save_for_backward(y, weight, bias, out if added and relu else None, *parameters)
+        ctx.kept = (norm.training, added, relu, found, a, b, z, s)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        y, weight, bias, out, *parameters = ctx.saved_tensors
+        training, added, relu, found, a, b, z, s = ctx.kept
+        dout = dout.contiguous(memory_format=torch.channels_last)
+        g, total, products = passes.sums(dout, y, out, a, b, found.centre, found.inv, relu)
+        excitation: tuple[Tensor, Tensor, Tensor] | None = None
+        dparameters: list[Tensor | None] = []
+        if s is not None:
+            ds = torch.addcmul(bias * total, weight, products)
+            dz, dparameters = gate_backward(s, z, parameters, ds)
+            excitation = (s.detach(), dz, found.zhat)
+        dweight, dbias, r, q = passes.finish(
+            y, total, products, excitation, found.slope, found.inv, training
+        )
+        mask = relu and not added  # else g has passed the ReLU
+        dy = passes.combine(g, y, a, b, r, q, found.centre, mask)
+        return (None, None, None, dy, dweight, dbias, g if added else None, *dparameters)
+
+
+def statistics(norm: nn.BatchNorm2d, y: Tensor, *, squeeze: bool) -> Statistics:
+    """Of the batch, towards which the running ones move; in evaluation the running ones."""
+    if not norm.training:
+        return running_statistics(norm, y, squeeze=squeeze)
+    means, variances = passes.moments(y)
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    return Statistics(*passes.settle(y, means, variances, norm, squeeze=squeeze))
+
+
+def running_statistics(norm: nn.BatchNorm2d, y: Tensor, *, squeeze: bool) -> Statistics:
+    """Those that training left."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    centre, inv = norm.running_mean, (norm.running_var + norm.eps).rsqrt()
+    slope = norm.weight * inv
+    level = torch.addcmul(norm.bias, slope, centre, value=-1)
+    if not squeeze:
+        return Statistics(centre, inv, slope, level, None, None)
+    zhat = (passes.moments(y)[0] - centre) * inv
+    return Statistics(centre, inv, slope, level, zhat, torch.addcmul(norm.bias, zhat, norm.weight))
+
+
+def excite(gate: Gate, found: Statistics) -> tuple[Tensor, Tensor]:
+    """z and s = gate(z), both (N, C), with the graph between them, in full precision."""
+    assert found.z is not None
+    z = found.z.requires_grad_()
+    with torch.enable_grad(), torch.autocast(z.device.type, enabled=False):
+        return z, gate(z).contiguous()
+
+
+def gate_backward(
+    s: Tensor, z: Tensor, parameters: list[Tensor], ds: Tensor
+) -> tuple[Tensor, list[Tensor | None]]:
+    """dz, which is 0 for a gate that does not look, and the parameters' gradients."""
+    wanted = [parameter for parameter in parameters if parameter.requires_grad]
+    dz, *found = torch.autograd.grad(s, [z, *wanted], ds, allow_unused=True)
+    gradients = iter(found)
+    ordered = [next(gradients) if parameter.requires_grad else None for parameter in parameters]
+    return torch.zeros_like(ds) if dz is None else dz.contiguous(), ordered

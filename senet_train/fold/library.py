@@ -1,0 +1,97 @@
+"""Build `passes.cpp` with the machine's C++ compiler, once, and load it.
+
+The library is kept in the user's cache folder under a name that holds the source, the compiler,
+the processor and torch's version, so a stale one is never loaded.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+SOURCE = Path(__file__).with_name("passes.cpp")
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-Wno-psabi")
+BUILD_SECONDS = 120  # a compiler that takes longer hangs
+
+
+class NoLibrary(Exception):
+    """There is no compiled library; the message says why."""
+
+
+def load_library() -> ctypes.CDLL:
+    """The compiled passes, built on first use. Raises NoLibrary."""
+    found = find_library()
+    if isinstance(found, NoLibrary):
+        raise found
+    return found
+
+
+@cache
+def find_library() -> ctypes.CDLL | NoLibrary:
+    """One attempt a process: a compiler that fails once would fail again."""
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        return NoLibrary("there is no C++ compiler (c++, g++ or clang++)")
+    try:
+        path = cache_folder() / f"passes-{fingerprint(compiler)}.so"
+        if not path.exists():
+            build(compiler, path)
+        return ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError) as error:
+        return NoLibrary(f"{compiler} built no usable library: {first_line(error)}")
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept. Raises OSError if others could put one there."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "senet-train"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise OSError(f"{folder} can be written by others")
+    return folder
+
+
+def fingerprint(compiler: str) -> str:
+    """What the library depends on, hashed: a shared home may serve unlike machines."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=10, check=True)
+    parts = [SOURCE.read_bytes(), version.stdout, torch.__version__.encode(), processor()]
+    return hashlib.sha256(b"\n".join([*parts, " ".join(FLAGS).encode()])).hexdigest()[:16]
+
+
+def processor() -> bytes:
+    """The instruction sets of this machine, which -march=native compiles for."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    flags = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
+    return "\n".join([platform.machine(), platform.system(), *flags]).encode()
+
+
+def build(compiler: str, path: Path) -> None:
+    """Compile to a file beside `path`, then move it there. Raises SubprocessError."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        built = Path(folder) / path.name
+        command = [compiler, *FLAGS, str(SOURCE), "-o", str(built), *openmp()]
+        subprocess.run(command, capture_output=True, timeout=BUILD_SECONDS, check=True)
+        built.replace(path)
+
+
+def openmp() -> list[str]:
+    """torch's own OpenMP library where it ships one: two of them would fight for the cores."""
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    return [str(found[0])] if found else []
+
+
+def first_line(error: Exception) -> str:
+    """What the compiler complained of, or the error itself."""
+    output = getattr(error, "stderr", None) or b""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[0] if lines else str(error)

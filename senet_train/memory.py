@@ -1,0 +1,31 @@
+"""Keep freed memory for the next step instead of handing it back to the system.
+
+A training step frees hundreds of megabytes and the next one wants them again. glibc gives large
+blocks back at once, and the system then hands out every page anew: 1,400 to 5,300 page faults a
+step for ResNet-20 here, up to a tenth of its time.
+"""
+
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+LARGEST = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to keep it from now on. Peak memory does not rise."""
+    if on_glibc():
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 2**30)
+        library.mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
+def release_freed_memory() -> None:
+    """Hand back what an earlier run in this process left."""
+    if on_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def on_glibc() -> bool:
+    """Whether the C library has these settings."""
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim")

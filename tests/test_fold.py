@@ -1,0 +1,328 @@
+"""The folded tail against torch's own modules, one after the other."""
+
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from senet_train.attention import ATTENTIONS
+from senet_train.backbones.cifar_resnet import resnet20
+from senet_train.backbones.resnet import resnet50
+from senet_train.backbones.slots import Backbone
+from senet_train.backbones.tail import composed
+from senet_train.cli import main
+from senet_train.config import Placement
+from senet_train.environment import choose_kernel
+from senet_train.fold import folded as folded_module
+from senet_train.fold import library
+from senet_train.fold.folded import can_fold, folded
+from senet_train.fold.function import Fold
+from senet_train.insert import build_network
+from senet_train.options import keyword_options
+
+Build = Callable[[int], nn.Module]
+
+needs_compiler = pytest.mark.skipif(
+    isinstance(library.find_library(), library.NoLibrary), reason="there is no C++ compiler"
+)
+
+
+def build_of(name: str) -> Build:
+    """The attention, small enough for 7 channels."""
+    constructor = ATTENTIONS[name]
+    return partial(constructor, ratio=4) if "ratio" in keyword_options(constructor) else constructor
+
+
+GATES = [name for name in ATTENTIONS if name != "none" and can_fold(build_of(name)(16))]
+# Whole vectors of 16 channels and rests, odd maps, one pixel, one image.
+SHAPES = [(5, 16, 4, 4), (3, 20, 3, 5), (4, 64, 1, 1), (1, 7, 7, 7), (2, 33, 2, 1)]
+
+
+def test_gates_that_fold() -> None:
+    assert {"se", "ese", "eca", "static", "shuffled", "ge"} <= set(GATES)
+    assert not can_fold(ATTENTIONS["se"](16, squeeze="max"))
+    assert not can_fold(ATTENTIONS["ge"](16, extent=2))
+    assert not can_fold(ATTENTIONS["cbam"](16))
+
+
+class Case:
+    """Maps, a norm, a gate and an outer gradient, the same for both tails."""
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        gate: str = "none",
+        *,
+        dtype: torch.dtype = torch.float64,
+        shortcut: bool = True,
+        relu: bool = True,
+        training: bool = True,
+    ) -> None:
+        random = torch.Generator().manual_seed(sum(shape))
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        self.relu, self.dtype, channels = relu, dtype, shape[1]
+        self.norm = nn.BatchNorm2d(channels, dtype=wide).train(training)
+        self.attention = build_of(gate)(channels).to(wide)
+        with torch.no_grad():
+            for tensor in (self.norm.weight, self.norm.running_var):
+                tensor.uniform_(0.5, 1.5, generator=random)
+            for tensor in (self.norm.bias, *self.attention.parameters()):
+                tensor.normal_(generator=random)
+
+        def maps() -> Tensor:
+            made = torch.randn(shape, generator=random, dtype=torch.float64)
+            return made.to(dtype).contiguous(memory_format=torch.channels_last)
+
+        self.y, self.dout = 3 + 2 * maps(), maps()
+        self.shortcut = maps() if shortcut else None
+
+    def wide(self) -> "Case":
+        """The same numbers in float64."""
+        other = copy.deepcopy(self)
+        other.dtype = torch.float64
+        other.norm, other.attention = other.norm.double(), other.attention.double()
+        other.y, other.dout = other.y.double(), other.dout.double()
+        other.shortcut = None if other.shortcut is None else other.shortcut.double()
+        return other
+
+    def results(self, tail: Callable[..., Tensor]) -> dict[str, Tensor]:
+        """The output, every gradient, and the norm's running statistics."""
+        norm, attention = copy.deepcopy(self.norm), copy.deepcopy(self.attention)
+        y = self.y.clone().requires_grad_()
+        shortcut = None if self.shortcut is None else self.shortcut.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            out = tail(y, norm, attention, shortcut, relu=self.relu)
+        out.backward(self.dout)
+        found = {"out": out.detach(), "y": y.grad, **dict(norm.named_buffers())}
+        found |= {f"norm.{name}": p.grad for name, p in norm.named_parameters()}
+        found |= {f"gate.{name}": p.grad for name, p in attention.named_parameters()}
+        return found | ({} if shortcut is None else {"shortcut": shortcut.grad})
+
+
+def assert_close(found: dict[str, Tensor], true: dict[str, Tensor], tolerance: float) -> None:
+    assert found.keys() == true.keys()
+    for name, value in true.items():
+        scale = max(value.double().abs().max().item(), 1e-3)
+        error = (found[name].double() - value.double()).abs().max().item()
+        assert error <= tolerance * scale, (name, error, scale)
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The maps that went through the fold: without it the tests would compare like with like."""
+    seen: list[Tensor] = []
+
+    class Watched(Fold):
+        @staticmethod
+        def forward(ctx: object, *arguments: object) -> Tensor:
+            seen.append(arguments[3])  # type: ignore[arg-type]
+            return Fold.forward(ctx, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folded_module, "Fold", Watched)
+    return seen
+
+
+@needs_compiler
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("gate", ["none", *GATES])
+def test_equals_the_modules_in_float64(
+    gate: str, shortcut: bool, relu: bool, training: bool, folds: list[Tensor]
+) -> None:
+    for shape in SHAPES:
+        if shape[1] < 16 and gate not in ("none", "se", "eca"):
+            continue  # narrower than the gate takes
+        case = Case(shape, gate, shortcut=shortcut, relu=relu, training=training)
+        assert_close(case.results(folded), case.results(composed), 1e-12)
+    assert folds
+
+
+@needs_compiler
+def test_the_comparison_can_fail() -> None:
+    case = Case((5, 16, 4, 4), "se")
+    other = copy.deepcopy(case)
+    other.attention.expand.weight.data *= 1.001  # type: ignore[union-attr, operator]
+    with pytest.raises(AssertionError):
+        assert_close(case.results(folded), other.results(composed), 1e-12)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gate", ["none", "se", "eca", "static"])
+def test_no_less_exact_than_the_modules(gate: str, dtype: torch.dtype) -> None:
+    """Both against float64; a mean over elements, for a rounded sum may cross the ReLU's 0."""
+    case = Case((16, 32, 8, 8), gate, dtype=dtype)
+    true = case.wide().results(composed)
+    ours, theirs = case.results(folded), case.results(composed)
+    for name, value in true.items():
+        own, other = ((found[name].double() - value).abs().mean() for found in (ours, theirs))
+        assert own <= 1.2 * other + 1e-6 * value.abs().max(), (name, own, other)
+
+
+@needs_compiler
+def test_frozen_parameters_stay_frozen() -> None:
+    case = Case((5, 16, 4, 4), "se")
+    for parameter in (case.norm.weight, *case.attention.parameters()):
+        parameter.requires_grad_(False)
+    y = case.y.clone().requires_grad_()
+    folded(y, case.norm, case.attention, case.shortcut).backward(case.dout)
+    assert y.grad is not None
+    assert case.norm.bias.grad is not None
+    assert case.norm.weight.grad is None
+    assert all(parameter.grad is None for parameter in case.attention.parameters())
+
+
+@needs_compiler
+def test_threads_change_no_bit() -> None:
+    case = Case((7, 48, 5, 5), "se", dtype=torch.float32)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = case.results(folded)
+        torch.set_num_threads(3)
+        three = case.results(folded)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one[name], three[name]) for name in one)
+
+
+@needs_compiler
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_not_finite_is_not_hidden(bad: float, dtype: torch.dtype) -> None:
+    """A run that diverges must be seen to."""
+    for tail in (folded, composed):
+        case = Case((4, 16, 3, 3), dtype=dtype)
+        case.y[0, 0, 0, 0] = bad
+        assert tail(case.y, case.norm, None, case.shortcut).isnan().any()
+
+
+@needs_compiler
+def test_what_does_not_fit_is_composed(folds: list[Tensor]) -> None:
+    """Exactly as the modules give it."""
+    rows = Case((4, 16, 3, 3), "se")
+    rows.y = rows.y.contiguous()  # channels first
+    cumulative = Case((4, 16, 3, 3), "se")
+    cumulative.norm.momentum = None
+    spatial = Case((4, 16, 3, 3), "cbam")
+    half = Case((4, 16, 3, 3), dtype=torch.float16)
+    shortcut = Case((4, 16, 3, 3), dtype=torch.float32)
+    shortcut.shortcut = torch.ones(4, 16, 1, 1).expand(4, 16, 3, 3)
+    narrow = Case((4, 16, 3, 3), dtype=torch.bfloat16)
+    narrow.norm = narrow.norm.bfloat16()
+    for case in (rows, cumulative, spatial, half, shortcut, narrow):
+        ours, theirs = case.results(folded), case.results(composed)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert not folds
+
+
+@needs_compiler
+def test_one_value_a_channel_is_refused_in_torchs_words() -> None:
+    case = Case((1, 16, 1, 1))
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        folded(case.y, case.norm, None, case.shortcut)
+
+
+def small(backbone: Callable[[int], Backbone], attention: str) -> Backbone:
+    placement = Placement(stages="all", position="standard", min_channels=1)
+    network, _ = build_network(
+        partial(backbone), build_of(attention), placement, num_classes=10, seed=0
+    )
+    return network.double().to(memory_format=torch.channels_last)
+
+
+@needs_compiler
+@pytest.mark.parametrize("attention", ["none", "se"])
+@pytest.mark.parametrize("backbone", [resnet20, resnet50])
+def test_whole_networks(
+    backbone: Callable[[int], Backbone], attention: str, folds: list[Tensor]
+) -> None:
+    """Logits, gradients and running statistics, and the same state dict."""
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    images = images.contiguous(memory_format=torch.channels_last)
+    ours, theirs = small(backbone, attention), small(backbone, attention)
+    ours.use_tail(folded)
+    for _ in range(2):
+        logits = [network(images) for network in (ours, theirs)]
+        for each in logits:
+            each.square().sum().backward()
+    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-9)
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        scale = other.grad.abs().max()  # type: ignore[union-attr]
+        assert (mine.grad - other.grad).abs().max() <= 1e-8 * scale, name  # type: ignore[operator]
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-9, atol=1e-9)
+    every_norm = sum(isinstance(m, nn.BatchNorm2d) for m in ours.modules())
+    shortcuts = sum(name.endswith("downsample.1") for name, _ in ours.named_modules())
+    assert len(folds) == 2 * (every_norm - shortcuts)
+
+
+# Where nothing can be compiled.
+
+
+@pytest.fixture
+def fresh_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """An empty cache folder, and nothing remembered of earlier attempts."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for function in (library.find_library, choose_kernel):
+        function.cache_clear()
+    yield tmp_path
+    for function in (library.find_library, choose_kernel):
+        function.cache_clear()
+
+
+def test_without_a_compiler(
+    fresh_library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(library, "COMPILERS", ("no-such-compiler",))
+    argv = ["data=fake", "model=resnet20", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+    argv += [f"output_dir={fresh_library / 'outputs'}"]
+    assert main([*argv, "trainer.kernel=folded"]) == 2
+    assert "no C++ compiler" in capsys.readouterr().err
+    assert not (fresh_library / "outputs").exists()
+    assert main([*argv, "dry_run=true"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "kernel=composed" in line]
+    assert len(lines) == 1
+
+
+@needs_compiler
+def test_a_source_that_does_not_compile(
+    fresh_library: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.cpp"
+    broken.write_text("this is no C++\n")
+    monkeypatch.setattr(library, "SOURCE", broken)
+    with pytest.raises(library.NoLibrary, match=r"broken\.cpp"):
+        library.load_library()
+    assert not list((fresh_library / "senet-train").iterdir())
+
+
+@needs_compiler
+def test_built_once(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.load_library()
+    built = list((fresh_library / "senet-train").iterdir())
+    assert [path.suffix for path in built] == [".so"]
+    assert (fresh_library / "senet-train").stat().st_mode & 0o077 == 0
+    library.find_library.cache_clear()
+    monkeypatch.setattr(library, "build", None)  # it would be called, and fail
+    library.load_library()
+
+
+@needs_compiler
+def test_a_library_from_others_is_not_loaded(fresh_library: Path) -> None:
+    (fresh_library / "senet-train").mkdir()
+    (fresh_library / "senet-train").chmod(0o777)
+    with pytest.raises(library.NoLibrary, match="can be written by others"):
+        library.load_library()
+
+
+def test_there_is_a_compiler_where_there_is_one() -> None:
+    """The skips above must not hide a broken build."""
+    if any(map(shutil.which, library.COMPILERS)):
+        library.load_library()
