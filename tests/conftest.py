@@ -31,6 +31,12 @@ TINY = (
 )
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """A test that fails here fails everywhere, and again."""
+    torch.manual_seed(0)
+
+
 @dataclass(frozen=True)
 class Result:
     """How one command ended and what it printed."""
