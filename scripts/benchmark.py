@@ -15,13 +15,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from benchmarking.sections import start_up, streaming, sweep, throughput, whole_process
+from benchmarking.prices import prices
+from benchmarking.side_by_side import streaming, sweep
+from benchmarking.start_up import start_up, whole_process
+from benchmarking.throughput import throughput
 from benchmarking.workload import WORKLOADS
 
 from senet_train.environment import cpu_name, git_commit
 
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 SECTIONS: dict[str, Callable[[int], Iterator[str]]] = {
-    **{name: partial(throughput, name) for name in WORKLOADS},
+    **{
+        f"{name}_{device}": partial(throughput, name, device)
+        for device in DEVICES
+        for name in WORKLOADS
+    },
+    "prices": prices,
     "whole_process": whole_process,
     "start_up": start_up,
     "streaming": streaming,
@@ -38,7 +47,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    chosen = ["resnet20"] if arguments.quick else arguments.only
+    chosen = ["resnet20_cpu"] if arguments.quick else arguments.only
     parts = []
     for part in report(chosen, 1 if arguments.quick else arguments.rounds):
         print(part, end="", flush=True)

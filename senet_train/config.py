@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Precision = Literal["auto", "bf16-mixed", 32]
 Accelerator = Literal["auto", "cpu", "gpu"]
-Kernel = Literal["auto", "folded", "composed"]
+Kernel = Literal["auto", "folded", "joined", "composed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 SWEEP_KEYS = ("arms", "seeds")

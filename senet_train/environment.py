@@ -43,22 +43,30 @@ def choose_precision(asked: Precision, accelerator: str) -> Precision:
 
 @cache
 def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool) -> Kernel:
-    """`auto` -> folded where its passes can be compiled, else composed, and one line says why.
+    """`auto` -> folded where its passes can be compiled, else joined; composed off its ground.
 
-    Raises InputError for `folded` where it cannot be.
+    Raises InputError for a kernel that cannot run here.
     """
     if asked == "composed":
         return asked
+    if accelerator != "cpu" or not channels_last:
+        if asked == "auto":
+            return "composed"
+        raise InputError(
+            f"trainer.kernel={asked} is for channels-last maps on a CPU: choose auto or composed"
+        )
+    return asked if asked == "joined" else folded_or_joined(asked)
+
+
+def folded_or_joined(asked: Kernel) -> Kernel:
+    """Whether the passes can be compiled; one line says why not. Raises InputError for `folded`."""
     try:
-        if accelerator != "cpu" or not channels_last:
-            raise NoLibrary("the folded kernel is for channels-last maps on a CPU")
         load_library()
     except NoLibrary as reason:
         if asked == "folded":
-            raise InputError(f"trainer.kernel=folded: {reason}: choose auto or composed") from None
-        if accelerator == "cpu":
-            log.warning("trainer.kernel=composed, slower by some 10 to 30 %%: %s", reason)
-        return "composed"
+            raise InputError(f"trainer.kernel=folded: {reason}: choose auto or joined") from None
+        log.warning("trainer.kernel=joined, slower than folded by some 10 %%: %s", reason)
+        return "joined"
     return "folded"
 
 

@@ -17,7 +17,7 @@ from senet_train.classifier import ImageClassifier
 from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
-from senet_train.fold.folded import TAILS
+from senet_train.fold.tails import TAILS
 from senet_train.insert import build_network
 from senet_train.journal import Journal, ProgressBar
 from senet_train.memory import keep_freed_memory

@@ -3,11 +3,11 @@
 import copy
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from tail_cases import GATES, SHAPES, Case, assert_close, small
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS
@@ -16,31 +16,15 @@ from senet_train.backbones.resnet import resnet50
 from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
 from senet_train.cli import main
-from senet_train.config import Placement
 from senet_train.environment import choose_kernel
 from senet_train.fold import folded as folded_module
 from senet_train.fold import library
 from senet_train.fold.folded import can_fold, folded
 from senet_train.fold.function import Fold
-from senet_train.insert import build_network
-from senet_train.options import keyword_options
-
-Build = Callable[[int], nn.Module]
 
 needs_compiler = pytest.mark.skipif(
     isinstance(library.find_library(), library.NoLibrary), reason="there is no C++ compiler"
 )
-
-
-def build_of(name: str) -> Build:
-    """The attention, small enough for 7 channels."""
-    constructor = ATTENTIONS[name]
-    return partial(constructor, ratio=4) if "ratio" in keyword_options(constructor) else constructor
-
-
-GATES = [name for name in ATTENTIONS if name != "none" and can_fold(build_of(name)(16))]
-# Whole vectors of 16 channels and rests, odd maps, one pixel, one image.
-SHAPES = [(5, 16, 4, 4), (3, 20, 3, 5), (4, 64, 1, 1), (1, 7, 7, 7), (2, 33, 2, 1)]
 
 
 def test_gates_that_fold() -> None:
@@ -48,68 +32,6 @@ def test_gates_that_fold() -> None:
     assert not can_fold(ATTENTIONS["se"](16, squeeze="max"))
     assert not can_fold(ATTENTIONS["ge"](16, extent=2))
     assert not can_fold(ATTENTIONS["cbam"](16))
-
-
-class Case:
-    """Maps, a norm, a gate and an outer gradient, the same for both tails."""
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int, int],
-        gate: str = "none",
-        *,
-        dtype: torch.dtype = torch.float64,
-        shortcut: bool = True,
-        relu: bool = True,
-        training: bool = True,
-    ) -> None:
-        random = torch.Generator().manual_seed(sum(shape))
-        wide = torch.float64 if dtype == torch.float64 else torch.float32
-        self.relu, self.dtype, channels = relu, dtype, shape[1]
-        self.norm = nn.BatchNorm2d(channels, dtype=wide).train(training)
-        self.attention = build_of(gate)(channels).to(wide)
-        with torch.no_grad():
-            for tensor in (self.norm.weight, self.norm.running_var):
-                tensor.uniform_(0.5, 1.5, generator=random)
-            for tensor in (self.norm.bias, *self.attention.parameters()):
-                tensor.normal_(generator=random)
-
-        def maps() -> Tensor:
-            made = torch.randn(shape, generator=random, dtype=torch.float64)
-            return made.to(dtype).contiguous(memory_format=torch.channels_last)
-
-        self.y, self.dout = 3 + 2 * maps(), maps()
-        self.shortcut = maps() if shortcut else None
-
-    def wide(self) -> "Case":
-        """The same numbers in float64."""
-        other = copy.deepcopy(self)
-        other.dtype = torch.float64
-        other.norm, other.attention = other.norm.double(), other.attention.double()
-        other.y, other.dout = other.y.double(), other.dout.double()
-        other.shortcut = None if other.shortcut is None else other.shortcut.double()
-        return other
-
-    def results(self, tail: Callable[..., Tensor]) -> dict[str, Tensor]:
-        """The output, every gradient, and the norm's running statistics."""
-        norm, attention = copy.deepcopy(self.norm), copy.deepcopy(self.attention)
-        y = self.y.clone().requires_grad_()
-        shortcut = None if self.shortcut is None else self.shortcut.clone().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            out = tail(y, norm, attention, shortcut, relu=self.relu)
-        out.backward(self.dout)
-        found = {"out": out.detach(), "y": y.grad, **dict(norm.named_buffers())}
-        found |= {f"norm.{name}": p.grad for name, p in norm.named_parameters()}
-        found |= {f"gate.{name}": p.grad for name, p in attention.named_parameters()}
-        return found | ({} if shortcut is None else {"shortcut": shortcut.grad})
-
-
-def assert_close(found: dict[str, Tensor], true: dict[str, Tensor], tolerance: float) -> None:
-    assert found.keys() == true.keys()
-    for name, value in true.items():
-        scale = max(value.double().abs().max().item(), 1e-3)
-        error = (found[name].double() - value.double()).abs().max().item()
-        assert error <= tolerance * scale, (name, error, scale)
 
 
 @pytest.fixture
@@ -229,14 +151,6 @@ def test_one_value_a_channel_is_refused_in_torchs_words() -> None:
         folded(case.y, case.norm, None, case.shortcut)
 
 
-def small(backbone: Callable[[int], Backbone], attention: str) -> Backbone:
-    placement = Placement(stages="all", position="standard", min_channels=1)
-    network, _ = build_network(
-        partial(backbone), build_of(attention), placement, num_classes=10, seed=0
-    )
-    return network.double().to(memory_format=torch.channels_last)
-
-
 @needs_compiler
 @pytest.mark.parametrize("attention", ["none", "se"])
 @pytest.mark.parametrize("backbone", [resnet20, resnet50])
@@ -287,7 +201,7 @@ def test_without_a_compiler(
     assert "no C++ compiler" in capsys.readouterr().err
     assert not (fresh_library / "outputs").exists()
     assert main([*argv, "dry_run=true"]) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if "kernel=composed" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "kernel=joined" in line]
     assert len(lines) == 1
 
 

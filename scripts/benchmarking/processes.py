@@ -49,7 +49,17 @@ def run_row(name: str, **row: Any) -> Measured:
     return Measured(**json.loads(output.splitlines()[-1]))
 
 
-def arguments(workload: Workload, attention: str, steps: int, epochs: int) -> list[str]:
+def run_turns(name: str) -> dict[str, float]:
+    """Milliseconds a step of every network of benchmarking/turns.py."""
+    script = str(SCRIPTS / "benchmarking" / "turns.py")
+    output = run([sys.executable, script, json.dumps({"workload": name})])
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def arguments(
+    workload: Workload, attention: str, steps: int, epochs: int, device: str = "cpu"
+) -> list[str]:
     """senet-train's, for epochs of exactly so many steps."""
     num_images = -(-steps * workload.batch_size * 10 // 9 // NUM_CLASSES) * NUM_CLASSES
     settings = {
@@ -63,7 +73,7 @@ def arguments(workload: Workload, attention: str, steps: int, epochs: int) -> li
         "optim.lr": LR,
         "optim.weight_decay": WEIGHT_DECAY,
         "trainer.max_epochs": epochs,
-        "trainer.accelerator": "cpu",
+        "trainer.accelerator": "cpu" if device == "cpu" else "gpu",
         **{f"model.{key}": value for key, value in workload.options.items()},
     }
     ratio = [f"ratio={workload.ratio}"] if attention == "se" else []
@@ -77,10 +87,10 @@ def scratch() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_command(workload: Workload, attention: str, *extra: str) -> Measured:
+def run_command(workload: Workload, attention: str, device: str, *extra: str) -> Measured:
     """Two epochs of senet-train on random images."""
     with scratch() as folder:
-        asked = arguments(workload, attention, workload.steps + 1, epochs=2)
+        asked = arguments(workload, attention, workload.steps_on(device) + 1, 2, device)
         return run_command_with(folder, [*asked, *extra])
 
 

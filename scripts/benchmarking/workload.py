@@ -5,7 +5,6 @@ Shapes: B batch, H height, W width.
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config import Placement
-from senet_train.fold.folded import TAILS
+from senet_train.fold.tails import TAILS
 from senet_train.insert import build_network
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4  # of SGD with Nesterov's momentum, in every row
@@ -27,7 +26,7 @@ NUM_CLASSES = 10
 
 @dataclass(frozen=True)
 class Workload:
-    """A network at an image size; `steps` are timed in every round."""
+    """A network at an image size; `steps` are timed in every round on a CPU."""
 
     title: str
     model: str
@@ -36,6 +35,10 @@ class Workload:
     steps: int
     batch_size: int = 128
     options: dict[str, str] = field(default_factory=dict)
+
+    def steps_on(self, device: str) -> int:
+        """Those of a round: a GPU makes hundreds in the time of a few."""
+        return self.steps if device == "cpu" else 50 * self.steps
 
 
 WORKLOADS = {
@@ -49,7 +52,7 @@ WORKLOADS = {
 }
 
 
-def build(workload: Workload, attention: str, tail: Literal["folded", "composed"]) -> Backbone:
+def build(workload: Workload, attention: str, tail: str) -> Backbone:
     """The network: the same weights and counts for every row and tail."""
     kind = ATTENTIONS[attention]
     network, _ = build_network(

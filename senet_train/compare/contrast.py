@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.regression.linear_model import OLS
 
 from senet_train.errors import InputError
 
@@ -104,24 +103,31 @@ def pooled_contrasts(accuracies: Accuracies, control: str) -> dict[str, Contrast
         return {}
     runs = [(arm, seed) for arm, seeds in shared.items() for seed in seeds]
     runs += [(control, seed) for seed in sorted(accuracies[control])]
-    values = np.array([accuracies[arm][seed] for arm, seed in runs])
-    design = design_matrix(runs, list(shared), sorted(accuracies[control]))
-    if design.shape[0] <= design.shape[1]:
+    freedom = len(runs) - len(shared) - len(accuracies[control])
+    if freedom <= 0:
         return {}
-    fit = OLS(values, design).fit()
-    residual_sd = sqrt(fit.scale)
+    values = np.array([accuracies[arm][seed] for arm, seed in runs])
+    indicators = np.array([arm for arm, _ in runs])[:, None] == np.array(list(shared))
+    own = within_seeds(np.column_stack([values, indicators]), [seed for _, seed in runs])
+    differences, _, _, _ = np.linalg.lstsq(own[:, 1:], own[:, 0])
+    residuals = own[:, 0] - own[:, 1:] @ differences
+    residual_sd = sqrt(residuals @ residuals / freedom)
     if residual_sd <= NO_NOISE:
         return {}
-    return {  # the coefficients of the arms; those of the seeds come after
-        arm: Contrast(float(difference), float(error), residual_sd, float(fit.df_resid))
-        for arm, difference, error in zip(shared, fit.params, fit.bse, strict=False)
+    errors = residual_sd * np.sqrt(np.diag(np.linalg.inv(own[:, 1:].T @ own[:, 1:])))
+    return {
+        arm: Contrast(float(difference), float(error), residual_sd, float(freedom))
+        for arm, difference, error in zip(shared, differences, errors, strict=True)
     }
 
 
-def design_matrix(
-    runs: Sequence[tuple[str, int]], arms: Sequence[str], seeds: Sequence[int]
-) -> NDArray[np.float64]:
-    """(runs, arms + seeds): an indicator for each arm but the control, then for each seed."""
-    arm_of_run = np.array([arm for arm, _ in runs])[:, None]
-    seed_of_run = np.array([seed for _, seed in runs])[:, None]
-    return np.hstack([arm_of_run == np.array(arms), seed_of_run == np.array(seeds)]).astype(float)
+def within_seeds(columns: NDArray[np.float64], seeds: Sequence[int]) -> NDArray[np.float64]:
+    """`columns` (runs, columns) less their means at each run's seed.
+
+    A least-squares fit of these gives the arms what a fit with an indicator for every seed would
+    (Frisch and Waugh 1933, Lovell 1963), without decomposing a matrix as wide as the seeds.
+    """
+    _, position, counts = np.unique(seeds, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), columns.shape[1]))
+    np.add.at(sums, position, columns)
+    return columns - (sums / counts[:, None])[position]

@@ -1,1 +1,1 @@
-"""BatchNorm, a gate, the addition and ReLU as one: the same numbers in fewer passes."""
+"""BatchNorm, a gate, the addition and ReLU in fewer passes: the same numbers."""

@@ -3,13 +3,12 @@
 Shapes: B batch, C channels, H height, W width.
 """
 
-import torch
 from torch import Tensor, nn
 
 from senet_train.attention.channel_gate import ChannelGate
-from senet_train.backbones.tail import Tail, composed
+from senet_train.backbones.tail import composed
 from senet_train.fold.function import Fold
-from senet_train.fold.passes import NAMES, table_dtype
+from senet_train.fold.passes import NAMES, alike, channels_last, table_dtype
 
 
 def folded(
@@ -30,9 +29,6 @@ def folded(
     return out
 
 
-TAILS: dict[str, Tail] = {"composed": composed, "folded": folded}  # `trainer.kernel`
-
-
 def can_fold(attention: nn.Module | None) -> bool:
     """Whether attention is a gate that needs nothing but the means of its channels."""
     return attention is None or (isinstance(attention, ChannelGate) and attention.sees_only_means)
@@ -45,14 +41,4 @@ def fits(y: Tensor, norm: nn.BatchNorm2d) -> bool:
     usual = norm.affine and norm.track_running_stats and norm.momentum is not None
     exact = usual and norm.weight.dtype == table_dtype(y)
     several = not norm.training or y.numel() > y.shape[1]  # else BatchNorm refuses, in its words
-    channels_last = y.is_contiguous(memory_format=torch.channels_last)
-    return exact and several and channels_last
-
-
-def alike(y: Tensor, shortcut: Tensor) -> bool:
-    """Whether the shortcut can be read beside `y`."""
-    return (
-        shortcut.shape == y.shape
-        and shortcut.dtype == y.dtype
-        and shortcut.is_contiguous(memory_format=torch.channels_last)
-    )
+    return exact and several and channels_last(y)

@@ -20,7 +20,6 @@ depend on y: the last two terms of dy fall away.
 Shapes: N images, C channels, H height, W width.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +28,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from senet_train.fold import passes
-
-Gate = Callable[[Tensor], Tensor]  # means (N, C) -> factors (N, C)
+from senet_train.fold.excitation import Gate, excite, gate_backward
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ class Fold(torch.autograd.Function):
         found = statistics(norm, y, squeeze=gate is not None)
         a, b, z, s = found.slope, found.level, None, None
         if gate is not None:
-            z, s = excite(gate, found)
+            assert found.z is not None
+            z, s = excite(gate, found.z)
             a, b = s.detach() * a, s.detach() * b
         out = passes.scale(y, a, b, shortcut, relu)
         added = shortcut is not None
@@ -113,22 +112,3 @@ def running_statistics(norm: nn.BatchNorm2d, y: Tensor, *, squeeze: bool) -> Sta
         return Statistics(centre, inv, slope, level, None, None)
     zhat = (passes.moments(y)[0] - centre) * inv
     return Statistics(centre, inv, slope, level, zhat, torch.addcmul(norm.bias, zhat, norm.weight))
-
-
-def excite(gate: Gate, found: Statistics) -> tuple[Tensor, Tensor]:
-    """z and s = gate(z), both (N, C), with the graph between them, in full precision."""
-    assert found.z is not None
-    z = found.z.requires_grad_()
-    with torch.enable_grad(), torch.autocast(z.device.type, enabled=False):
-        return z, gate(z).contiguous()
-
-
-def gate_backward(
-    s: Tensor, z: Tensor, parameters: list[Tensor], ds: Tensor
-) -> tuple[Tensor, list[Tensor | None]]:
-    """dz, which is 0 for a gate that does not look, and the parameters' gradients."""
-    wanted = [parameter for parameter in parameters if parameter.requires_grad]
-    dz, *found = torch.autograd.grad(s, [z, *wanted], ds, allow_unused=True)
-    gradients = iter(found)
-    ordered = [next(gradients) if parameter.requires_grad else None for parameter in parameters]
-    return torch.zeros_like(ds) if dz is None else dz.contiguous(), ordered

@@ -117,6 +117,16 @@ def table_dtype(y: Tensor) -> torch.dtype:
     return torch.float64 if y.dtype == torch.float64 else torch.float32
 
 
+def channels_last(y: Tensor) -> bool:
+    """Whether the maps `y` lie in memory as (N, H, W, C)."""
+    return y.is_contiguous(memory_format=torch.channels_last)
+
+
+def alike(y: Tensor, shortcut: Tensor) -> bool:
+    """Whether the shortcut can be read beside `y`."""
+    return shortcut.shape == y.shape and shortcut.dtype == y.dtype and channels_last(shortcut)
+
+
 def stride(table: Tensor) -> int:
     """From one image's row to the next: 0 where all images share one."""
     return table.shape[1] if table.ndim == 2 else 0
