@@ -4,7 +4,7 @@
 
 Every row trains the same network, batch and optimizer on random images in a process of its own;
 the rows of a round follow each other, so that a slow minute meets all of them. The machine must
-be quiet. About 70 minutes; --quick takes a few and measures little.
+be quiet. About an hour on two cores; --quick takes a few minutes and measures little.
 """
 
 import argparse
@@ -63,7 +63,9 @@ def report(sections: list[str], rounds: int) -> Iterator[str]:
     yield "# Benchmarks\n\n"
     yield f"`uv run {command}`, commit {git_commit()}. {cpu_name()}, {torch.get_num_threads()} "
     yield f"threads; {packages}.\n\nMedian (range) of {rounds} interleaved rounds; a round's value "
-    yield "is the median of its steps. SE's price: by how much longer a step takes.\n"
+    yield "is the median of its steps. SE's price: by how much longer a step takes. Peak memory is "
+    yield "the process's, its loader's workers aside. To keep freed memory is senet-train's own "
+    yield "trick and the bare loop's; fused SGD is in all best flags.\n"
     for name in sections:
         yield from SECTIONS[name](rounds)
     if not torch.cuda.is_available():

@@ -152,7 +152,7 @@ class ImageClassifier(pl.LightningModule):
             lr=self.optim.lr,
             momentum=self.optim.momentum,
             nesterov=self.optim.nesterov,
-            fused=True,
+            fused=self.trainer.gradient_clip_val is None,  # Lightning clips for no fused one
         )
         total = int(self.trainer.estimated_stepping_batches)
         warmup = round(total / self.max_epochs * self.optim.warmup_epochs)

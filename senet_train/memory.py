@@ -9,15 +9,17 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+MMAP_THRESHOLDS = (2**30, 2**25)  # some versions refuse more than 32 MiB
 LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library to keep it from now on. Peak memory does not rise."""
+    """Ask the C library to keep it from now on. Peak memory rises by a hundredth at most."""
     if on_glibc():
         library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, 2**30)
-        library.mallopt(M_TRIM_THRESHOLD, LARGEST)
+        # Never the second alone: it ends the growth of the first, and everything is mapped anew.
+        if any(library.mallopt(M_MMAP_THRESHOLD, size) for size in MMAP_THRESHOLDS):
+            library.mallopt(M_TRIM_THRESHOLD, LARGEST)
 
 
 def release_freed_memory() -> None:

@@ -161,13 +161,15 @@ def test_weight_decay_spares_norms_and_biases_when_asked() -> None:
     assert all(p.ndim == 1 for p in spared["params"])
 
 
-def test_clipping_bounds_the_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", [32, "bf16-mixed"])
+def test_clipping_bounds_the_step(tmp_path: Path, precision: int | str) -> None:
     """lr 1, no momentum, no decay: the weights move by at most the clip norm."""
     optim = dataclasses.replace(OPTIM, lr=1.0, momentum=0.0, weight_decay=0.0)
     before = torch.cat([p.detach().flatten() for p in small_network().parameters()])
     moved = {}
     for clip in (0.001, "none"):
-        module, _, _ = fit(tmp_path / str(clip), optim, max_epochs=1, clip_norm=clip)
+        folder, trainer = tmp_path / str(clip), {"precision": precision, "max_epochs": 1}
+        module, _, _ = fit(folder, optim, clip_norm=clip, **trainer)
         after = torch.cat([p.detach().flatten() for p in module.network.parameters()])
         moved[clip] = float((after - before).norm())
     assert moved[0.001] <= 4 * 0.001 * 1.01  # 4 steps

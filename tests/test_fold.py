@@ -11,6 +11,8 @@ from tail_cases import GATES, SHAPES, Case, assert_close, small
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS
+from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.backbones.resnet import resnet50
 from senet_train.backbones.slots import Backbone
@@ -18,9 +20,10 @@ from senet_train.backbones.tail import composed
 from senet_train.cli import main
 from senet_train.environment import choose_kernel
 from senet_train.fold import folded as folded_module
-from senet_train.fold import library
-from senet_train.fold.folded import can_fold, folded
+from senet_train.fold import library, passes
+from senet_train.fold.folded import can_fold, fits, folded
 from senet_train.fold.function import Fold
+from senet_train.fold.joined import joined
 
 needs_compiler = pytest.mark.skipif(
     isinstance(library.find_library(), library.NoLibrary), reason="there is no C++ compiler"
@@ -101,6 +104,97 @@ def test_frozen_parameters_stay_frozen() -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("side", [8, 112])
+def test_an_odd_first_pixel_costs_no_digits(side: int, dtype: torch.dtype) -> None:
+    """Padding makes corners unlike the rest; the variance must not be what rounding left."""
+    noise = torch.randn(2, 16, side, side)
+    for maps in (noise, 3 + 0.25 * noise, torch.full_like(noise, 5.25)):
+        y = maps.to(dtype).contiguous(memory_format=torch.channels_last)
+        y[:, :, 0, 0] = 10
+        mean, variance = passes.moments(y)
+        true = y.double().flatten(2)
+        torch.testing.assert_close(mean.double(), true.mean(2), rtol=1e-6, atol=1e-5)
+        found = true.var(2, correction=0)
+        torch.testing.assert_close(variance.double(), found, rtol=1e-4, atol=1e-5)
+
+
+class Twice(SqueezeExcite):
+    """Another network: `forward` is no longer x * excite."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class OneForAll(ChannelGate):
+    """A gate of a shape that broadcasts, in half the digits."""
+
+    def excite(self, z: Tensor) -> Tensor:
+        return torch.linspace(0, 1, z.shape[1], dtype=torch.float32)[None]
+
+
+@needs_compiler
+@pytest.mark.parametrize("tail", [folded, joined])
+@pytest.mark.parametrize("attention", [Twice(16), OneForAll()])
+def test_gates_of_others(tail: Callable[..., Tensor], attention: nn.Module) -> None:
+    """From entry points: whatever they compute is what comes out."""
+    case = Case((5, 16, 4, 4))
+    case.attention = attention.double()
+    assert_close(case.results(tail), case.results(composed), 1e-7)
+
+
+@needs_compiler
+@pytest.mark.parametrize("tail", [folded, joined])
+def test_hooks_are_called(tail: Callable[..., Tensor]) -> None:
+    case, calls = Case((5, 16, 4, 4), "se"), []
+    case.norm.register_forward_hook(lambda *arguments: calls.append("norm"))
+    case.attention.register_forward_hook(lambda *arguments: calls.append("gate"))
+    tail(case.y, case.norm, case.attention, case.shortcut)
+    assert calls == ["norm", "gate"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("tail", [folded, joined])
+def test_a_parameters_hook_is_called_once(tail: Callable[..., Tensor]) -> None:
+    gradients = []
+    for compute in (tail, composed):
+        case = Case((5, 16, 4, 4), "se")
+        weight = case.attention.expand.weight
+        weight.register_hook(lambda gradient: 2 * gradient)
+        compute(case.y, case.norm, case.attention, case.shortcut).backward(case.dout)
+        gradients.append(weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+@needs_compiler
+@pytest.mark.parametrize("tail", [folded, joined])
+def test_a_frozen_gate_that_does_not_look(tail: Callable[..., Tensor]) -> None:
+    """Nothing in it has a gradient."""
+    case = Case((5, 16, 4, 4), "static")
+    case.attention.requires_grad_(False)
+    gradients = []
+    for compute in (tail, composed):
+        y = case.y.clone().requires_grad_()
+        norm = copy.deepcopy(case.norm)
+        compute(y, norm, case.attention, case.shortcut).backward(case.dout)
+        gradients.append(y.grad)
+    torch.testing.assert_close(*gradients)
+
+
+@needs_compiler
+@pytest.mark.parametrize("tail", [folded, joined])
+def test_backward_twice(tail: Callable[..., Tensor]) -> None:
+    """With the graph retained, gradients add up."""
+    case = Case((5, 16, 4, 4), "se")
+    y = case.y.clone().requires_grad_()
+    out = tail(y, case.norm, case.attention, case.shortcut)
+    out.backward(case.dout, retain_graph=True)
+    once = y.grad.clone()  # type: ignore[union-attr]
+    out.backward(case.dout)
+    torch.testing.assert_close(y.grad, 2 * once)
+
+
+@needs_compiler
 def test_threads_change_no_bit() -> None:
     case = Case((7, 48, 5, 5), "se", dtype=torch.float32)
     before = torch.get_num_threads()
@@ -142,6 +236,33 @@ def test_what_does_not_fit_is_composed(folds: list[Tensor]) -> None:
         ours, theirs = case.results(folded), case.results(composed)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert not folds
+
+
+def test_only_tables_without_gaps_are_read() -> None:
+    case = Case((4, 16, 3, 3))
+    assert fits(case.y, case.norm)
+    case.norm.weight = nn.Parameter(torch.rand(16, 2, dtype=torch.float64)[:, 0])
+    assert not fits(case.y, case.norm)
+
+
+@needs_compiler
+def test_a_norm_for_other_channels_is_refused_in_torchs_words() -> None:
+    case = Case((4, 16, 3, 3))
+    with pytest.raises(RuntimeError, match="should contain 16 elements"):
+        folded(case.y, nn.BatchNorm2d(8).double(), None, case.shortcut)
+
+
+@needs_compiler
+def test_statistics_may_move_before_the_backward_pass() -> None:
+    """An average of the weights, or another forward pass."""
+    gradients = []
+    for moved in (0.0, 3.0):
+        case = Case((5, 16, 4, 4), "se", training=False)
+        out = folded(case.y, case.norm, case.attention, case.shortcut)
+        case.norm.running_mean.add_(moved)  # type: ignore[union-attr]
+        out.backward(case.dout)
+        gradients.append(case.norm.weight.grad)
+    torch.testing.assert_close(*gradients)
 
 
 @needs_compiler
@@ -217,6 +338,17 @@ def test_a_source_that_does_not_compile(
     assert not list((fresh_library / "senet-train").iterdir())
 
 
+def test_without_a_home(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(library.NoLibrary, match=r"no home folder|no C\+\+ compiler"):
+        library.load_library()
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 @needs_compiler
 def test_built_once(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library.load_library()
@@ -225,6 +357,21 @@ def test_built_once(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (fresh_library / "senet-train").stat().st_mode & 0o077 == 0
     library.find_library.cache_clear()
     monkeypatch.setattr(library, "build", None)  # it would be called, and fail
+    library.load_library()
+
+
+@needs_compiler
+def test_a_damaged_library_is_built_anew(fresh_library: Path) -> None:
+    compiler = next(filter(None, map(shutil.which, library.COMPILERS)))
+    damaged = library.cache_folder() / f"passes-{library.fingerprint(compiler)}.so"
+    damaged.write_bytes(b"")
+    library.load_library()
+    assert damaged.read_bytes()[:4] == b"\x7fELF"
+
+
+@needs_compiler
+def test_the_second_compiler_is_tried(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "COMPILERS", ("false", *library.COMPILERS))
     library.load_library()
 
 

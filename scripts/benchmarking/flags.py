@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarking.workload import LR, MOMENTUM, WEIGHT_DECAY
+from senet_train.environment import choose_precision
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Flags:
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     compiled: bool = False
+    fused: bool = False  # the optimizer
     device: Literal["cpu", "cuda"] = "cpu"
 
     def prepare(self, network: nn.Module) -> nn.Module:
@@ -39,8 +41,19 @@ class Flags:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def sgd(network: nn.Module, *, fused: bool = False) -> torch.optim.Optimizer:
-    """The optimizer of every row; `fused` is how senet-train has it."""
+def own_precision(device: str) -> Literal["fp32", "bf16"]:
+    """What senet-train chooses on this machine."""
+    accelerator = "cpu" if device == "cpu" else "gpu"
+    return "fp32" if choose_precision("auto", accelerator) == 32 else "bf16"
+
+
+def sgd(network: nn.Module, flags: Flags) -> torch.optim.Optimizer:
+    """The optimizer of every row."""
     return torch.optim.SGD(
-        network.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True, fused=fused
+        network.parameters(),
+        LR,
+        MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        nesterov=True,
+        fused=flags.fused,
     )

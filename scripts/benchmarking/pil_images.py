@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarking.stopwatch import WARM_UP_STEPS
 from benchmarking.workload import MEAN, STD, Workload, images_and_labels
 
 WORKERS = 2
@@ -29,14 +29,15 @@ class Pictures(Dataset[tuple[Any, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def pictures(workload: Workload) -> Pictures:
-    """Some twenty batches of them."""
-    return Pictures(*images_and_labels(workload, 20 * workload.batch_size))
+def pictures(workload: Workload, device: str) -> Pictures:
+    """Enough for a row to end within an epoch: nobody pays for starting workers."""
+    num_batches = workload.steps_on(device) + 2 * WARM_UP_STEPS
+    return Pictures(*images_and_labels(workload, num_batches * workload.batch_size))
 
 
-def torchvision_loader(workload: Workload) -> DataLoader[Any]:
+def torchvision_loader(workload: Workload, device: str) -> DataLoader[Any]:
     """A random crop of the padded image, a flip, workers: the tutorial's loader."""
-    data = pictures(workload)
+    data = pictures(workload, device)
     size, padding = workload.image_size, workload.image_size // 8
     data.transform = transforms.Compose(
         [
@@ -52,5 +53,5 @@ def torchvision_loader(workload: Workload) -> DataLoader[Any]:
         shuffle=True,
         num_workers=WORKERS,
         drop_last=True,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device == "cuda",
     )

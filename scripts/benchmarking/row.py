@@ -4,7 +4,6 @@ python row.py '{"loop": "bare", "workload": "resnet20", "attention": "se", "tail
 """
 
 import json
-import resource
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -17,6 +16,7 @@ from benchmarking.loops import LOOPS
 from benchmarking.stopwatch import Enough, Stopwatch
 from benchmarking.workload import WORKLOADS, build, counts
 from senet_train.memory import keep_freed_memory
+from senet_train.speed import peak_memory_bytes, reset_peak_memory
 
 
 def main() -> None:
@@ -26,25 +26,20 @@ def main() -> None:
     network = build(workload, asked["attention"], asked["tail"])
     parameters, multiply_adds = counts(network, workload.image_size)
     flags = Flags(**asked.get("flags", {}))
-    cuda = flags.device == "cuda"
-    stopwatch = Stopwatch(workload.steps_on(flags.device), cuda=cuda)
+    stopwatch = Stopwatch(workload.steps_on(flags.device))
     torch.manual_seed(0)
+    reset_peak_memory()  # a process inherits its parent's
     if asked["loop"] == "bare":  # the limit has all that senet-train has
         keep_freed_memory()
     with suppress(Enough):
         import_module(LOOPS[asked["loop"]]).train(network, workload, flags, stopwatch.tick)
     answer = {
-        "images_per_second": workload.batch_size / stopwatch.seconds_per_step(),
-        "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else peak_of_process(),
+        "images_per_second": workload.batch_size / stopwatch.median(),
+        "peak_memory_bytes": peak_memory_bytes(torch.device(flags.device)),
         "parameters": parameters,
         "multiply_adds": multiply_adds,
     }
     print(json.dumps(answer))
-
-
-def peak_of_process() -> int:
-    """The largest resident set so far."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

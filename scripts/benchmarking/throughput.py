@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from benchmarking.flags import own_precision
 from benchmarking.processes import Measured, run_command, run_row
 from benchmarking.rounds import ratio, spread
 from benchmarking.workload import WORKLOADS, Workload
 
 Row = Callable[[str], Measured]  # attention -> figures
-FASTEST: dict[str, Any] = {"precision": "bf16", "channels_last": True}
 
 
 def best_flags(name: str, device: str) -> Iterator[str | dict[str, Any]]:
@@ -20,6 +20,7 @@ def best_flags(name: str, device: str) -> Iterator[str | dict[str, Any]]:
             "precision": precision,
             "channels_last": layout,
             "compiled": compiled,
+            "fused": True,
             "device": device,
         }
         for compiled in (False, True)
@@ -47,18 +48,20 @@ def rows_of(
     def command(*extra: str) -> Row:
         return lambda kind: run_command(workload, kind, device, *extra)
 
+    own: dict[str, Any] = {"precision": own_precision(device), "channels_last": True, "fused": True}
     folding = {
         "senet-train, no compiler": command("trainer.kernel=joined"),
-        "bare loop, folded": row("bare", "folded", **FASTEST),
+        "bare loop, folded": row("bare", "folded", **own),
     }
     return {
         "senet-train": command(),
         **(folding if device == "cpu" else {}),
-        "bare loop, composed": row("bare", **FASTEST),
+        "bare loop, composed": row("bare", **own),
         "plain user loop": row("plain user"),
         "timm, default": row("timm"),
         "timm, best flags": row("timm", **timm_flags),
-        "Lightning template": row("lightning"),
+        "Lightning template, default": row("lightning"),
+        "Lightning template, best flags": row("lightning", **own),
     }
 
 
@@ -107,8 +110,9 @@ def speeds(measured: Sequence[Measured]) -> list[float]:
 
 
 def refuse_unlike(found: dict[tuple[str, str], list[Measured]]) -> None:
-    """Every row must have trained the same network."""
+    """Every row must have trained the same network. Raises RuntimeError."""
     for attention in ("none", "se"):
         same = [one for (_, kind), list_ in found.items() if kind == attention for one in list_]
-        assert len({one.parameters for one in same}) == 1, "rows differ in parameters"
-        assert len({one.multiply_adds for one in same} - {0}) == 1, "rows differ in multiply-adds"
+        counts = {(one.parameters, one.multiply_adds) for one in same if one.multiply_adds}
+        if len(counts) != 1 or len({one.parameters for one in same}) != 1:
+            raise RuntimeError(f"the rows with attention={attention} trained unlike networks")

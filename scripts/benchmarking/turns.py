@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarking.flags import Flags
+from benchmarking.flags import Flags, own_precision
 from benchmarking.loops import bare
 from benchmarking.stopwatch import WARM_UP_STEPS
 from benchmarking.workload import WORKLOADS, Workload, build
@@ -25,7 +25,7 @@ NETWORKS = [
     ("joined", "se"),
     ("composed", "se"),
 ]
-FLAGS = Flags(precision="bf16", channels_last=True)
+FLAGS = Flags(precision=own_precision("cpu"), channels_last=True, fused=True)
 
 
 def main() -> None:

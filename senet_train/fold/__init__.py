@@ -1,1 +1,1 @@
-"""BatchNorm, a gate, the addition and ReLU in fewer passes: the same numbers."""
+"""BatchNorm, a gate, the addition and ReLU in fewer passes: the same function, gates in float32."""

@@ -5,8 +5,8 @@ Shapes: B batch, C channels, H height, W width.
 
 from torch import Tensor, nn
 
-from senet_train.attention.channel_gate import ChannelGate
 from senet_train.backbones.tail import composed
+from senet_train.fold.excitation import is_gate, is_watched
 from senet_train.fold.function import Fold
 from senet_train.fold.passes import NAMES, alike, channels_last, table_dtype
 
@@ -19,11 +19,11 @@ def folded(
     *,
     relu: bool = True,
 ) -> Tensor:
-    """`relu(attention(norm(y)) + shortcut)` as one function."""
+    """`relu(attention(norm(y)) + shortcut)` as one function, differentiable once."""
     attention = None if isinstance(attention, nn.Identity) else attention
     if not (fits(y, norm) and can_fold(attention) and (shortcut is None or alike(y, shortcut))):
         return composed(y, norm, attention, shortcut, relu=relu)
-    gate = attention.excite if isinstance(attention, ChannelGate) else None
+    gate = attention.excite if is_gate(attention) else None
     parameters = () if attention is None else tuple(attention.parameters())
     out: Tensor = Fold.apply(norm, gate, relu, y, norm.weight, norm.bias, shortcut, *parameters)
     return out
@@ -31,14 +31,25 @@ def folded(
 
 def can_fold(attention: nn.Module | None) -> bool:
     """Whether attention is a gate that needs nothing but the means of its channels."""
-    return attention is None or (isinstance(attention, ChannelGate) and attention.sees_only_means)
+    return attention is None or is_gate(attention)
 
 
 def fits(y: Tensor, norm: nn.BatchNorm2d) -> bool:
-    """Whether the compiled passes can read these maps, and know this norm."""
-    if y.device.type != "cpu" or y.dtype not in NAMES:
-        return False
-    usual = norm.affine and norm.track_running_stats and norm.momentum is not None
-    exact = usual and norm.weight.dtype == table_dtype(y)
+    """Whether the compiled passes can read these maps, and know this norm.
+
+    They are given addresses: what they could misread is theirs in no case.
+    """
+    readable = type(y) is Tensor and y.device.type == "cpu" and y.dtype in NAMES
     several = not norm.training or y.numel() > y.shape[1]  # else BatchNorm refuses, in its words
-    return exact and several and channels_last(y)
+    return readable and several and channels_last(y) and is_usual(norm, y)
+
+
+def is_usual(norm: nn.BatchNorm2d, y: Tensor) -> bool:
+    """Whether calling `norm` would do what BatchNorm does, with tables that fit the maps `y`."""
+    if type(norm) is not nn.BatchNorm2d or norm.momentum is None or is_watched(norm):
+        return False
+    tables = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return norm.num_features == y.shape[1] and all(
+        table is not None and table.dtype == table_dtype(y) and table.is_contiguous()
+        for table in tables
+    )

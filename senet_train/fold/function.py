@@ -66,28 +66,28 @@ class Fold(torch.autograd.Function):
             a, b = s.detach() * a, s.detach() * b
         out = passes.scale(y, a, b, shortcut, relu)
         added = shortcut is not None
-        ctx.save_for_backward(y, weight, bias, out if added and relu else None, *parameters)
-        ctx.kept = (norm.training, added, relu, found, a, b, z, s)
+        tables = (found.centre, found.inv, found.slope, found.zhat, a, b)
+        mask = out if added and relu else None
+        ctx.save_for_backward(y, weight, bias, mask, *tables, *parameters)
+        ctx.gate, ctx.options = (z, s), (norm.training, added, relu)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        y, weight, bias, out, *parameters = ctx.saved_tensors
-        training, added, relu, found, a, b, z, s = ctx.kept
+        y, weight, bias, out, centre, inv, slope, zhat, a, b, *parameters = ctx.saved_tensors
+        (z, s), (training, added, relu) = ctx.gate, ctx.options
         dout = dout.contiguous(memory_format=torch.channels_last)
-        g, total, products = passes.sums(dout, y, out, a, b, found.centre, found.inv, relu)
+        g, total, products = passes.sums(dout, y, out, a, b, centre, inv, relu)
         excitation: tuple[Tensor, Tensor, Tensor] | None = None
         dparameters: list[Tensor | None] = []
         if s is not None:
             ds = torch.addcmul(bias * total, weight, products)
             dz, dparameters = gate_backward(s, z, parameters, ds)
-            excitation = (s.detach(), dz, found.zhat)
-        dweight, dbias, r, q = passes.finish(
-            y, total, products, excitation, found.slope, found.inv, training
-        )
+            excitation = (s.detach(), dz, zhat)
+        dweight, dbias, r, q = passes.finish(y, total, products, excitation, slope, inv, training)
         mask = relu and not added  # else g has passed the ReLU
-        dy = passes.combine(g, y, a, b, r, q, found.centre, mask)
+        dy = passes.combine(g, y, a, b, r, q, centre, mask)
         return (None, None, None, dy, dweight, dbias, g if added else None, *dparameters)
 
 
@@ -105,7 +105,8 @@ def running_statistics(norm: nn.BatchNorm2d, y: Tensor, *, squeeze: bool) -> Sta
     """Those that training left."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    centre, inv = norm.running_mean, (norm.running_var + norm.eps).rsqrt()
+    # A copy: it must be what it was when the backward pass comes.
+    centre, inv = norm.running_mean.clone(), (norm.running_var + norm.eps).rsqrt()
     slope = norm.weight * inv
     level = torch.addcmul(norm.bias, slope, centre, value=-1)
     if not squeeze:

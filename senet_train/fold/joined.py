@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from senet_train.attention.channel_gate import ChannelGate
 from senet_train.backbones.tail import composed
-from senet_train.fold.excitation import Gate, excite, gate_backward
+from senet_train.fold.excitation import Gate, excite, gate_backward, is_gate
 from senet_train.fold.passes import alike, channels_last, table_dtype
 
 
@@ -28,8 +27,8 @@ def joined(
     *,
     relu: bool = True,
 ) -> Tensor:
-    """`relu(attention(norm(y)) + shortcut)`, all after the norm as one function."""
-    if isinstance(attention, ChannelGate) and attention.sees_only_means:
+    """`relu(attention(norm(y)) + shortcut)`, one function after the norm, differentiable once."""
+    if is_gate(attention):
         added = shortcut is not None and channels_last(y) and alike(y, shortcut)
         if added and relu:
             x, parameters = norm(y), attention.parameters()
@@ -46,15 +45,15 @@ class Join(torch.autograd.Function):
         z, s = excite(gate, x.mean((2, 3)).to(table_dtype(x)))  # (N, C, H, W) -> (N, C)
         factors = along_rows(s.detach(), x)
         out = maps(torch.addcmul(rows(shortcut), rows(x), factors).relu_(), x)
-        ctx.save_for_backward(x, out, *parameters)
-        ctx.kept = (z, s, factors)
+        ctx.save_for_backward(x, out, factors, *parameters)
+        ctx.gate = (z, s)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        x, out, *parameters = ctx.saved_tensors
-        z, s, factors = ctx.kept
+        x, out, factors, *parameters = ctx.saved_tensors
+        z, s = ctx.gate
         dout = dout.contiguous(memory_format=torch.channels_last)
         g = torch.ops.aten.threshold_backward(dout, out, 0)
         ds = (g * x).sum((2, 3)).to(z.dtype)  # (N, C, H, W) -> (N, C)

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -36,22 +37,36 @@ def load_library() -> ctypes.CDLL:
 
 @cache
 def find_library() -> ctypes.CDLL | NoLibrary:
-    """One attempt a process: a compiler that fails once would fail again."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
-        return NoLibrary("there is no C++ compiler (c++, g++ or clang++)")
-    try:
-        path = cache_folder() / f"passes-{fingerprint(compiler)}.so"
-        if not path.exists():
-            build(compiler, path)
-        return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError) as error:
-        return NoLibrary(f"{compiler} built no usable library: {first_line(error)}")
+    """One attempt a process: compilers that fail once would fail again."""
+    compilers = list(filter(None, map(shutil.which, COMPILERS)))
+    found = NoLibrary("there is no C++ compiler (c++, g++ or clang++)")
+    for compiler in compilers:
+        try:
+            return library_of(compiler)
+        except (OSError, subprocess.SubprocessError) as error:
+            found = NoLibrary(f"{compiler} built no usable library: {first_line(error)}")
+    return found
+
+
+def library_of(compiler: str) -> ctypes.CDLL:
+    """The library that this compiler builds, from the cache if it can be loaded from there.
+
+    Raises OSError or SubprocessError.
+    """
+    path = cache_folder() / f"passes-{fingerprint(compiler)}.so"
+    if path.exists():
+        with suppress(OSError):  # damaged: built anew
+            return ctypes.CDLL(str(path))
+    build(compiler, path)
+    return ctypes.CDLL(str(path))
 
 
 def cache_folder() -> Path:
     """Where libraries are kept. Raises OSError if others could put one there."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # a user that the system does not know
+        raise OSError("there is no home folder") from error
     folder = Path(base) / "senet-train"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
@@ -81,6 +96,8 @@ def build(compiler: str, path: Path) -> None:
         built = Path(folder) / path.name
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(built), *openmp()]
         subprocess.run(command, capture_output=True, timeout=BUILD_SECONDS, check=True)
+        with built.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut could leave a name without its content
         built.replace(path)
 
 

@@ -103,21 +103,36 @@ inline void follow(Scalar<T>* running, Doubles batch, double momentum, Count cou
     store(running, narrow<T>(old + momentum * (batch - old)), count);
 }
 
+constexpr int64_t BLOCK = 64;  // pixels whose sums a float can hold
+
+// Sums of differences: nothing cancels where the mean is large. In each block they are to the mean
+// of the one before, so that an odd first pixel costs no digits; doubles hold the whole.
 template <class T>
 void moments(const T* map, Scalar<T>* mean, Scalar<T>* variance, const Shape& shape) {
     each(shape, [=](int64_t n, int64_t c, auto count) {
         const T* y = map + n * shape.pixels * shape.channels + c;
-        // Sums of differences to the first pixel: nothing cancels where the mean is large.
-        Vector<T> first = load(y, count), sum = {}, squares = {};
-        for (int64_t p = 0; p < shape.pixels; p++, y += shape.channels) {
-            Vector<T> d = load(y, count) - first;
-            sum += d;
-            squares += d * d;
+        Vector<T> middle = load(y, count);
+        const Doubles origin = wide(middle);
+        Doubles sum = {}, squares = {};  // of differences to the origin
+        for (int64_t left = shape.pixels; left > 0; left -= BLOCK) {
+            const int64_t size = left < BLOCK ? left : BLOCK;
+            Vector<T> own = {}, own_squares = {};
+            for (int64_t p = 0; p < size; p++, y += shape.channels) {
+                Vector<T> d = load(y, count) - middle;
+                own += d;
+                own_squares += d * d;
+            }
+            const Doubles moved = wide(middle) - origin, part = wide(own);
+            sum += part + double(size) * moved;
+            squares += wide(own_squares) + moved * (2 * part + double(size) * moved);
+            middle += own / Scalar<T>(size);
         }
-        Vector<T> offset = sum / Scalar<T>(shape.pixels);
-        int64_t i = n * shape.channels + c;
-        store(mean + i, first + offset, count);
-        store(variance + i, squares / Scalar<T>(shape.pixels) - offset * offset, count);
+        const Doubles offset = sum / double(shape.pixels);
+        Doubles spread = squares / double(shape.pixels) - offset * offset;
+        spread = spread < 0 ? Doubles{} : spread;  // NaN stays NaN
+        const int64_t i = n * shape.channels + c;
+        store(mean + i, narrow<T>(origin + offset), count);
+        store(variance + i, narrow<T>(spread), count);
     });
 }
 

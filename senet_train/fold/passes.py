@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from senet_train.fold.library import load_library
 
@@ -42,9 +43,12 @@ def settle(
     """centre, inv, slope and level (C,), zhat and z (N, C) if asked; `norm`'s running ones move."""
     centre, inv, slope, level = rows(y, 4)
     zhat, z = tables(y, 2) if squeeze else (None, None)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     running = (norm.running_mean, norm.running_var)
     parameters = (norm.weight, norm.bias, norm.eps, norm.momentum)
     call("settle", y, mean, variance, *parameters, *running, centre, inv, slope, level, zhat, z)
+    increment_version(running)  # autograd does not see what is written through an address
     return centre, inv, slope, level, zhat, z
 
 

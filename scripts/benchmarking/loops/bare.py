@@ -19,7 +19,7 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
 def steps(network: nn.Module, workload: Workload, flags: Flags) -> Iterator[None]:
     """Forward, backward, update: one step at each `next`."""
     network = flags.prepare(network)
-    optimizer = sgd(network, fused=True)
+    optimizer = sgd(network, flags)
     size = workload.image_size
     images, labels = flags.lay_out(
         torch.randn(workload.batch_size, 3, size, size),

@@ -18,12 +18,13 @@ from benchmarking.workload import Workload
 class Template(pl.LightningModule):
     """What a Lightning tutorial writes."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, flags: Flags) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.flags = network, flags
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
+        images, labels = self.flags.lay_out(images, labels)
         logits = self.network(images)
         loss = F.cross_entropy(logits, labels)
         self.log("train_loss", loss, prog_bar=True)
@@ -31,7 +32,7 @@ class Template(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return sgd(self.network)
+        return sgd(self.network, self.flags)
 
 
 class Told(pl.Callback):
@@ -58,4 +59,5 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(Template(flags.prepare(network)), torchvision_loader(workload))
+    module = Template(flags.prepare(network), flags)
+    trainer.fit(module, torchvision_loader(workload, flags.device))

@@ -13,9 +13,10 @@ from benchmarking.workload import Workload
 def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[], None]) -> None:
     """As torchvision's tutorial trains."""
     network = flags.prepare(network)
-    optimizer, running = sgd(network), 0.0
+    optimizer, running = sgd(network, flags), 0.0
+    loader = torchvision_loader(workload, flags.device)
     while True:
-        for images, labels in torchvision_loader(workload):
+        for images, labels in loader:
             images, labels = flags.lay_out(images, labels)
             optimizer.zero_grad()
             with flags.autocast():

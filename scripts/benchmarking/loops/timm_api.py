@@ -18,7 +18,7 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
     network = flags.prepare(network)
     size = workload.image_size
     loader = timm.data.create_loader(
-        pictures(workload),  # type: ignore[arg-type]
+        pictures(workload, flags.device),  # type: ignore[arg-type]
         (3, size, size),
         workload.batch_size,
         is_training=True,
@@ -32,7 +32,7 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
         use_prefetcher=flags.device == "cuda",
     )
     optimizer = timm.optim.create_optimizer_v2(
-        network, "sgd", LR, WEIGHT_DECAY, MOMENTUM, filter_bias_and_bn=False
+        network, "sgd", LR, WEIGHT_DECAY, MOMENTUM, filter_bias_and_bn=False, fused=flags.fused
     )
     losses = 0.0
     while True:
