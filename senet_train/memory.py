@@ -6,7 +6,9 @@ step for ResNet-20 here, up to a tenth of its time.
 """
 
 import ctypes
+import gc
 import sys
+from functools import cache
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MMAP_THRESHOLDS = (2**30, 2**25)  # some versions refuse more than 32 MiB
@@ -22,8 +24,19 @@ def keep_freed_memory() -> None:
             library.mallopt(M_TRIM_THRESHOLD, LARGEST)
 
 
+@cache
+def spare_what_is_loaded() -> None:
+    """Leave all modules out of garbage collection: it takes a sixth of the time without them."""
+    gc.freeze()
+
+
 def release_freed_memory() -> None:
-    """Hand back what an earlier run in this process left."""
+    """Hand back what an earlier run in this process left.
+
+    Lightning's objects point to each other, and few of them hold much: a network and its momentum
+    would wait for many runs until Python looks.
+    """
+    gc.collect()
     if on_glibc():
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -21,6 +21,7 @@ from senet_train.errors import Diverged, Interrupted
 from senet_train.fit import Fitted, fit_and_test
 from senet_train.identity import as_tree
 from senet_train.lock import hold
+from senet_train.memory import spare_what_is_loaded
 from senet_train.plan import Plan, make_plan
 from senet_train.record import SCHEMA, AttentionSlot, Cost, RunRecord, read_record, write_record
 from senet_train.run_folder import count_running, refuse_clash
@@ -39,6 +40,7 @@ def run(config: Config, overrides: list[str], made: set[Path]) -> float | None:
     Raises InputError before anything is written, HeldError if another process makes this run,
     Diverged or any other error after `status.json` tells of it.
     """
+    spare_what_is_loaded()
     plan = make_plan(config)
     folder = plan.folder
     refuse_clash(folder.identity_file, plan.identity)

@@ -1,11 +1,15 @@
 """Peak memory belongs to one run."""
 
 import sys
+import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
+from conftest import TINY, Result
 
-from senet_train import speed
+from senet_train import fit, speed
+from senet_train.classifier import ImageClassifier
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak: others keep it")
@@ -18,3 +22,21 @@ def test_the_peak_of_an_earlier_run_is_forgotten() -> None:
     assert high > before + 200e6  # without a reset it stays: the control
     speed.reset_peak_memory()
     assert speed.peak_memory_bytes(cpu) < high - 200e6
+
+
+def test_a_sweep_keeps_no_network_of_an_earlier_run(
+    senet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[ImageClassifier]] = []
+    alive: list[int] = []
+    build = fit.build_classifier
+
+    def watched(plan: object) -> ImageClassifier:
+        alive.append(sum(reference() is not None for reference in made))
+        module = build(plan)  # type: ignore[arg-type]
+        made.append(weakref.ref(module))
+        return module
+
+    monkeypatch.setattr(fit, "build_classifier", watched)
+    assert senet("-m", *TINY, "seed=0,1,2").code == 0
+    assert alive == [0, 0, 0]
