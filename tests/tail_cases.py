@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones.slots import Backbone
+from senet_train.backbones.tail import composed
 from senet_train.config import Placement
 from senet_train.fold.folded import can_fold
 from senet_train.insert import build_network
@@ -96,3 +97,30 @@ def small(backbone: Callable[[int], Backbone], attention: str) -> Backbone:
         partial(backbone), build_of(attention), placement, num_classes=10, seed=0
     )
     return network.double().to(memory_format=torch.channels_last)
+
+
+def assert_no_less_exact(case: Case, tail: Callable[..., Tensor], *, factor: float) -> None:
+    """Against float64, `factor` times the modules' error at most.
+
+    By the mean over elements, for a rounded sum may cross the ReLU's 0.
+    """
+    true = case.wide().results(composed)
+    ours, theirs = case.results(tail), case.results(composed)
+    for name, value in true.items():
+        own, other = ((found[name].double() - value).abs().mean() for found in (ours, theirs))
+        assert own <= factor * other + 1e-6 * value.abs().max(), (name, own, other)
+
+
+def watched(
+    function: type[torch.autograd.Function], position: int, seen: list[Tensor]
+) -> type[torch.autograd.Function]:
+    """The function, noting its argument at this position whenever it is called."""
+
+    class Watched(function):  # type: ignore[misc, valid-type]
+        @staticmethod
+        def forward(ctx: object, *arguments: object) -> Tensor:
+            seen.append(arguments[position])  # type: ignore[arg-type]
+            out: Tensor = function.forward(ctx, *arguments)
+            return out
+
+    return Watched

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tail_cases import GATES, SHAPES, Case, assert_close, small
+from tail_cases import GATES, SHAPES, Case, assert_close, assert_no_less_exact, small, watched
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS
@@ -41,14 +41,7 @@ def test_gates_that_fold() -> None:
 def folds(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The maps that went through the fold: without it the tests would compare like with like."""
     seen: list[Tensor] = []
-
-    class Watched(Fold):
-        @staticmethod
-        def forward(ctx: object, *arguments: object) -> Tensor:
-            seen.append(arguments[3])  # type: ignore[arg-type]
-            return Fold.forward(ctx, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(folded_module, "Fold", Watched)
+    monkeypatch.setattr(folded_module, "Fold", watched(Fold, 3, seen))
     return seen
 
 
@@ -81,13 +74,8 @@ def test_the_comparison_can_fail() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("gate", ["none", "se", "eca", "static"])
 def test_no_less_exact_than_the_modules(gate: str, dtype: torch.dtype) -> None:
-    """Both against float64; a mean over elements, for a rounded sum may cross the ReLU's 0."""
     case = Case((16, 32, 8, 8), gate, dtype=dtype)
-    true = case.wide().results(composed)
-    ours, theirs = case.results(folded), case.results(composed)
-    for name, value in true.items():
-        own, other = ((found[name].double() - value).abs().mean() for found in (ours, theirs))
-        assert own <= 1.2 * other + 1e-6 * value.abs().max(), (name, own, other)
+    assert_no_less_exact(case, folded, factor=1.2)
 
 
 @needs_compiler
