@@ -4,7 +4,6 @@ Shapes: B batch, H height, W width, K classes.
 """
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,72 +15,39 @@ from senet_train.config import Optim
 from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
+from senet_train.progress import Progress, Tally
 from senet_train.schedule import Schedule, with_warmup
-from senet_train.signals import raise_pending
-
-
-@dataclass
-class Tally:
-    """Sums over images, divided once: exact means however the images fell into batches.
-
-    `sums` holds loss, top-1 hits, top-5 hits and images, on the device of the first batch.
-    """
-
-    sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
-
-    def add(self, loss_sum: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch: the summed loss (), logits (B, K), labels (B,)."""
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (B, K) -> (B, 5)
-        hits = best == labels[:, None]  # (B, 5)
-        counts = [loss_sum, hits[:, 0].sum(), hits.sum(), torch.tensor(len(labels))]
-        row = torch.stack([count.to(logits.device, torch.float64) for count in counts])
-        self.sums = self.sums.to(row.device) + row
-
-    @property
-    def num_images(self) -> int:
-        """How many images were counted."""
-        return int(self.sums[3])
-
-    def means(self, part: str) -> dict[str, float]:
-        """`{part}_loss`, `{part}_top1`, `{part}_top5` over all images counted; then start anew."""
-        loss, top1, top5, images = self.sums.tolist()
-        self.sums = torch.zeros_like(self.sums)
-        return {
-            f"{part}_loss": loss / images,
-            f"{part}_top1": top1 / images,
-            f"{part}_top5": top5 / images,
-        }
 
 
 class ImageClassifier(pl.LightningModule):
-    """Trains and evaluates a network; `history` has one row of means per epoch.
+    """Trains and evaluates a network; `progress.history` has one row of means per epoch.
 
     Raises Diverged, before the weights change, when a loss is not finite.
     """
 
     def __init__(
-        self, network: nn.Module, optim: Optim, schedule: Schedule, *, seed: int, max_epochs: int
+        self,
+        network: nn.Module,
+        optim: Optim,
+        schedule: Schedule,
+        *,
+        seed: int,
+        max_epochs: int,
+        steps_per_epoch: int,
     ) -> None:
         super().__init__()
         self.network, self.optim, self.schedule = network, optim, schedule
-        self.seed, self.max_epochs = seed, max_epochs
-        self.tally = {part: Tally() for part in ("train", "val", "test")}
-        self.history: list[dict[str, float]] = []
+        self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
+        self.progress = Progress()
+        self.improved = False  # whether the last epoch validated is the best so far
+        self.tally = {part: Tally() for part in ("val", "test")}
         self.test_means: dict[str, float] = {}
         self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), logits (B, K)
-        self.best = (-1, 0.0)  # images right and minus the loss, of the best epoch so far
-        self.lr = 0.0  # of the last step
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and the like draw from a generator keyed by (seed, step), whatever the model."""
-        raise_pending()
-        self.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.progress.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         torch.manual_seed(keyed_seed("step", self.seed, self.global_step))
-
-    def on_validation_batch_start(
-        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        raise_pending()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The smoothed loss of one batch, ()."""
@@ -89,7 +55,8 @@ class ImageClassifier(pl.LightningModule):
         logits = self.network(images).float()  # (B, 3, H, W) -> (B, K)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.optim.label_smoothing)
         self.stop_if_not_finite(loss, f"at step {self.global_step}")
-        self.tally["train"].add(loss.detach() * len(labels), logits.detach(), labels)
+        self.progress.train.add(loss.detach() * len(labels), logits.detach(), labels)
+        self.progress.batch += 1
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -113,24 +80,21 @@ class ImageClassifier(pl.LightningModule):
         return logits
 
     def on_validation_epoch_end(self) -> None:
-        num_images = self.tally["val"].num_images
+        num_images, progress = self.tally["val"].num_images, self.progress
         means = self.tally["val"].means("val")
-        self.stop_if_not_finite(means["val_loss"], f"in validation of epoch {self.current_epoch}")
-        train = self.tally["train"].means("train")
+        self.stop_if_not_finite(means["val_loss"], f"in validation of epoch {progress.epoch}")
+        train = progress.train.means("train")
         del train["train_top5"]
         row = {
-            "epoch": self.current_epoch,
+            "epoch": progress.epoch,
             "step": self.global_step,
-            "lr": self.lr,
+            "lr": progress.lr,
             **train,
             **means,
         }
-        self.history.append(row)
-        # Read by the checkpoint callback, which keeps the highest: nothing else is logged through
-        # Lightning, whose 32 bits could not tell losses apart.
         rank = (round(means["val_top1"] * num_images), -means["val_loss"])
-        self.log("selection", float(self.current_epoch) if rank > self.best else -1.0)
-        self.best = max(self.best, rank)
+        self.improved = rank > progress.best
+        progress.end_epoch(row, rank)
 
     def on_test_epoch_end(self) -> None:
         self.test_means = self.tally["test"].means("test")
@@ -154,8 +118,8 @@ class ImageClassifier(pl.LightningModule):
             nesterov=self.optim.nesterov,
             fused=self.trainer.gradient_clip_val is None,  # Lightning clips for no fused one
         )
-        total = int(self.trainer.estimated_stepping_batches)
-        warmup = round(total / self.max_epochs * self.optim.warmup_epochs)
+        total = self.steps_per_epoch * self.max_epochs
+        warmup = round(self.steps_per_epoch * self.optim.warmup_epochs)
         factor = with_warmup(self.schedule, warmup, total)
         scheduler = torch.optim.lr_scheduler.LambdaLR(sgd, factor)
         return {

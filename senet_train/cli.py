@@ -103,7 +103,9 @@ def run_job(raw: DictConfig, exit_codes: list[int], made: set[Path], full_error:
         mention_unread(raw)
         from senet_train.run import run  # seconds of imports: only now are they sure to be needed
 
-        top1 = run(config, list(HydraConfig.get().overrides.task), made)
+        hydra_config = HydraConfig.get()
+        in_sweep = hydra_config.mode == RunMode.MULTIRUN
+        top1 = run(config, list(hydra_config.overrides.task), made, wait=in_sweep)
     except Exception as error:
         exit_codes.append(exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "

@@ -99,6 +99,7 @@ class Trainer:
     clip_norm: Literal["none"] | Positive
     accelerator: Accelerator
     devices: Literal[1]
+    checkpoint_minutes: Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -116,6 +117,7 @@ class Config:
     factor: list[str]
     output_dir: Annotated[str, Field(min_length=1)]
     overwrite: bool
+    retry: Literal["none", "failed"]
     dry_run: bool
 
 

@@ -5,14 +5,16 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from rich.console import Console
 
+from senet_train.checkpoint_io import BEST, ProvenCheckpointIO, read_checkpoint
+from senet_train.checkpoints import Averaging, Checkpoints
 from senet_train.classifier import ImageClassifier
 from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
@@ -24,6 +26,7 @@ from senet_train.memory import keep_freed_memory
 from senet_train.plan import Plan
 from senet_train.predictions import write_predictions
 from senet_train.record import Latency, Metrics
+from senet_train.signals import between_steps
 from senet_train.speed import (
     SpeedMeter,
     measure_latency,
@@ -53,8 +56,11 @@ class Fitted:
     peak_memory_bytes: int
 
 
-def fit_and_test(plan: Plan) -> Fitted:
-    """Fill the run folder with checkpoints, curves and predictions. Raises Diverged."""
+def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fitted:
+    """Fill the run folder with checkpoints, curves and predictions, from a checkpoint if given.
+
+    Raises Diverged, and Stopped when a signal has asked for it.
+    """
     keep_freed_memory()
     folder, config = plan.folder.path, plan.config
     splits = load_splits(plan.source, config.data)
@@ -62,13 +68,15 @@ def fit_and_test(plan: Plan) -> Fitted:
         splits, config.data, seed=config.seed, channels_last=config.trainer.channels_last
     )
     reset_peak_memory()
-    module = build_classifier(plan)
+    module = build_classifier(plan, data.steps_per_epoch)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
-    trainer = build_trainer(config.trainer, folder, [speed, journal, *progress_bar(plan)])
+    callbacks = [speed, journal, *progress_bar(plan)]
+    trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
-        trainer.fit(module, datamodule=data)
-        best_epoch = load_best(module, folder / "checkpoints" / "best.ckpt")
+        with between_steps():
+            trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+        best_epoch = load_best(module, folder / "checkpoints" / BEST)
         trainer.test(module, datamodule=data, verbose=False)
         metrics = metrics_of(module, best_epoch)
         journal.write_final(vars(metrics))
@@ -83,7 +91,7 @@ def fit_and_test(plan: Plan) -> Fitted:
     return Fitted(metrics, speed.steady(), latency, peak)
 
 
-def build_classifier(plan: Plan) -> ImageClassifier:
+def build_classifier(plan: Plan, steps_per_epoch: int) -> ImageClassifier:
     """The network with its attention, in the memory format asked for, ready to train."""
     config = plan.config
     network, _ = build_network(
@@ -102,11 +110,20 @@ def build_classifier(plan: Plan) -> ImageClassifier:
         plan.schedule,
         seed=config.seed,
         max_epochs=config.trainer.max_epochs,
+        steps_per_epoch=steps_per_epoch,
     )
 
 
-def build_trainer(config: TrainerConfig, folder: Path, callbacks: list[Callback]) -> pl.Trainer:
+def build_trainer(
+    config: TrainerConfig, folder: Path, callbacks: list[Callback], made_by: dict[str, str]
+) -> pl.Trainer:
     """A Trainer that keeps the best and the last epoch and leaves all reporting to us."""
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        minutes=config.checkpoint_minutes,
+        averaged=config.ema_decay != "none",
+        made_by=made_by,
+    )
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
@@ -114,10 +131,10 @@ def build_trainer(config: TrainerConfig, folder: Path, callbacks: list[Callback]
         max_epochs=config.max_epochs,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
         deterministic=config.deterministic,
-        callbacks=[*callbacks, *averaging(config), *checkpoints(config, folder / "checkpoints")],
+        callbacks=[*callbacks, *averaging(config), checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), ProvenCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -128,27 +145,7 @@ def build_trainer(config: TrainerConfig, folder: Path, callbacks: list[Callback]
 
 def averaging(config: TrainerConfig) -> list[Callback]:
     """An exponential moving average of the weights, if asked for: it is what gets evaluated."""
-    if config.ema_decay == "none":
-        return []
-    return [EMAWeightAveraging(decay=config.ema_decay)]
-
-
-def checkpoints(config: TrainerConfig, folder: Path) -> list[Callback]:
-    """`best.ckpt`, the epoch with most validation images right and then lowest loss; `last.ckpt`.
-
-    Two callbacks, because Lightning's `save_last` only writes when the best changes; the averaged
-    weights get into a checkpoint only if it is a full one.
-    """
-    best = ModelCheckpoint(
-        folder,
-        filename="best",
-        monitor="selection",
-        mode="max",
-        save_weights_only=config.ema_decay == "none",
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    return [best, last]
+    return [] if config.ema_decay == "none" else [Averaging(decay=config.ema_decay)]
 
 
 def progress_bar(plan: Plan) -> list[Callback]:
@@ -160,14 +157,14 @@ def progress_bar(plan: Plan) -> list[Callback]:
 
 def load_best(module: ImageClassifier, path: Path) -> int:
     """Put the best epoch's weights into the module; which epoch it was, from 0."""
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(path)
     module.load_state_dict(checkpoint["state_dict"])
     return int(checkpoint["epoch"])
 
 
 def metrics_of(module: ImageClassifier, best_epoch: int) -> Metrics:
     """The means of the best and the last epoch, and of the test set."""
-    best, last = module.history[best_epoch], module.history[-1]
+    best, last = module.progress.history[best_epoch], module.progress.history[-1]
     return Metrics(
         val_top1=best["val_top1"],
         val_top5=best["val_top5"],

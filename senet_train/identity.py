@@ -14,8 +14,8 @@ from senet_train.config import Choice, Config
 
 # Keys that change no number of a run. Every key is here or in the identity: a test compares.
 LOCAL_DATA_KEYS = ("root", "workers", "download", "cache")
-LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices")
-LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "dry_run")
+LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
+LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 
 

@@ -1,6 +1,7 @@
 """What a run writes down after every epoch: metrics.csv, TensorBoard curves, a line or a bar."""
 
 import csv
+import io
 import logging
 import math
 import sys
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from senet_train.atomic import write_text
 from senet_train.classifier import ImageClassifier
 from senet_train.speed import SpeedMeter, median_and_quartiles
 
@@ -29,20 +31,30 @@ class Journal(pl.Callback):
     def __init__(self, folder: Path, hyperparameters: dict[str, Any], speed: SpeedMeter) -> None:
         self.folder, self.hyperparameters, self.speed = folder, hyperparameters, speed
         self.writer: SummaryWriter | None = None
+        self.rows: list[dict[str, float]] = []  # all that metrics.csv holds
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit":
-            self.writer = SummaryWriter(str(self.folder))
-            unfinished = dict.fromkeys(FINAL_METRICS, math.nan)
-            *start, self.session_end = hparams(self.hyperparameters, unfinished)
-            for summary in start:
-                self.writer._get_file_writer().add_summary(summary)
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget what an earlier try wrote after the checkpoint that this one goes on from."""
+        file = self.folder / "metrics.csv"
+        if self.rows or file.exists():
+            write_text(file, as_csv(self.rows))
+        self.writer = SummaryWriter(str(self.folder), purge_step=len(self.rows))
+        unfinished = dict.fromkeys(FINAL_METRICS, math.nan)
+        *start, self.session_end = hparams(self.hyperparameters, unfinished)
+        for summary in start:
+            self.writer._get_file_writer().add_summary(summary)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
         rate, _ = median_and_quartiles(self.speed.rates[-1])
         row = {
-            **pl_module.history[-1],
+            **pl_module.progress.history[-1],
             "seconds": round(self.speed.epoch_seconds, 3),
             "images_per_second": round(rate, 1),
         }
@@ -54,13 +66,11 @@ class Journal(pl.Callback):
 
     def write_row(self, row: dict[str, float]) -> None:
         """Append to metrics.csv; the first row brings the header."""
-        file = self.folder / "metrics.csv"
-        is_new = not file.exists()
-        with open(file, "a", newline="") as handle:
-            writer = csv.DictWriter(handle, row)
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        text = as_csv([row])
+        _, _, line = text.partition("\n")
+        with open(self.folder / "metrics.csv", "a", newline="") as handle:
+            handle.write(line if self.rows else text)
+        self.rows.append(row)
 
     def write_points(self, row: dict[str, float]) -> None:
         """Every number of the row as `part/metric`, at the epoch."""
@@ -96,6 +106,17 @@ def epoch_line(row: dict[str, float], max_epochs: int) -> str:
     )
 
 
+def as_csv(rows: list[dict[str, float]]) -> str:
+    """A header and a line for each row; nothing for none."""
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 class ProgressBar(pl.Callback):
     """One bar for the whole training, on a terminal's standard error."""
 
@@ -114,8 +135,11 @@ class ProgressBar(pl.Callback):
         self.last = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        total = int(trainer.estimated_stepping_batches)
-        self.task = self.bar.add_task(self.label, total=total, note="")
+        assert isinstance(pl_module, ImageClassifier)
+        total = pl_module.steps_per_epoch * pl_module.max_epochs
+        self.task = self.bar.add_task(
+            self.label, total=total, completed=trainer.global_step, note=""
+        )
         self.bar.start()
 
     def on_train_batch_end(
@@ -127,7 +151,7 @@ class ProgressBar(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
-        row = pl_module.history[-1]
+        row = pl_module.progress.history[-1]
         note = f"epoch {row['epoch'] + 1:.0f}, val top-1 {row['val_top1']:.4f}"
         self.bar.update(self.task, completed=trainer.global_step, note=note)
 

@@ -6,6 +6,7 @@ handle of it gives the lock up.
 """
 
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from senet_train.errors import HeldError, InputError
+
+log = logging.getLogger("senet_train")
 
 
 @contextmanager
@@ -25,11 +28,14 @@ def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """
     with open_lock(path) as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
             file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise HeldError(f"{what} is held by {holder}: wait for it, or stop it") from error
+            held = f"{what} is held by {file.read().strip() or 'another process'}"
+            if not wait:
+                raise HeldError(f"{held}: wait for it, or stop it") from error
+            log.info("%s: waiting for it", held)
+            fcntl.lockf(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from senet_train import __version__
 from senet_train.atomic import write_text
+from senet_train.checkpoint_io import LAST, previous
 from senet_train.config import Config
 from senet_train.environment import code_hash, describe_environment
 from senet_train.errors import Diverged, Interrupted
@@ -23,7 +24,16 @@ from senet_train.identity import as_tree
 from senet_train.lock import hold
 from senet_train.memory import spare_what_is_loaded
 from senet_train.plan import Plan, make_plan
-from senet_train.record import SCHEMA, AttentionSlot, Cost, RunRecord, read_record, write_record
+from senet_train.record import (
+    SCHEMA,
+    AttentionSlot,
+    Cost,
+    Environment,
+    RunRecord,
+    read_record,
+    write_record,
+)
+from senet_train.resume import find_start, made_by, refuse_ended_badly
 from senet_train.run_folder import count_running, refuse_clash
 from senet_train.signals import pending
 from senet_train.speed import median_and_quartiles
@@ -32,13 +42,16 @@ from senet_train.summary import network_line, print_summary
 log = logging.getLogger("senet_train")
 
 
-def run(config: Config, overrides: list[str], made: set[Path]) -> float | None:
-    """Train, or find the finished run; the best epoch's validation top-1, None if dry.
+def run(
+    config: Config, overrides: list[str], made: set[Path], *, wait: bool = False
+) -> float | None:
+    """Train, go on with an unfinished run, or find the finished one; its validation top-1.
 
-    `made` holds the runs of this command: `overwrite=true` in a sweep makes no run twice.
+    Of the best epoch; None if dry. `made` holds the runs of this command: `overwrite=true` in a
+    sweep makes no run twice. `wait` waits for a run that another process makes.
 
     Raises InputError before anything is written, HeldError if another process makes this run,
-    Diverged or any other error after `status.json` tells of it.
+    RunError if it failed before, Diverged or any other error after `status.json` tells of it.
     """
     spare_what_is_loaded()
     plan = make_plan(config)
@@ -53,12 +66,14 @@ def run(config: Config, overrides: list[str], made: set[Path]) -> float | None:
     if folder.finished and not overwrite:
         return report_found(plan)
     plan.source.prepare()
-    with hold(folder.lock, str(folder.path)):
+    with hold(folder.lock, str(folder.path), wait=wait):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
             folder.discard_aside()
             return report_found(plan)
         if folder.finished and not overwrite:  # finished while we came
             return report_found(plan)
+        if config.retry == "none" and not overwrite:
+            refuse_ended_badly(folder)
         return make_run(plan, overrides)
 
 
@@ -89,15 +104,17 @@ def report_found(plan: Plan) -> float:
 
 
 def make_run(plan: Plan, overrides: list[str]) -> float:
-    """Train and evaluate in a fresh folder; its status is true however this ends."""
-    folder = plan.folder
+    """Train and evaluate, from the last checkpoint on; the status is true however this ends."""
+    folder, trainer = plan.folder, plan.config.trainer
     refuse_clash(folder.identity_file, plan.identity)
+    environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
+    start, found = find_start(folder, made_by(environment))
     try:
-        notice = folder.begin(plan.identity)
-        with logging_to(folder.path / "run.log"), deterministic(plan.config.trainer.deterministic):
-            if notice:
+        moved = folder.begin(plan.identity, keep=start is not None)
+        with logging_to(folder.path / "run.log"), deterministic(trainer.deterministic):
+            for notice in filter(None, (found, moved)):
                 log.info(notice)
-            record = record_run(plan, overrides)
+            record = record_run(plan, overrides, environment, start)
         write_record(record, folder.path / "result.json")
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
@@ -105,6 +122,7 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
         raise
     folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()
+    previous(folder.checkpoints / LAST).unlink(missing_ok=True)
     print_summary(record, folder.path)
     return record.metrics.val_top1
 
@@ -116,14 +134,15 @@ def end_state(error: BaseException) -> str:
     return "diverged" if isinstance(error, Diverged) else "failed"
 
 
-def record_run(plan: Plan, overrides: list[str]) -> RunRecord:
+def record_run(
+    plan: Plan, overrides: list[str], environment: Environment, start: Path | None
+) -> RunRecord:
     """Train, and say what was trained, how well, at what cost and where."""
-    config, path, trainer = plan.config, plan.folder.path, plan.config.trainer
+    config, path = plan.config, plan.folder.path
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     others = count_running(plan.folder.output_dir, but=path)
-    environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
-    fitted = fit_and_test(plan)
+    fitted = fit_and_test(plan, start, made_by(environment))
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(
         schema=SCHEMA,

@@ -62,6 +62,11 @@ class RunFolder:
         return self.path.with_name(f".{self.path.name}.lock")
 
     @property
+    def checkpoints(self) -> Path:
+        """Where the run saves itself."""
+        return self.path / "checkpoints"
+
+    @property
     def aside(self) -> Path:
         """Where the run that this one replaces waits."""
         return self.output_dir / ".aside" / self.data / self.arm / f"seed{self.seed}"
@@ -78,10 +83,10 @@ class RunFolder:
         status = Status(state, reason, socket.gethostname(), os.getpid(), now)
         write_json(self.path / "status.json", asdict(status))
 
-    def begin(self, identity: Identity) -> str:
-        """Make the folder, empty and `running`; what it did with an earlier run, in words.
+    def begin(self, identity: Identity, *, keep: bool) -> str:
+        """Make the folder `running`; where a finished run went that was there, in words.
 
-        A finished run is moved aside; an unfinished one is started again from zero. The caller
+        `keep` keeps an unfinished one, to go on with it; else the folder is emptied. The caller
         holds the lock.
         """
         notice = ""
@@ -90,12 +95,9 @@ class RunFolder:
             self.path.rename(self.aside)
             hide_events(self.aside)
             notice = f"the finished run waits in {self.aside} until this one has finished"
-        elif self.path.exists():
-            status = read_status(self.path)
-            state = status.state if status else "unfinished"
-            notice = f"an earlier try was left {state}: starting again from zero"
+        elif self.path.exists() and not keep:
             shutil.rmtree(self.path)
-        (self.path / "checkpoints").mkdir(parents=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.set_state("running")
         describe(self.identity_file, identity)
         return notice

@@ -1,7 +1,8 @@
-"""SIGINT and SIGTERM: raised where they arrive, and raised again where that was swallowed.
+"""SIGINT and SIGTERM: raised where they arrive, but between two steps while a network trains.
 
 An exception inside `__del__` or a C callback is printed and dropped; Lightning turns SIGTERM into
-an exit of its own. So the signal is also remembered, and `raise_pending` is asked at every step.
+an exit of its own; one in the middle of a step leaves weights that no checkpoint should hold. So
+the signal is remembered, and `raise_pending` is asked before every step.
 """
 
 import signal
@@ -11,7 +12,14 @@ from types import FrameType
 
 from senet_train.errors import Interrupted
 
+WATCHED = (signal.SIGINT, signal.SIGTERM)
+
 _pending: list[int] = []
+_deferring = False
+
+
+class Stopped(Interrupted):
+    """The signal, raised between two steps: what is in memory may be saved."""
 
 
 def pending() -> int | None:
@@ -20,24 +28,46 @@ def pending() -> int | None:
 
 
 def raise_pending() -> None:
-    """Raise Interrupted if a signal has arrived and is still not obeyed."""
+    """Raise Stopped if a signal has arrived and is still not obeyed."""
     if _pending:
-        raise Interrupted(_pending[0])
+        raise Stopped(_pending[0])
+
+
+@contextmanager
+def between_steps() -> Iterator[None]:
+    """For the block, which asks `raise_pending`, a first signal waits to be asked for.
+
+    A second one is raised where it arrives.
+    """
+    global _deferring
+    _deferring = True
+    try:
+        yield
+    finally:
+        _deferring = False
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """The handler: remember the signal; raise Interrupted, unless that has to wait."""
+    _pending.append(signum)
+    if not _deferring or len(_pending) > 1:
+        raise Interrupted(signum)
+
+
+def listen() -> None:
+    """Have SIGINT and SIGTERM come to us; Lightning puts a handler of its own round ours."""
+    for signum in WATCHED:
+        signal.signal(signum, interrupt)
 
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
     """For the block, SIGINT and SIGTERM raise Interrupted in the main thread."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        _pending.append(signum)
-        raise Interrupted(signum)
-
     _pending.clear()
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(signum, interrupt) for signum in watched]
+    before = [signal.getsignal(signum) for signum in WATCHED]
+    listen()
     try:
         yield
     finally:
-        for signum, handler in zip(watched, before, strict=True):
+        for signum, handler in zip(WATCHED, before, strict=True):
             signal.signal(signum, handler)

@@ -26,19 +26,27 @@ class SpeedMeter(pl.Callback):
     def __init__(self) -> None:
         self.rates: list[list[float]] = []
         self.epoch_seconds = 0.0
-        self._epoch_start = self._step_end = 0.0
+        self._step_end = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rates": self.rates, "epoch_seconds": self.epoch_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rates, self.epoch_seconds = state_dict["rates"], state_dict["epoch_seconds"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.rates.append([])
-        self._epoch_start = self._step_end = time.perf_counter()
+        if len(self.rates) == trainer.current_epoch:  # else a resumed run is in the middle of it
+            self.rates.append([])
+            self.epoch_seconds = 0.0
+        self._step_end = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
         now = time.perf_counter()
         self.rates[-1].append(len(batch[1]) / (now - self._step_end))
+        self.epoch_seconds += now - self._step_end
         self._step_end = now
-        self.epoch_seconds = now - self._epoch_start
 
     def steady(self) -> list[float]:
         """The rates to judge by: of all epochs but the first, which warms up, if there is another.

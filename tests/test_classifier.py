@@ -39,6 +39,7 @@ TRAINER = TrainerConfig(
     clip_norm="none",
     accelerator="cpu",
     devices=1,
+    checkpoint_minutes=10,
 )
 PLAIN = dataclasses.replace(DATA, crop="none", flip=False, cutout=0, batch_size=8)
 
@@ -59,20 +60,27 @@ def images(number: int, seed: int = 0) -> MemoryImages:
 def fit(folder: Path, optim: Optim = OPTIM, network: nn.Module | None = None, **trainer: object):
     """Train on 32 images; the module and the Trainer."""
     config = dataclasses.replace(TRAINER, **trainer)
-    module = ImageClassifier(
-        network or small_network(), optim, constant(), seed=0, max_epochs=config.max_epochs
-    )
     splits = Splits(images(32), images(13, seed=1), images(21, seed=2))
     data = DataModule(splits, PLAIN, seed=0, channels_last=config.channels_last)
-    made = build_trainer(config, folder, [])
+    module = ImageClassifier(
+        network or small_network(),
+        optim,
+        constant(),
+        seed=0,
+        max_epochs=config.max_epochs,
+        steps_per_epoch=data.steps_per_epoch,
+    )
+    made = build_trainer(config, folder, [], {})
     made.fit(module, datamodule=data)
     return module, made, data
 
 
 def test_overfits_32_images(tmp_path: Path) -> None:
     module, _, _ = fit(tmp_path, dataclasses.replace(OPTIM, weight_decay=0.0), max_epochs=30)
-    assert module.history[-1]["train_top1"] == 1.0
-    assert module.history[-1]["train_loss"] < 0.1 * module.history[0]["train_loss"]
+    assert module.progress.history[-1]["train_top1"] == 1.0
+    assert (
+        module.progress.history[-1]["train_loss"] < 0.1 * module.progress.history[0]["train_loss"]
+    )
 
 
 def test_means_are_over_images(tmp_path: Path) -> None:
@@ -146,7 +154,7 @@ def test_dropout_is_keyed_by_seed_and_step(tmp_path: Path) -> None:
     first, _, _ = fit(tmp_path / "a", network=network())
     torch.rand(17)  # someone else uses the global generator
     second, _, _ = fit(tmp_path / "b", network=network())
-    assert first.history == second.history
+    assert first.progress.history == second.progress.history
 
 
 def test_weight_decay_spares_norms_and_biases_when_asked() -> None:

@@ -183,19 +183,64 @@ def test_divergence(senet: Senet, tmp_path: Path) -> None:
     assert "Diverged" in (folder / "run.log").read_text()
 
 
-def test_an_unfinished_run_starts_again(senet: Senet, tmp_path: Path) -> None:
+def test_a_run_that_was_not_tested_is_not_trained_again(senet: Senet, tmp_path: Path) -> None:
     senet(*TINY)
     folder = only_run(tmp_path)
     rows = metrics(folder)
     (folder / "result.json").unlink()
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    result = senet(*TINY)
+    assert (
+        "an earlier try was left interrupted: going on after 2 epochs and 0 batches" in result.err
+    )
+    assert result.code == 0
+    assert metrics(folder) == rows  # times too: they are of the first try
+
+
+def test_a_run_without_a_checkpoint_starts_again(senet: Senet, tmp_path: Path) -> None:
+    senet(*TINY)
+    folder = only_run(tmp_path)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    (folder / "checkpoints" / "last.ckpt").unlink()
     (folder / "stale").write_text("left over")
     result = senet(*TINY)
-    assert "an earlier try was left running: starting again from zero" in result.err
+    assert "an earlier try was left interrupted: starting again from zero" in result.err
     assert result.code == 0
-    assert metrics(folder) == rows
     assert not (folder / "stale").exists()
+
+
+def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    """Half a run by one code and half by another is a run by none."""
+    senet(*TINY)
+    status = json.loads((only_run(tmp_path) / "status.json").read_text())
+    (only_run(tmp_path) / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
+    monkeypatch.setattr("senet_train.environment.code_hash", lambda: "0" * 64)
+    result = senet(*TINY)
+    assert "left interrupted, and code was " in result.err
+    assert " and is 000000000000: starting again from zero" in result.err
+
+
+def test_what_failed_is_left_unless_asked(senet: Senet, tmp_path: Path, monkeypatch) -> None:
+    """A diverged run is listed, not trained again; retry=failed goes on with a failed one."""
+    assert senet(*TINY, "optim.lr=1e20").code == 1
+    again = senet(*TINY, "optim.lr=1e20")
+    assert again.code == 1
+    assert "diverged before (Diverged: the loss is" in again.err
+    assert again.err.splitlines()[-1].endswith("left as it is, retry=failed tries it again")
+    assert "starting again from zero" in senet(*TINY, "optim.lr=1e20", "retry=failed").err
+
+    def fail(*arguments: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("senet_train.fit.write_predictions", fail)
+        assert senet(*TINY).code == 1
+    assert "failed before (OSError: no space left on device)" in senet(*TINY).err
+    result = senet(*TINY, "retry=failed")
+    assert result.code == 0
+    assert "left failed: going on after 2 epochs and 0 batches" in result.err
 
 
 def test_a_failure_tells_its_reason(senet: Senet, tmp_path: Path, monkeypatch) -> None:
@@ -397,15 +442,16 @@ def test_held_then_stopped_by_a_signal(
 def test_a_killed_run_frees_its_lock(senet: Senet, tmp_path: Path) -> None:
     arguments = [word for word in TINY if "max_epochs" not in word] + ["trainer.max_epochs=9999"]
     process = command(*arguments, cwd=tmp_path)
-    wait_for(lambda: bool(list(tmp_path.glob("outputs/*/*/seed0/metrics.csv"))))
+    wait_for(lambda: bool(list(tmp_path.glob("outputs/*/*/seed0/checkpoints/last.ckpt"))))
     process.kill()
     process.communicate()
     folder = only_run(tmp_path)
     assert json.loads((folder / "status.json").read_text())["state"] == "running"
+    log = folder / "run.log"
     # Not a run of 9999 epochs again: enough that it starts.
     again = command(*arguments, cwd=tmp_path)
-    first = folder / "metrics.csv"
-    wait_for(lambda: first.exists() and str(again.pid) in (folder / "status.json").read_text())
+    wait_for(lambda: str(again.pid) in (folder / "status.json").read_text())
+    wait_for(lambda: "going on after" in log.read_text())
     again.kill()
     _, err = again.communicate()
-    assert "left running: starting again from zero" in err
+    assert "left interrupted: going on after" in err

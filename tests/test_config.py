@@ -143,6 +143,7 @@ def test_top_level_keys_are_frozen() -> None:
         "factor",
         "seed",
         "output_dir",
+        "retry",
         "overwrite",
         "dry_run",
     }

@@ -23,25 +23,29 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def test_begin_and_states(folder: RunFolder) -> None:
-    assert folder.begin(IDENTITY) == ""
+    assert folder.begin(IDENTITY, keep=False) == ""
     assert not folder.finished
     status = read_status(folder.path)
     assert status is not None
     assert status.state == "running"
     folder.set_state("failed", "why")
-    assert "left failed: starting again from zero" in folder.begin(IDENTITY)
+    (folder.checkpoints / "last.ckpt").touch()
+    folder.begin(IDENTITY, keep=True)
+    assert (folder.checkpoints / "last.ckpt").exists()
+    folder.begin(IDENTITY, keep=False)
+    assert not (folder.checkpoints / "last.ckpt").exists()
 
 
 def test_a_finished_run_waits_aside_until_the_new_one_is_done(folder: RunFolder) -> None:
-    folder.begin(IDENTITY)
+    folder.begin(IDENTITY, keep=False)
     (folder.path / "result.json").write_text("old")
     (folder.path / "events.out.tfevents.1").write_text("curves")
     folder.set_state("finished")
-    assert "waits in" in folder.begin(IDENTITY)
+    assert "waits in" in folder.begin(IDENTITY, keep=False)
     assert (folder.aside / "result.json").read_text() == "old"
     assert not list(folder.output_dir.rglob("*tfevents*"))  # TensorBoard reads hidden folders
     # Killed here: the same line continues the new run and never sets a third aside.
-    assert "left running" in folder.begin(IDENTITY)
+    assert folder.begin(IDENTITY, keep=True) == ""
     assert (folder.aside / "result.json").read_text() == "old"
     folder.set_state("finished")
     folder.discard_aside()
@@ -52,9 +56,9 @@ def test_a_finished_run_waits_aside_until_the_new_one_is_done(folder: RunFolder)
 def test_discarding_keeps_what_others_set_aside(folder: RunFolder) -> None:
     other = RunFolder(folder.output_dir, folder.data, folder.arm, 1)
     for each in (folder, other):
-        each.begin(IDENTITY)
+        each.begin(IDENTITY, keep=False)
         each.set_state("finished")
-        each.begin(IDENTITY)
+        each.begin(IDENTITY, keep=False)
     folder.discard_aside()
     assert other.aside.is_dir()
 
@@ -94,7 +98,7 @@ def test_overwrite_cut_at_its_last_step(senet: Senet, tmp_path: Path, monkeypatc
 
 
 def test_a_clash_of_short_hashes(folder: RunFolder) -> None:
-    folder.begin(IDENTITY)
+    folder.begin(IDENTITY, keep=False)
     twin = Identity({"model": "y"}, IDENTITY.sha256[:8] + "0" * 56, "x")
     assert twin.arm == IDENTITY.arm
     before = sorted(folder.output_dir.rglob("*"))
@@ -144,7 +148,7 @@ def test_lock(tmp_path: Path) -> None:
 def test_counts_other_live_runs(folder: RunFolder) -> None:
     other = RunFolder(folder.output_dir, folder.data, folder.arm, 1)
     for each in (folder, other):
-        each.begin(IDENTITY)
+        each.begin(IDENTITY, keep=False)
     assert count_running(folder.output_dir, but=folder.path) == 0  # this very process
     status = json.loads((other.path / "status.json").read_text())
     (other.path / "status.json").write_text(json.dumps({**status, "pid": 1}))

@@ -31,9 +31,9 @@ def test_a_sweep_keeps_no_network_of_an_earlier_run(
     alive: list[int] = []
     build = fit.build_classifier
 
-    def watched(plan: object) -> ImageClassifier:
+    def watched(*arguments: object) -> ImageClassifier:
         alive.append(sum(reference() is not None for reference in made))
-        module = build(plan)  # type: ignore[arg-type]
+        module = build(*arguments)  # type: ignore[arg-type]
         made.append(weakref.ref(module))
         return module
 

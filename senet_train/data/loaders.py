@@ -62,23 +62,25 @@ def resize(pixels: Tensor, size: int) -> Tensor:
 
 
 class TrainingBatches:
-    """One epoch of training batches: shuffled, augmented, all of `batch_size`.
+    """One epoch of training batches from the `start`-th on: shuffled, augmented, of `batch_size`.
 
     The images that fill no batch sit this epoch out (another few the next), unless there is
     only that one batch: BatchNorm must not see a rest of one image.
     """
 
-    def __init__(self, images: Images, data: Data, *, seed: int, epoch: int) -> None:
+    def __init__(
+        self, images: Images, data: Data, *, seed: int, epoch: int, start: int = 0
+    ) -> None:
         self.images, self.data = images, data
-        self.seed, self.epoch = seed, epoch
+        self.seed, self.epoch, self.start = seed, epoch, start
         self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
-        self.num_batches = max(len(self.order) // data.batch_size, 1)
+        self.stop = num_full_batches(len(self.order), data.batch_size)
 
     def __len__(self) -> int:
-        return self.num_batches
+        return self.stop - self.start
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self.order.split(self.data.batch_size)[: self.num_batches]
+        batches = self.order.split(self.data.batch_size)[self.start : self.stop]
         draws = draw_table(len(self.order), self.seed, self.epoch)
         padding = self.data.padding if self.data.crop == "pad" else 0
         augment = Augment(padding, self.data.flip, self.data.cutout)
@@ -86,6 +88,11 @@ class TrainingBatches:
         read = self.images.read(batches, "crop", self.seed, self.epoch)
         for batch, pixels in zip(batches, read, strict=True):
             yield normalise(augment(pixels, draws[batch])), self.images.labels[batch], batch
+
+
+def num_full_batches(num_images: int, batch_size: int) -> int:
+    """How many batches an epoch trains on: the full ones, or the only one."""
+    return max(num_images // batch_size, 1)
 
 
 class EvaluationBatches:
@@ -116,6 +123,16 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.splits, self.data, self.seed = splits, data, seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.first = (0, 0)  # epoch and batch to go on from
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches a whole epoch has."""
+        return num_full_batches(len(self.splits.train.labels), self.data.batch_size)
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Let that epoch begin with that batch."""
+        self.first = (epoch, batch % self.steps_per_epoch)  # one that is done is not trained
 
     def laid_out(self, images: Tensor) -> Tensor:
         """The images in the memory format asked for."""
@@ -128,7 +145,11 @@ class DataModule(pl.LightningDataModule):
     def train_dataloader(self) -> TrainingBatches:
         assert self.trainer is not None
         epoch = self.trainer.current_epoch
-        return TrainingBatches(self.splits.train, self.data, seed=self.seed, epoch=epoch)
+        first_epoch, first_batch = self.first
+        start = first_batch if epoch == first_epoch else 0
+        return TrainingBatches(
+            self.splits.train, self.data, seed=self.seed, epoch=epoch, start=start
+        )
 
     def val_dataloader(self) -> EvaluationBatches:
         return EvaluationBatches(self.splits.validation, self.data)

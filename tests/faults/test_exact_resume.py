@@ -1,0 +1,226 @@
+"""Killed anywhere and started again by the same line, a run ends with the very same bits."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, run_folders
+from faults.dying import (
+    AFTER_STEP,
+    INT,
+    KILL,
+    PROVING,
+    SAVING,
+    SKIPPING,
+    STEP,
+    TERM,
+    TEST,
+    VALIDATION,
+    run,
+)
+from PIL import Image
+
+# 60 images: 54 to train on, 6 steps of 8 an epoch, 2 steps of 4 a validation; 2 epochs.
+LINE = (*TINY, "data.batch_size=8", "trainer.deterministic=true", "data.val_fraction=0.17")
+EVERY_STEP = "trainer.checkpoint_minutes=0"
+TIMES = {"images_per_second", "images_per_second_quartiles", "inference_ms", "seconds"}
+
+
+def state_of(base: Path) -> dict[str, Any]:
+    """All that a finished run holds, times and memory aside."""
+    [folder] = run_folders(base)
+    record = json.loads((folder / "result.json").read_text())
+    for key in ("started", "finished", "overrides"):
+        del record[key]
+    for key in (*TIMES, "peak_memory_bytes", "concurrent_runs"):
+        del record["cost"][key]
+    del record["config"]["trainer"]["checkpoint_minutes"], record["config"]["data"]["workers"]
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
+    with np.load(folder / "predictions.npz") as file:
+        predictions = dict(file)
+    return {
+        "record": record,
+        "metrics": [{k: v for k, v in row.items() if k not in TIMES} for row in rows],
+        "last": {key: last[key] for key in last if key not in ("callbacks", "loops", "made_by")},
+        "best": best["state_dict"],
+        "predictions": predictions,
+    }
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Bit for bit, at any depth."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    return bool(np.array_equal(a, b))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the run leaves that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(folder, LINE) == 0
+    return state_of(folder)
+
+
+PLACES = {
+    "in the first step": (STEP, 0),
+    "in the middle of an epoch": (STEP, 2),
+    "in an epoch's last step": (STEP, 5),
+    "after an epoch's last step": (AFTER_STEP, 5),
+    "in validation": (VALIDATION, 1),
+    "in the first step of an epoch": (STEP, 6),
+    "late": (STEP, 10),
+    "in the last validation": (VALIDATION, 3),
+    "in the test": (TEST, 1),
+}
+
+
+def said(base: Path) -> str:
+    """What the command printed, all tries together."""
+    return (base / "output.txt").read_text()
+
+
+@pytest.mark.parametrize("checkpoints", ["each epoch", "each step"])
+@pytest.mark.parametrize("place", PLACES)
+def test_killed(whole: dict[str, Any], tmp_path: Path, place: str, checkpoints: str) -> None:
+    each_step = checkpoints == "each step"
+    line = (*LINE, EVERY_STEP) if each_step else LINE
+    assert run(tmp_path, line, PLACES[place], KILL) == -KILL
+    assert run(tmp_path, line) == 0
+    assert equal(whole, state_of(tmp_path))
+    in_first_epoch = list(PLACES).index(place) < 5
+    saved = place != "in the first step" if each_step else not in_first_epoch
+    assert ("going on after" in said(tmp_path)) == saved  # not from zero, which is equal as well
+    assert ("starting again from zero" in said(tmp_path)) != saved
+
+
+def test_order_that_is_not_gone_on_with_gives_other_bits(
+    whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """The comparison can tell: resumed in mid-epoch with the epoch's first batches."""
+    line = (*LINE, EVERY_STEP)
+    assert run(tmp_path, line, (STEP, 8), KILL) == -KILL
+    assert run(tmp_path, line, without=SKIPPING) == 0
+    other = state_of(tmp_path)
+    assert not equal(whole["best"], other["best"])
+    assert not equal(whole["metrics"], other["metrics"])
+    assert equal(whole["metrics"][0], other["metrics"][0])
+
+
+@pytest.mark.parametrize("signum", [TERM, INT])
+@pytest.mark.parametrize(
+    ("place", "position"),
+    [
+        ((STEP, 0), "0 epochs and 1 batches"),
+        ((STEP, 9), "1 epochs and 4 batches"),  # the step it arrives in is done, and the last
+        ((STEP, 5), "0 epochs and 6 batches"),  # obeyed before the validation
+        ((VALIDATION, 0), "0 epochs and 6 batches"),
+        ((VALIDATION, 2), "1 epochs and 6 batches"),
+    ],
+)
+def test_stopped_by_a_signal(
+    whole: dict[str, Any], tmp_path: Path, signum: int, place: tuple[str, int], position: str
+) -> None:
+    """Saved within a step, epoch unfinished or not validated; gone on from exactly there."""
+    assert run(tmp_path, LINE, place, signum) == 128 + signum
+    [folder] = run_folders(tmp_path)
+    status = json.loads((folder / "status.json").read_text())
+    assert status["state"] == "interrupted"
+    assert run(tmp_path, LINE) == 0
+    assert f"left interrupted: going on after {position}" in said(tmp_path)
+    assert equal(whole, state_of(tmp_path))
+
+
+def test_many_kills(whole: dict[str, Any], tmp_path: Path) -> None:
+    """Killed again and again, at every third step, it still gets there, and to the same bits."""
+    line, tries = (*LINE, EVERY_STEP), 0
+    while run(tmp_path, line, (STEP, 3), KILL) == -KILL:
+        tries += 1
+        assert tries < 10
+    assert tries == 3  # 12 steps, 3 a try
+    assert equal(whole, state_of(tmp_path))
+
+
+@pytest.mark.parametrize("place", [(SAVING, 7), (PROVING, 7), (SAVING, 8), (PROVING, 8)])
+def test_killed_while_it_saves(
+    whole: dict[str, Any], tmp_path: Path, place: tuple[str, int]
+) -> None:
+    """The 8th file is epoch 1's best.ckpt, the 9th the last.ckpt after it."""
+    line = (*LINE, EVERY_STEP)
+    assert run(tmp_path, line, place, KILL) == -KILL
+    assert run(tmp_path, line) == 0
+    assert "going on after 0 epochs and 6 batches" in said(tmp_path)
+    assert equal(whole, state_of(tmp_path))
+
+
+def test_a_truncated_checkpoint_falls_back(whole: dict[str, Any], tmp_path: Path) -> None:
+    line = (*LINE, EVERY_STEP)
+    assert run(tmp_path, line, (STEP, 4), KILL) == -KILL
+    [folder] = run_folders(tmp_path)
+    last = folder / "checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    assert run(tmp_path, line) == 0
+    assert "last.ckpt cannot be read, trying the one before it" in said(tmp_path)
+    assert "going on after 0 epochs and 3 batches" in said(tmp_path)
+    assert equal(whole, state_of(tmp_path))
+
+
+@pytest.mark.parametrize("place", [(STEP, 8), (VALIDATION, 2)])
+def test_averaged_weights(tmp_path: Path, place: tuple[str, int]) -> None:
+    """In validation the network holds the average: it must not be saved as the network's own."""
+    line = (*LINE, "trainer.ema_decay=0.8")
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    assert run(tmp_path / "whole", line) == 0
+    assert run(tmp_path / "cut", line, place, TERM) == 128 + TERM
+    assert run(tmp_path / "cut", line) == 0
+    assert "going on after 1 epochs" in said(tmp_path / "cut")
+    assert equal(state_of(tmp_path / "whole"), state_of(tmp_path / "cut"))
+
+
+@pytest.mark.slow
+def test_any_number_of_workers(tmp_path: Path) -> None:
+    """Random crops read from files: 0 and 2 workers, killed or not, all the same."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 8, 40, 40, 3), dtype=np.uint8)
+    for part in ("train", "val"):
+        for label in (0, 1):
+            folder = tmp_path / "tree" / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for number, pixels in enumerate(noise[label]):
+                Image.fromarray(pixels).save(folder / f"{part}{number}.png")
+    line = (
+        "data=imagenet_subset",
+        f"data.root={tmp_path / 'tree'}",
+        "data.image_size=32",
+        "data.crop=resized",
+        "data.cache=stream",
+        "data.batch_size=2",
+        "data.val_fraction=0.25",
+        "model=se_resnet20",
+        "ratio=4",
+        "trainer.max_epochs=2",
+        "trainer.precision=32",
+        "trainer.deterministic=true",
+        EVERY_STEP,
+    )
+    states = []
+    for workers, place in ((0, None), (2, None), (2, (STEP, 4)), (0, (STEP, 8))):
+        base = tmp_path / f"{workers}-{place and place[1]}"
+        base.mkdir()
+        here = (*line, f"data.workers={workers}")
+        if place:
+            assert run(base, here, place, KILL) == -KILL
+        assert run(base, here) == 0
+        assert bool(place) == ("going on after" in said(base))
+        states.append(state_of(base))
+    assert all(equal(states[0], state) for state in states[1:])
