@@ -13,6 +13,10 @@ class Diverged(RunError):
     """The loss is not finite; the weights were not touched by it."""
 
 
+class OutOfMemory(RunError):
+    """The device or the machine has no memory left. Nothing was changed to make the run fit."""
+
+
 class InputError(RunError, ValueError):
     """The user asked for something that cannot be: states the rule, the value and the way out."""
 

@@ -20,6 +20,7 @@ from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.fold.tails import TAILS
+from senet_train.heartbeat import Heartbeat
 from senet_train.insert import build_network
 from senet_train.journal import Journal, ProgressBar
 from senet_train.memory import keep_freed_memory
@@ -71,7 +72,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     module = build_classifier(plan, data.steps_per_epoch)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
-    callbacks = [speed, journal, *progress_bar(plan)]
+    callbacks = [speed, journal, Heartbeat(plan.folder), *progress_bar(plan)]
     trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
         with between_steps():

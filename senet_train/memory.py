@@ -9,7 +9,13 @@ import atexit
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+
+import torch
+
+from senet_train.errors import OutOfMemory
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MMAP_THRESHOLDS = (2**30, 2**25)  # some versions refuse more than 32 MiB
@@ -44,6 +50,21 @@ def release_freed_memory() -> None:
     gc.collect()
     if on_glibc():
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def shortage_explained(batch_size: int) -> Iterator[None]:
+    """Raise OutOfMemory, with what to change, where torch or Python finds no memory."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+            raise
+        first_line = str(error).partition("\n")[0]
+        raise OutOfMemory(
+            f"there is no memory for data.batch_size={batch_size} ({first_line}): choose a smaller "
+            "one, for all arms alike, as BatchNorm's statistics change with it; then retry=failed"
+        ) from error
 
 
 def on_glibc() -> bool:

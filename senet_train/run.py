@@ -18,11 +18,11 @@ from senet_train.atomic import write_text
 from senet_train.checkpoint_io import LAST, previous
 from senet_train.config import Config
 from senet_train.environment import code_hash, describe_environment
-from senet_train.errors import Diverged, Interrupted
+from senet_train.errors import Diverged, Interrupted, OutOfMemory
 from senet_train.fit import Fitted, fit_and_test
 from senet_train.identity import as_tree
 from senet_train.lock import hold
-from senet_train.memory import spare_what_is_loaded
+from senet_train.memory import shortage_explained, spare_what_is_loaded
 from senet_train.plan import Plan, make_plan
 from senet_train.record import (
     SCHEMA,
@@ -118,7 +118,7 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
         write_record(record, folder.path / "result.json")
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
-            folder.set_state(end_state(error), f"{type(error).__name__}: {error}")
+            folder.set_state(end_state(error), reason_of(error))
         raise
     folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()
@@ -134,6 +134,12 @@ def end_state(error: BaseException) -> str:
     return "diverged" if isinstance(error, Diverged) else "failed"
 
 
+def reason_of(error: BaseException) -> str:
+    """Why, for status.json: `oom` is a word that scripts look for."""
+    name = "oom" if isinstance(error, OutOfMemory) else type(error).__name__
+    return f"{name}: {error}"
+
+
 def record_run(
     plan: Plan, overrides: list[str], environment: Environment, start: Path | None
 ) -> RunRecord:
@@ -142,7 +148,8 @@ def record_run(
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     others = count_running(plan.folder.output_dir, but=path)
-    fitted = fit_and_test(plan, start, made_by(environment))
+    with shortage_explained(config.data.batch_size):
+        fitted = fit_and_test(plan, start, made_by(environment))
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(
         schema=SCHEMA,

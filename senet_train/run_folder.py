@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Status:
     host: str
     pid: int
     since: str
+    heartbeat: str = ""
 
 
 STATUS = TypeAdapter(Status)  # made once: it costs more than reading a file
@@ -80,8 +81,15 @@ class RunFolder:
     def set_state(self, state: str, reason: str = "") -> None:
         """Replace status.json: the one place that says how the run stands."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        status = Status(state, reason, socket.gethostname(), os.getpid(), now)
+        status = Status(state, reason, socket.gethostname(), os.getpid(), now, now)
         write_json(self.path / "status.json", asdict(status))
+
+    def beat(self) -> None:
+        """Renew the heartbeat of a run that is being made."""
+        status = read_status(self.path)
+        if status is not None and status.state == "running":
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            write_json(self.path / "status.json", asdict(replace(status, heartbeat=now)))
 
     def begin(self, identity: Identity, *, keep: bool) -> str:
         """Make the folder `running`; where a finished run went that was there, in words.

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from senet_train.attention import SqueezeExcite
 from senet_train.record import read_record
 
 Senet = Callable[..., Result]
+Command = Callable[..., subprocess.Popen[str]]
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -222,6 +223,38 @@ def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monk
     assert " and is 000000000000: starting again from zero" in result.err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes\nmore"),
+    ],
+)
+def test_no_memory_is_named_and_nothing_changed(
+    senet: Senet, tmp_path: Path, monkeypatch, error: Exception
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("senet_train.classifier.ImageClassifier.training_step", fail)
+    result = senet(*TINY)
+    assert result.code == 1
+    last = result.err.splitlines()[-1]
+    assert last.startswith("error: there is no memory for data.batch_size=16 (")
+    assert "choose a smaller one, for all arms alike" in last
+    status = json.loads((only_run(tmp_path) / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert status["reason"].startswith("oom: there is no memory for data.batch_size=16")
+
+
+def test_another_runtime_error_is_no_shortage(senet: Senet, monkeypatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("senet_train.classifier.ImageClassifier.training_step", fail)
+    assert senet(*TINY).err.splitlines()[-1] == "error: RuntimeError: shapes do not match"
+
+
 def test_what_failed_is_left_unless_asked(senet: Senet, tmp_path: Path, monkeypatch) -> None:
     """A diverged run is listed, not trained again; retry=failed goes on with a failed one."""
     assert senet(*TINY, "optim.lr=1e20").code == 1
@@ -383,17 +416,28 @@ def test_help(senet: Senet) -> None:
             assert f"\n{path.name}: " in result.out
 
 
-def command(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """The command as a process of its own."""
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
     environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "senet_train", *arguments],
-        cwd=cwd,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "senet_train", *arguments],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:
@@ -423,11 +467,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_held_then_stopped_by_a_signal(
-    senet: Senet, tmp_path: Path, signum: signal.Signals, code: int
+    senet: Senet, command: Command, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
     """A second start while the first lives exits 4; a signal ends the first within a step."""
     arguments = [word for word in TINY if "max_epochs" not in word] + ["trainer.max_epochs=9999"]
-    process = command(*arguments, cwd=tmp_path)
+    process = command(*arguments)
     wait_for(lambda: bool(list(tmp_path.glob("outputs/*/*/seed0/metrics.csv"))))
     second = senet(*arguments)
     assert second.code == 4
@@ -439,9 +483,9 @@ def test_held_then_stopped_by_a_signal(
     assert json.loads((only_run(tmp_path) / "status.json").read_text())["state"] == "interrupted"
 
 
-def test_a_killed_run_frees_its_lock(senet: Senet, tmp_path: Path) -> None:
+def test_a_killed_run_frees_its_lock(command: Command, tmp_path: Path) -> None:
     arguments = [word for word in TINY if "max_epochs" not in word] + ["trainer.max_epochs=9999"]
-    process = command(*arguments, cwd=tmp_path)
+    process = command(*arguments)
     wait_for(lambda: bool(list(tmp_path.glob("outputs/*/*/seed0/checkpoints/last.ckpt"))))
     process.kill()
     process.communicate()
@@ -449,9 +493,8 @@ def test_a_killed_run_frees_its_lock(senet: Senet, tmp_path: Path) -> None:
     assert json.loads((folder / "status.json").read_text())["state"] == "running"
     log = folder / "run.log"
     # Not a run of 9999 epochs again: enough that it starts.
-    again = command(*arguments, cwd=tmp_path)
+    again = command(*arguments)
     wait_for(lambda: str(again.pid) in (folder / "status.json").read_text())
     wait_for(lambda: "going on after" in log.read_text())
     again.kill()
-    _, err = again.communicate()
-    assert "left interrupted: going on after" in err
+    assert "left interrupted: going on after" in again.communicate()[1]

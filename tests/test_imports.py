@@ -31,6 +31,7 @@ LAYERS = [
     ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),
     ("senet_train.classifier",),
     ("senet_train.journal", "senet_train.checkpoints", "senet_train.resume"),
+    ("senet_train.heartbeat",),
     ("senet_train.fit",),
     tuple(f"senet_train.compare.{name}" for name in READ_AND_JUDGED),
     ("senet_train.compare.assemble", "senet_train.compare.next_runs"),

@@ -36,6 +36,21 @@ def test_begin_and_states(folder: RunFolder) -> None:
     assert not (folder.checkpoints / "last.ckpt").exists()
 
 
+def test_a_heartbeat_changes_nothing_else(folder: RunFolder) -> None:
+    folder.begin(IDENTITY, keep=False)
+    file = folder.path / "status.json"
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({**before, "heartbeat": "2001-01-01T00:00:00+00:00"}))
+    folder.beat()
+    after = json.loads(file.read_text())
+    assert after["heartbeat"] >= before["heartbeat"]
+    assert {**after, "heartbeat": 0} == {**before, "heartbeat": 0}
+    folder.set_state("finished")
+    finished = file.read_text()
+    folder.beat()
+    assert file.read_text() == finished
+
+
 def test_a_finished_run_waits_aside_until_the_new_one_is_done(folder: RunFolder) -> None:
     folder.begin(IDENTITY, keep=False)
     (folder.path / "result.json").write_text("old")

@@ -42,6 +42,7 @@ def child(folder: Path, argv: list[str], at: Where | None, by: int, without: str
     from senet_train import speed
     from senet_train.cli import main
 
+    multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked
     torch.set_num_threads(1)
     speed.LATENCY_SECONDS = 0.0
     os.chdir(folder)
