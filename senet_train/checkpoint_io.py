@@ -48,7 +48,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     fresh = path.with_suffix(".new")
     try:
         write_atomic(fresh, lambda file: torch.save(checkpoint, file))
-        read_checkpoint(fresh)
+        read_checkpoint(fresh, mmap=True)  # its structure; the numbers are still in memory anyway
     except RuntimeError as error:  # torch's word for a write that a full disk cut short
         fresh.unlink(missing_ok=True)
         raise OSError(f"{path} could not be written whole (is the disk full?): {error}") from error
@@ -57,10 +57,10 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     os.replace(fresh, path)
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
     """What is in the file. Raises OSError or RuntimeError where it is not whole."""
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
+        checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True, mmap=mmap)
     except OSError:
         raise
     except Exception as error:  # torch has many words for it

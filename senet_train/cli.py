@@ -48,8 +48,11 @@ def entry() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-train` with these arguments in this process; the exit code."""
+def main(argv: Sequence[str], *, planned: bool = False) -> int:
+    """Run `senet-train` with these arguments in this process; the exit code.
+
+    `planned`: as one run of a sweep, whose table has been read.
+    """
     exit_codes: list[int] = []
     made: set[Path] = set()
     try:
@@ -58,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
-                return run_job(raw, exit_codes, made, full_error)
+                return run_job(raw, exit_codes, made, full_error, planned)
 
             hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
     except Interrupted as end:
@@ -95,17 +98,19 @@ def check_arguments(argv: Sequence[str]) -> None:
             refuse_code(Path(folder))
 
 
-def run_job(raw: DictConfig, exit_codes: list[int], made: set[Path], full_error: bool) -> float:
+def run_job(
+    raw: DictConfig, exit_codes: list[int], made: set[Path], full_error: bool, planned: bool
+) -> float:
     """One run of a command or sweep: its validation top-1, nan if it failed (never an error)."""
     try:
-        refuse_unplanned(raw)
+        in_sweep = planned or HydraConfig.get().mode == RunMode.MULTIRUN
+        if not planned:
+            refuse_unplanned(raw)
         config = read_config(raw)
-        mention_unread(raw)
+        mention_unread(raw, in_sweep)
         from senet_train.run import run  # seconds of imports: only now are they sure to be needed
 
-        hydra_config = HydraConfig.get()
-        in_sweep = hydra_config.mode == RunMode.MULTIRUN
-        top1 = run(config, list(hydra_config.overrides.task), made, wait=in_sweep)
+        top1 = run(config, list(HydraConfig.get().overrides.task), made, wait=in_sweep)
     except Exception as error:
         exit_codes.append(exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
@@ -135,17 +140,16 @@ def exit_code_of(error: Exception) -> int:
     return 2 if isinstance(error, OmegaConfBaseException) else 1
 
 
-def mention_unread(raw: DictConfig) -> None:
+def mention_unread(raw: DictConfig, in_sweep: bool) -> None:
     """Refuse a ratio or placement on the command line that nothing reads; only say so in a sweep.
 
     Raises InputError in a single run.
     """
-    hydra_config = HydraConfig.get()
     attention = raw.attention.name
     reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
     unread = [
         word
-        for word in (override.lstrip("+") for override in hydra_config.overrides.task)
+        for word in (override.lstrip("+") for override in HydraConfig.get().overrides.task)
         if (word.startswith("ratio=") and not reads_ratio)
         or (word.startswith("placement.") and attention == "none")
     ]
@@ -155,7 +159,7 @@ def mention_unread(raw: DictConfig) -> None:
         f"{' '.join(unread)} changes nothing, as nothing reads it with attention={attention}: "
         "leave it out, or choose another model or attention"
     )
-    if hydra_config.mode != RunMode.MULTIRUN:
+    if not in_sweep:
         raise InputError(line)
     log.warning("notice: %s", line)
 

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from senet_train.arms import combinations, key_of, read_table, refuse_both
 from senet_train.config import read_config, unknown_key
 from senet_train.errors import CannotExist, InputError, RunError
+from senet_train.run_folder import read_status
 
 if TYPE_CHECKING:
     from senet_train.plan import Plan
@@ -164,16 +165,34 @@ def with_seed(job: Job, seed: int) -> Job:
 
 
 def report(jobs: list[Job], returns: list[JobReturn]) -> None:
-    """Say how the sweep ended. Raises RunError if a run did not finish."""
-    failed = [job for job, end in zip(jobs, returns, strict=True) if not is_finished(end)]
+    """Say how the sweep ended, by what stands in the run folders.
+
+    Raises RunError if a run did not finish.
+    """
+    failed = [job for job, end in zip(jobs, returns, strict=True) if not is_finished(job, end)]
     log.info("finished %d of %d runs", len(jobs) - len(failed), len(jobs))
     if failed:
-        names = ", ".join(f"{job.plan.identity.arm} seed {job.plan.config.seed}" for job in failed)
+        names = ", ".join(
+            f"{job.plan.identity.arm} seed {job.plan.config.seed} ({state_of(job)})"
+            for job in failed
+        )
         raise RunError(f"{len(failed)} of {len(jobs)} runs did not finish: {names}")
 
 
-def is_finished(end: JobReturn) -> bool:
-    """A run returns its validation top-1, or nan; a launcher may report an exception instead."""
-    if end.status != JobStatus.COMPLETED:
+def is_finished(job: Job, end: JobReturn) -> bool:
+    """Whether the run is there, whole, and this sweep had no trouble with it.
+
+    A run returns nan for trouble; a launcher may report an exception instead.
+    """
+    if end.status != JobStatus.COMPLETED or not job.plan.folder.finished:
         return False
-    return not math.isnan(end.return_value)
+    value = end.return_value
+    return not (isinstance(value, float) and math.isnan(value))
+
+
+def state_of(job: Job) -> str:
+    """What its folder says of the run; one left `running` was killed."""
+    status = read_status(job.plan.folder.path)
+    if status is None:
+        return "not started"
+    return "killed" if status.state == "running" else status.state

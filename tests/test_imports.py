@@ -39,6 +39,7 @@ LAYERS = [
     ("senet_train.compare",),  # its command
     ("senet_train.forecast",),
     ("senet_train.sweep",),
+    ("senet_train.local_launcher",),
     ("senet_train._plugins",),
     ("senet_train.run",),
     ("senet_train.cli",),

@@ -1,0 +1,123 @@
+"""`hydra/launcher=local`: what dies alone, what dies together, and the line that finishes it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, TINY, Result, run_folders
+
+Senet = Callable[..., Result]
+LINE = (
+    *(word for word in TINY if not word.startswith(("model", "ratio", "trainer.max_epochs"))),
+    "model=resnet20",
+    "hydra/launcher=local",
+    "hydra.launcher.jobs=2",
+    'arms=[["attention=none"],["attention=se","ratio=4"]]',
+    "seeds=2",
+)
+LONG = (*LINE, "trainer.max_epochs=25")
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long sweep as a process of its own, under way."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "senet_train", *LONG],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len(saved(tmp_path)) == 2)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+PATHS = (ROOT, ROOT / "senet_train" / "_plugins")
+
+
+def saved(base: Path) -> list[Path]:
+    """The run folders that hold a checkpoint."""
+    return [file.parents[1] for file in base.glob("outputs/*/*/seed*/checkpoints/last.ckpt")]
+
+
+def status(folder: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads((folder / "status.json").read_text())
+    return content
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def states(base: Path) -> list[object]:
+    return [status(folder)["state"] for folder in run_folders(base)]
+
+
+def test_a_failing_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
+    arms = 'arms=[["attention=none"],["optim.lr=1e20"],["attention=se","ratio=4"]]'
+    line = [word for word in LINE if not word.startswith("arms")]
+    result = senet(*line, "trainer.max_epochs=1", arms)
+    assert result.code == 1
+    assert "finished 4 of 6 runs" in result.err
+    assert result.err.count("(diverged)") == 2
+    assert "  error: the loss is " in result.err
+    assert "6 runs, 2 at once with " in result.err
+
+
+def test_a_killed_run_kills_no_other(
+    senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    victim = saved(tmp_path)[0]
+    os.kill(int(str(status(victim)["pid"])), signal.SIGKILL)
+    _, err = sweep.communicate(timeout=120)
+    assert sweep.returncode == 1
+    assert "finished 3 of 4 runs" in err
+    assert err.count("(killed)") == 1
+    assert "killed by signal 9" in err
+    again = senet(*LONG)
+    assert again.code == 0, again.err
+    assert again.err.count("found finished") == 3
+    assert "an earlier try was left interrupted: going on after" in again.err
+
+
+def test_a_stopped_sweep_saves_its_runs(
+    senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    sweep.send_signal(signal.SIGTERM)
+    _, err = sweep.communicate(timeout=60)
+    assert sweep.returncode == 143
+    assert err.splitlines()[-1] == "stopped by SIGTERM"
+    assert states(tmp_path) == ["interrupted"] * 2
+    again = senet(*LONG)
+    assert again.code == 0, again.err
+    assert again.err.count("going on after") == 2
+    assert states(tmp_path) == ["finished"] * 4
+
+
+def test_a_killed_sweep_leaves_nothing_wrong(
+    senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """Its runs may live on: the same line waits for them."""
+    sweep.kill()
+    again = senet(*LONG)
+    assert again.code == 0, again.err
+    assert states(tmp_path) == ["finished"] * 4
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5"])
+def test_bad_counts(senet: Senet, tmp_path: Path, jobs: str) -> None:
+    result = senet(*LINE, f"hydra.launcher.jobs={jobs}")
+    assert result.code == 2
+    assert f"hydra.launcher.jobs={jobs}: choose auto, or a count from 1 on" in result.err
+    assert list(tmp_path.iterdir()) == []
