@@ -53,6 +53,7 @@ class Fitted:
 
     metrics: Metrics
     rates: list[float]  # images/s of every steady step
+    earlier_seconds: float  # of tries that this one went on with
     latency: dict[str, Latency]
     peak_memory_bytes: int
 
@@ -89,7 +90,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     autocast = trainer.precision_plugin.forward_context
     image = data.laid_out(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
-    return Fitted(metrics, speed.steady(), latency, peak)
+    return Fitted(metrics, speed.steady(), speed.earlier_seconds, latency, peak)
 
 
 def build_classifier(plan: Plan, steps_per_epoch: int) -> ImageClassifier:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from senet_train.checkpoint_io import newest_whole
-from senet_train.errors import RunError
+from senet_train.errors import InputError, RunError
 from senet_train.record import Environment
 from senet_train.run_folder import RunFolder, read_status
 
@@ -30,10 +30,11 @@ def made_by(environment: Environment) -> dict[str, str]:
     }
 
 
-def find_start(folder: RunFolder, now: dict[str, str]) -> tuple[Path | None, str]:
+def find_start(folder: RunFolder, now: dict[str, str], *, anew: bool) -> tuple[Path | None, str]:
     """The checkpoint to go on from, None for a start from zero; and why, in words.
 
-    A run that diverged would do so again from its checkpoint: it starts from zero.
+    A run that diverged would do so again from its checkpoint: it starts from zero. One that other
+    code has begun does so only if asked, `anew`. Raises InputError if not.
     """
     if folder.finished or not folder.path.exists():
         return None, ""
@@ -44,12 +45,16 @@ def find_start(folder: RunFolder, now: dict[str, str]) -> tuple[Path | None, str
     if found is None:
         return None, f"{earlier}: starting again from zero"
     path, checkpoint = found
-    then = checkpoint["made_by"]
+    progress, then = checkpoint["progress"], checkpoint["made_by"]
+    done = f"after {progress['epoch']} epochs and {progress['batch']} batches"
     unlike = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    if unlike:
-        key = unlike[0]
-        change = f"{key} was {str(then.get(key))[:12]} and is {str(now.get(key))[:12]}"
-        return None, f"{earlier}, and {change}: starting again from zero"
-    progress = checkpoint["progress"]
-    done = f"{progress['epoch']} epochs and {progress['batch']} batches"
-    return path, f"{earlier}: going on after {done}"
+    if not unlike:
+        return path, f"{earlier}: going on {done}"
+    key = unlike[0]
+    change = f"{key} was {str(then.get(key))[:12]} and is {str(now.get(key))[:12]}"
+    if not anew:
+        raise InputError(
+            f"{folder.path} was left {done}, when {change}: half a run by each is a run by none; "
+            "go on as it was, or overwrite=true starts it from zero"
+        )
+    return None, f"{earlier}, when {change}: starting again from zero"

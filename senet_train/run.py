@@ -108,7 +108,7 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     folder, trainer = plan.folder, plan.config.trainer
     refuse_clash(folder.identity_file, plan.identity)
     environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
-    start, found = find_start(folder, made_by(environment))
+    start, found = find_start(folder, made_by(environment), anew=plan.config.overwrite)
     try:
         moved = folder.begin(plan.identity, keep=start is not None)
         with logging_to(folder.path / "run.log"), deterministic(trainer.deterministic):
@@ -163,7 +163,7 @@ def record_run(
         data_fingerprint=plan.source.fingerprint,
         split_seed=config.data.split_seed,
         metrics=fitted.metrics,
-        cost=cost_of(plan, fitted, time.perf_counter() - clock, others),
+        cost=cost_of(plan, fitted, fitted.earlier_seconds + time.perf_counter() - clock, others),
         attention=[AttentionSlot(**vars(slot)) for slot in plan.slots],
         environment=environment,
         started=started.isoformat(timespec="seconds"),

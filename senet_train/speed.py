@@ -26,13 +26,16 @@ class SpeedMeter(pl.Callback):
     def __init__(self) -> None:
         self.rates: list[list[float]] = []
         self.epoch_seconds = 0.0
-        self._step_end = 0.0
+        self.earlier_seconds = 0.0  # of tries that this one goes on with, up to their checkpoint
+        self._start, self._step_end = time.perf_counter(), 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rates": self.rates, "epoch_seconds": self.epoch_seconds}
+        seconds = self.earlier_seconds + time.perf_counter() - self._start
+        return {"rates": self.rates, "epoch_seconds": self.epoch_seconds, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rates, self.epoch_seconds = state_dict["rates"], state_dict["epoch_seconds"]
+        self.earlier_seconds = state_dict["seconds"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if len(self.rates) == trainer.current_epoch:  # else a resumed run is in the middle of it

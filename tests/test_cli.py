@@ -218,8 +218,14 @@ def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monk
     status = json.loads((only_run(tmp_path) / "status.json").read_text())
     (only_run(tmp_path) / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
     monkeypatch.setattr("senet_train.environment.code_hash", lambda: "0" * 64)
+    before = snapshot(only_run(tmp_path))
     result = senet(*TINY)
-    assert "left interrupted, and code was " in result.err
+    assert result.code == 2
+    assert "was left after 2 epochs and 0 batches, when code was " in result.err
+    assert " and is 000000000000: half a run by each is a run by none; " in result.err
+    assert snapshot(only_run(tmp_path)) == before
+    result = senet(*TINY, "overwrite=true")
+    assert result.code == 0
     assert " and is 000000000000: starting again from zero" in result.err
 
 

@@ -39,10 +39,10 @@ LAYERS = [
     ("senet_train.compare",),  # its command
     ("senet_train.forecast",),
     ("senet_train.sweep",),
-    ("senet_train.local_launcher",),
-    ("senet_train._plugins",),
     ("senet_train.run",),
     ("senet_train.cli",),
+    ("senet_train.local_launcher",),  # it starts the command again
+    ("senet_train._plugins",),
     ("senet_train.__main__",),
 ]
 
