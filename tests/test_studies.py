@@ -11,7 +11,11 @@ STUDIES = sorted(path.name for path in (DOCS / "studies").iterdir())
 
 
 def test_there_are_studies() -> None:
-    assert STUDIES == ["cifar10_jpeg_1_epoch", "cifar10_jpeg_3_epochs"]
+    assert STUDIES == [
+        "cifar10_jpeg_1_epoch",
+        "cifar10_jpeg_3_epochs",
+        "cifar10_jpeg_3_epochs_folded",
+    ]
 
 
 @pytest.mark.parametrize("study", STUDIES)
