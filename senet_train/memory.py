@@ -57,13 +57,14 @@ def shortage_explained(batch_size: int) -> Iterator[None]:
     """Raise OutOfMemory, with what to change, where torch or Python finds no memory."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and "can't allocate memory" not in str(error):  # the CPU's has no class
             raise
         first_line = str(error).partition("\n")[0]
         raise OutOfMemory(
             f"there is no memory for data.batch_size={batch_size} ({first_line}): choose a smaller "
-            "one, for all arms alike, as BatchNorm's statistics change with it; then retry=failed"
+            "one, for all arms alike, as BatchNorm's statistics change with it"
         ) from error
 
 

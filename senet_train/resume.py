@@ -41,7 +41,8 @@ def find_start(folder: RunFolder, now: dict[str, str], *, anew: bool) -> tuple[P
     status = read_status(folder.path)
     state = status.state if status else "unfinished"
     earlier = f"an earlier try was left {'interrupted' if state == 'running' else state}"
-    found = None if state == "diverged" else newest_whole(folder.checkpoints)
+    from_zero = state == "diverged" or (anew and state in ENDED_BADLY)
+    found = None if from_zero else newest_whole(folder.checkpoints)
     if found is None:
         return None, f"{earlier}: starting again from zero"
     path, checkpoint = found

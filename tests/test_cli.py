@@ -253,12 +253,16 @@ def test_no_memory_is_named_and_nothing_changed(
     assert status["reason"].startswith("oom: there is no memory for data.batch_size=16")
 
 
-def test_another_runtime_error_is_no_shortage(senet: Senet, monkeypatch) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, NotImplementedError])
+def test_another_runtime_error_is_no_shortage(
+    senet: Senet, monkeypatch, kind: type[RuntimeError]
+) -> None:
     def fail(*arguments: object) -> None:
-        raise RuntimeError("shapes do not match")
+        raise kind("shapes do not match")
 
     monkeypatch.setattr("senet_train.classifier.ImageClassifier.training_step", fail)
-    assert senet(*TINY).err.splitlines()[-1] == "error: RuntimeError: shapes do not match"
+    last = senet(*TINY).err.splitlines()[-1]
+    assert last == f"error: {kind.__name__}: shapes do not match"
 
 
 def test_what_failed_is_left_unless_asked(senet: Senet, tmp_path: Path, monkeypatch) -> None:
@@ -276,6 +280,8 @@ def test_what_failed_is_left_unless_asked(senet: Senet, tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("senet_train.fit.write_predictions", fail)
         assert senet(*TINY).code == 1
+        # overwrite=true is from the start, however far the failed run had come
+        assert "left failed: starting again from zero" in senet(*TINY, "overwrite=true").err
     assert "failed before (OSError: no space left on device)" in senet(*TINY).err
     result = senet(*TINY, "retry=failed")
     assert result.code == 0
