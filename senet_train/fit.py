@@ -78,7 +78,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     try:
         with between_steps():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
-        best_epoch = load_best(module, folder / "checkpoints" / BEST)
+        best_epoch = load_best(module, plan.folder.checkpoints / BEST)
         trainer.test(module, datamodule=data, verbose=False)
         metrics = metrics_of(module, best_epoch)
         journal.write_final(vars(metrics))

@@ -37,7 +37,7 @@ def raise_pending() -> None:
 def between_steps() -> Iterator[None]:
     """For the block, which asks `raise_pending`, a first signal waits to be asked for.
 
-    A second one is raised where it arrives.
+    At the latest to the block's end; a second one is raised where it arrives.
     """
     global _deferring
     _deferring = True
@@ -45,6 +45,7 @@ def between_steps() -> Iterator[None]:
         yield
     finally:
         _deferring = False
+    raise_pending()
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:

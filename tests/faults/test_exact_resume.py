@@ -126,6 +126,7 @@ def test_order_that_is_not_gone_on_with_gives_other_bits(
         ((STEP, 5), "0 epochs and 6 batches"),  # obeyed before the validation
         ((VALIDATION, 0), "0 epochs and 6 batches"),
         ((VALIDATION, 2), "1 epochs and 6 batches"),
+        ((VALIDATION, 3), "2 epochs and 0 batches"),  # the last one: obeyed before the test
     ],
 )
 def test_stopped_by_a_signal(
