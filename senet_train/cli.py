@@ -210,10 +210,18 @@ def arguments(argv: Sequence[str]) -> Iterator[None]:
         sys.argv = before
 
 
+class CurrentStandardError(logging.StreamHandler):
+    """Writes to what standard error is by then: a live table puts lines above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 @contextmanager
 def console_log() -> Iterator[None]:
     """Show our log on standard error, bare."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = CurrentStandardError()
     handler.setLevel(logging.INFO)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)

@@ -90,6 +90,13 @@ def announce(plan: Plan) -> None:
 
 def report_found(plan: Plan) -> float:
     """Print the table of the run that is already there; not a byte of it is touched."""
+    record = read_found(plan)
+    print_summary(record, plan.folder.path)
+    return record.metrics.val_top1
+
+
+def read_found(plan: Plan) -> RunRecord:
+    """The record of the run that is there, said in one line. Raises InputError if damaged."""
     path = plan.folder.path
     record = read_record(path / "result.json")
     log.info("found finished: %s (overwrite=true runs it anew)", path)
@@ -99,8 +106,7 @@ def report_found(plan: Plan) -> float:
             "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
             *(then, record.environment.code[:8], __version__, code_hash()[:8]),
         )
-    print_summary(record, path)
-    return record.metrics.val_top1
+    return record
 
 
 def make_run(plan: Plan, overrides: list[str]) -> float:

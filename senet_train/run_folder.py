@@ -78,6 +78,11 @@ class RunFolder:
         status = read_status(self.path)
         return status is not None and status.state == "finished"
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is finished, with no old run left to delete."""
+        return self.finished and not self.aside.exists()
+
     def set_state(self, state: str, reason: str = "") -> None:
         """Replace status.json: the one place that says how the run stands."""
         now = datetime.now(UTC).isoformat(timespec="seconds")

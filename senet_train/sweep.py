@@ -7,7 +7,7 @@ Whatever `hydra/launcher` is set runs the jobs.
 
 import json
 import logging
-import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from senet_train.arms import combinations, key_of, read_table, refuse_both
 from senet_train.config import read_config, unknown_key
-from senet_train.errors import CannotExist, InputError, RunError
-from senet_train.run_folder import read_status
+from senet_train.errors import CannotExist, InputError
+from senet_train.sweep_report import report
+from senet_train.sweep_view import shown
 
 if TYPE_CHECKING:
     from senet_train.plan import Plan
@@ -70,11 +71,28 @@ class ArmSweeper(Sweeper):
 
             print_forecast([job.plan for job in jobs])
             return []
-        # Each job is composed anew, with one seed: it must still know that it is one of many.
-        settings = [[*job.settings, "hydra.mode=MULTIRUN"] for job in jobs]
-        returns = list(self.launcher.launch(settings, initial_job_idx=0))
-        report(jobs, returns)
+        returns = self.run(jobs)
+        report([job.plan for job in jobs], returns)
         return returns
+
+    def run(self, jobs: list[Job]) -> list[JobReturn]:
+        """Launch what is not finished; a run that is costs no process."""
+        found = {position: found_finished(job) for position, job in enumerate(jobs)}
+        ends = {position: end for position, end in found.items() if end is not None}
+        left = [position for position in range(len(jobs)) if position not in ends]
+        # Each job is composed anew, with one seed: it must still know that it is one of many.
+        settings = [[*jobs[position].settings, "hydra.mode=MULTIRUN"] for position in left]
+        if settings:
+            with self.view([jobs[position].plan for position in left]):
+                returns = self.launcher.launch(settings, initial_job_idx=0)
+            ends |= dict(zip(left, returns, strict=True))
+        return [ends[position] for position in range(len(jobs))]
+
+    def view(self, plans: list["Plan"]) -> AbstractContextManager[None]:
+        """How the runs stand, unless they say so themselves, being in this process."""
+        if self.root.hydra.launcher._target_.endswith(".BasicLauncher"):
+            return nullcontext()
+        return shown(plans)
 
     def plan(self, arguments: list[str]) -> tuple[list[Job], list[Skipped]]:
         """Every run, seed by seed so that a cut study is balanced; and the arms left out."""
@@ -114,6 +132,19 @@ class ArmSweeper(Sweeper):
         with open_dict(config):
             del config["hydra"]
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def found_finished(job: Job) -> JobReturn | None:
+    """What a finished run returns; None where there is something to be done."""
+    from senet_train.run import read_found
+
+    if job.plan.config.overwrite or not job.plan.folder.settled:
+        return None
+    try:
+        top1 = read_found(job.plan).metrics.val_top1
+    except InputError:  # its record is damaged: the run says so, and fails alone
+        return None
+    return JobReturn(status=JobStatus.COMPLETED, _return_value=top1)
 
 
 def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:
@@ -162,37 +193,3 @@ def with_seed(job: Job, seed: int) -> Job:
     config = replace(job.plan.config, seed=seed)
     plan = replace(job.plan, config=config, folder=replace(job.plan.folder, seed=seed))
     return Job([*job.settings, f"seed={seed}"], plan)
-
-
-def report(jobs: list[Job], returns: list[JobReturn]) -> None:
-    """Say how the sweep ended, by what stands in the run folders.
-
-    Raises RunError if a run did not finish.
-    """
-    failed = [job for job, end in zip(jobs, returns, strict=True) if not is_finished(job, end)]
-    log.info("finished %d of %d runs", len(jobs) - len(failed), len(jobs))
-    if failed:
-        names = ", ".join(
-            f"{job.plan.identity.arm} seed {job.plan.config.seed} ({state_of(job)})"
-            for job in failed
-        )
-        raise RunError(f"{len(failed)} of {len(jobs)} runs did not finish: {names}")
-
-
-def is_finished(job: Job, end: JobReturn) -> bool:
-    """Whether the run is there, whole, and this sweep had no trouble with it.
-
-    A run returns nan for trouble; a launcher may report an exception instead.
-    """
-    if end.status != JobStatus.COMPLETED or not job.plan.folder.finished:
-        return False
-    value = end.return_value
-    return not (isinstance(value, float) and math.isnan(value))
-
-
-def state_of(job: Job) -> str:
-    """What its folder says of the run; one left `running` was killed."""
-    status = read_status(job.plan.folder.path)
-    if status is None:
-        return "not started"
-    return "killed" if status.state == "running" else status.state

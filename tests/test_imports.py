@@ -38,8 +38,10 @@ LAYERS = [
     ("senet_train.compare.render",),
     ("senet_train.compare",),  # its command
     ("senet_train.forecast",),
-    ("senet_train.sweep",),
+    ("senet_train.sweep_view",),
+    ("senet_train.sweep_report",),
     ("senet_train.run",),
+    ("senet_train.sweep",),
     ("senet_train.cli",),
     ("senet_train.local_launcher",),  # it starts the command again
     ("senet_train._plugins",),

@@ -13,7 +13,7 @@ from senet_train.arms import Table, combinations, key_of, refuse_both
 from senet_train.errors import InputError
 
 Senet = Callable[..., Result]
-BASE = [word for word in TINY if not word.startswith("ratio")]
+BASE = ["hydra/launcher=basic", *(word for word in TINY if not word.startswith("ratio"))]
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 TABLES = [
     name for name in EXPERIMENTS if "\narms:" in (CONF / f"experiment/{name}.yaml").read_text()
@@ -83,7 +83,7 @@ def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) 
     assert result.code == 0, result.err
     expected = ["resnet20 0", "se_resnet20-r4 0", "resnet20 1", "se_resnet20-r4 1"]
     assert trained(tmp_path) == expected
-    assert "finished 4 of 4 runs" in result.err
+    assert "finished 4 of 4 runs" in result.out
     again = senet(*BASE, arms(PLAIN, SE), "seeds=2")
     assert again.err.count("found finished") == 4
 

@@ -1,4 +1,4 @@
-"""`hydra/launcher=local`: what dies alone, what dies together, and the line that finishes it."""
+"""The default launcher: what dies alone, what dies together, and the line that finishes it."""
 
 import json
 import os
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, TINY, Result, run_folders
 
+from senet_train.local_launcher import MEMORY_A_RUN, free_memory_bytes, usual_jobs
+from senet_train.run_folder import is_alive
+
 Senet = Callable[..., Result]
 LINE = (
     *(word for word in TINY if not word.startswith(("model", "ratio", "trainer.max_epochs"))),
     "model=resnet20",
-    "hydra/launcher=local",
     "hydra.launcher.jobs=2",
     'arms=[["attention=none"],["attention=se","ratio=4"]]',
     "seeds=2",
@@ -31,6 +33,7 @@ def sweep(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-m", "senet_train", *LONG],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -69,7 +72,7 @@ def test_a_failing_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
     line = [word for word in LINE if not word.startswith("arms")]
     result = senet(*line, "trainer.max_epochs=1", arms)
     assert result.code == 1
-    assert "finished 4 of 6 runs" in result.err
+    assert "finished 4 of 6 runs" in result.out
     assert result.err.count("(diverged)") == 2
     assert "  error: the loss is " in result.err
     assert "6 runs, 2 at once with " in result.err
@@ -80,9 +83,9 @@ def test_a_killed_run_kills_no_other(
 ) -> None:
     victim = saved(tmp_path)[0]
     os.kill(int(str(status(victim)["pid"])), signal.SIGKILL)
-    _, err = sweep.communicate(timeout=120)
+    out, err = sweep.communicate(timeout=120)
     assert sweep.returncode == 1
-    assert "finished 3 of 4 runs" in err
+    assert "finished 3 of 4 runs" in out
     assert err.count("(killed)") == 1
     assert "killed by signal 9" in err
     again = senet(*LONG)
@@ -105,14 +108,33 @@ def test_a_stopped_sweep_saves_its_runs(
     assert states(tmp_path) == ["finished"] * 4
 
 
-def test_a_killed_sweep_leaves_nothing_wrong(
+def test_a_killed_sweep_leaves_no_orphans(
     senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    """Its runs may live on: the same line waits for them."""
+    """Its runs notice, save themselves and end; the same line goes on with them."""
     sweep.kill()
+    wait_for(lambda: states(tmp_path) == ["interrupted"] * 2, seconds=20)
+    pids = [int(str(status(folder)["pid"])) for folder in run_folders(tmp_path)]
+    wait_for(lambda: not any(map(is_alive, pids)), seconds=20)
     again = senet(*LONG)
     assert again.code == 0, again.err
+    assert again.err.count("going on after") == 2
     assert states(tmp_path) == ["finished"] * 4
+
+
+def test_lines_where_there_is_no_terminal(senet: Senet, tmp_path: Path) -> None:
+    result = senet(*LINE, "trainer.max_epochs=1")
+    assert result.code == 0, result.err
+    for label in ("resnet20", "se_resnet20-r4"):
+        for seed in (0, 1):
+            assert f"{label} seed {seed}: finished, val top-1 " in result.err
+    assert "(4 of 4 finished)" in result.err
+
+
+def test_places_and_counts() -> None:
+    assert usual_jobs(0, 1) == 1
+    assert usual_jobs(8, 2) == 8
+    assert 1 <= usual_jobs(0, 10**6) <= free_memory_bytes() // MEMORY_A_RUN
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5"])

@@ -1,0 +1,178 @@
+"""A sweep while it goes on: a live table on a terminal, else a line whenever a run's state changes.
+
+All of it is read from the run folders, so that it is true under any launcher that shares them.
+"""
+
+import csv
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from senet_train.run_folder import Status, is_alive, read_status
+
+if TYPE_CHECKING:
+    from senet_train.plan import Plan
+
+log = logging.getLogger("senet_train")
+
+POLL_SECONDS = 1.0
+ORDER = ("running", "failed", "diverged", "killed", "interrupted", "finished", "waiting")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one run of the sweep stands."""
+
+    label: str
+    seed: int
+    state: str
+    num_epochs: int  # that are done
+    max_epochs: int
+    val_top1: float  # the best so far, 0 before the first
+    epoch_seconds: float  # the mean of its epochs, validation aside
+
+    @property
+    def line(self) -> str:
+        """As said where there is no table."""
+        done = f", val top-1 {self.val_top1:.4f}" if self.num_epochs else ""
+        return f"{self.label} seed {self.seed}: {self.state}{done}"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As shown in the table."""
+        left = (self.max_epochs - self.num_epochs) * self.epoch_seconds
+        return (
+            self.label,
+            str(self.seed),
+            self.state,
+            f"{self.num_epochs}/{self.max_epochs}",
+            f"{self.val_top1:.4f}" if self.num_epochs else "",
+            clock(left) if self.state == "running" and self.num_epochs else "",
+        )
+
+
+def standing_of(plan: "Plan") -> Standing:
+    """What the run's folder says."""
+    folder, config = plan.folder.path, plan.config
+    rows = rows_of(folder / "metrics.csv")
+    return Standing(
+        plan.identity.label,
+        config.seed,
+        state_in_words(read_status(folder)),
+        len(rows),
+        config.trainer.max_epochs,
+        max((top1 for top1, _ in rows), default=0.0),
+        sum(seconds for _, seconds in rows) / max(len(rows), 1),
+    )
+
+
+def state_in_words(status: Status | None) -> str:
+    """The status's own word, but for a run that nobody has begun, or whose process is gone."""
+    if status is None:
+        return "waiting"
+    here = status.host == socket.gethostname()
+    gone = status.state == "running" and here and not is_alive(status.pid)
+    return "killed" if gone else status.state
+
+
+def rows_of(file: Path) -> tuple[tuple[float, float], ...]:
+    """Validation top-1 and seconds of each epoch so far; none before there is a file."""
+    try:
+        stat = file.stat()
+        return parse_rows(file, stat.st_mtime_ns, stat.st_size)
+    except FileNotFoundError:
+        return ()
+
+
+@lru_cache(maxsize=10_000)
+def parse_rows(file: Path, mtime_ns: int, size: int) -> tuple[tuple[float, float], ...]:
+    """The file in that version; a last line that is still being written is left out."""
+    text = file.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    rows = csv.DictReader(whole.splitlines())
+    return tuple((float(row["val_top1"]), float(row["seconds"])) for row in rows)
+
+
+@contextmanager
+def shown(plans: Sequence["Plan"]) -> Iterator[None]:
+    """For the block, show how the runs go on: on standard error."""
+    console = Console(stderr=True)
+    pace = Pace(plans)
+    if console.is_terminal:
+        table = partial(table_of, plans, pace, console)
+        with Live(get_renderable=table, console=console, refresh_per_second=1 / POLL_SECONDS):
+            yield
+        return
+    ended = threading.Event()
+    teller = threading.Thread(target=tell_changes, args=(plans, pace, ended))
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
+class Pace:
+    """How fast the sweep's epochs go by, and so how long the rest will take."""
+
+    def __init__(self, plans: Sequence["Plan"]) -> None:
+        self.start = time.monotonic()
+        self.epochs_before = sum(standing_of(plan).num_epochs for plan in plans)
+
+    def summary(self, standings: Sequence[Standing]) -> str:
+        """`3 of 12 finished, about 0:04:10 left`."""
+        finished = sum(standing.state == "finished" for standing in standings)
+        words = f"{finished} of {len(standings)} finished"
+        done = sum(standing.num_epochs for standing in standings)
+        still = ("running", "waiting", "interrupted")
+        left = sum(s.max_epochs - s.num_epochs for s in standings if s.state in still)
+        fresh = done - self.epochs_before
+        if fresh < 1 or not left:
+            return words
+        return f"{words}, about {clock(left * (time.monotonic() - self.start) / fresh)} left"
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03`, or `2 days, 1:02:03`."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def table_of(plans: Sequence["Plan"], pace: Pace, console: Console) -> Table:
+    """As many runs as the terminal has lines for: those that go on and those in trouble first."""
+    standings = [standing_of(plan) for plan in plans]
+    table = Table("arm", "seed", "state", "epoch", "val top-1", "left", box=None)
+    table.caption, table.caption_justify = pace.summary(standings), "left"
+    lines = max(console.height - 4, 1)
+    urgent = sorted(standings, key=lambda standing: ORDER.index(standing.state))[:lines]
+    for standing in standings:
+        if standing in urgent:
+            table.add_row(*standing.cells)
+    return table
+
+
+def tell_changes(plans: Sequence["Plan"], pace: Pace, ended: threading.Event) -> None:
+    """Until `ended`, and once more then, say whose state is another than before."""
+    before = {plan.folder.path: standing_of(plan).state for plan in plans}
+    last = False
+    while not last:
+        last = ended.wait(POLL_SECONDS)
+        standings = {plan.folder.path: standing_of(plan) for plan in plans}
+        for path, standing in standings.items():
+            if standing.state != before[path]:
+                log.info("%s (%s)", standing.line, pace.summary(list(standings.values())))
+        before = {path: standing.state for path, standing in standings.items()}
+        sys.stderr.flush()

@@ -1,0 +1,98 @@
+"""What a sweep shows of its runs, against folders written by hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from senet_train import sweep_view
+from senet_train.run_folder import RunFolder
+from senet_train.sweep_view import Pace, clock, rows_of, standing_of, table_of
+
+HEADER = "epoch,step,val_top1,seconds\n"
+
+
+def plan(base: Path, seed: int, state: str = "", rows: str = "") -> Any:
+    """A run of 5 epochs in that state, its metrics as given."""
+    folder = RunFolder(base, "digits", "net-12345678", seed)
+    if state:
+        folder.path.mkdir(parents=True)
+        folder.set_state(state)
+        (folder.path / "metrics.csv").write_text(HEADER + rows)
+    config = SimpleNamespace(seed=seed, trainer=SimpleNamespace(max_epochs=5))
+    return SimpleNamespace(identity=SimpleNamespace(label="net"), config=config, folder=folder)
+
+
+def test_standing(tmp_path: Path) -> None:
+    rows = "0,6,0.5,2.0\n1,12,0.75,4.0\n2,18,0.7,3.0\n"
+    standing = standing_of(plan(tmp_path, 0, "running", rows))
+    assert standing.cells == ("net", "0", "running", "3/5", "0.7500", "0:00:06")
+    assert standing.line == "net seed 0: running, val top-1 0.7500"
+    waiting = standing_of(plan(tmp_path, 1))
+    assert waiting.cells == ("net", "1", "waiting", "0/5", "", "")
+    assert waiting.line == "net seed 1: waiting"
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    assert rows_of(file) == ()
+    for rest in ("", "1", "1,12,", "1,12,0.7", "1,12,0.75,4.0"):
+        file.write_text(f"{HEADER}0,6,0.5,2.0\n{rest}")
+        assert rows_of(file) == ((0.5, 2.0),)
+    file.write_text(f"{HEADER}0,6,0.5,2.0\n1,12,0.75,4.0\n")
+    assert rows_of(file) == ((0.5, 2.0), (0.75, 4.0))
+
+
+def test_running_without_a_process_is_killed(tmp_path: Path) -> None:
+    run = plan(tmp_path, 0, "running")
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    status = run.folder.path / "status.json"
+    status.write_text(status.read_text().replace(str(os.getpid()), str(child.pid)))
+    assert standing_of(run).state == "killed"
+
+
+def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the epochs of this sweep alone: the two that were there before took it no time."""
+    now = [100.0]
+    monkeypatch.setattr(sweep_view.time, "monotonic", lambda: now[0])
+    runs = [plan(tmp_path, 0, "running", "0,6,0.5,2\n1,9,0.5,2\n"), plan(tmp_path, 1)]
+    pace = Pace(runs)
+    assert pace.summary([standing_of(run) for run in runs]) == "0 of 2 finished"
+    rows = "".join(f"{epoch},6,0.5,2\n" for epoch in range(4))
+    (runs[0].folder.path / "metrics.csv").write_text(HEADER + rows)
+    now[0] = 120.0  # 2 epochs in 20 s, 6 to do
+    standings = [standing_of(run) for run in runs]
+    assert pace.summary(standings) == "0 of 2 finished, about 0:01:00 left"
+
+
+def test_the_table_keeps_to_the_terminal(tmp_path: Path) -> None:
+    states = ["finished", "finished", "failed", "", "running", "diverged", "", "finished"]
+    runs = [plan(tmp_path, seed, state) for seed, state in enumerate(states)]
+    console = Console(width=80, height=8)
+    table = table_of(runs, Pace(runs), console)
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    assert len(lines) <= 8
+    assert [line.split()[1:3] for line in lines[1:5]] == [
+        ["0", "finished"],
+        ["2", "failed"],
+        ["4", "running"],
+        ["5", "diverged"],
+    ]
+    assert "3 of 8 finished" in lines[-1]
+
+
+def test_clock() -> None:
+    assert [clock(s) for s in (0.4, 59.6, 3723, 90000)] == [
+        "0:00:00",
+        "0:01:00",
+        "1:02:03",
+        "1 day, 1:00:00",
+    ]
