@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+TEMPORARY = ".*.tmp"  # what a process that was killed while it wrote leaves
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a temporary file in the same folder, flush it to disk, rename it to `path`.

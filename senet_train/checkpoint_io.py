@@ -23,6 +23,14 @@ def previous(path: Path) -> Path:
     return path.with_suffix(f".previous{path.suffix}")
 
 
+def checkpoint_bytes(num_parameters: int) -> int:
+    """What the files of a run take at most: best, last, the one before it, and one being written.
+
+    Float32 weights, their momentum, and perhaps their average in each.
+    """
+    return 4 * 3 * 4 * num_parameters
+
+
 class ProvenCheckpointIO(CheckpointIO):
     """Writes beside the old file, reads the new one back, and only then renames it."""
 

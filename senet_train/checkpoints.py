@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint, EMAWeightAveraging
 
 from senet_train.checkpoint_io import BEST, LAST
@@ -36,7 +37,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         assert isinstance(pl_module, ImageClassifier)
         checkpoint["progress"] = pl_module.progress.as_plain()
-        checkpoint["made_by"] = self.made_by
+        checkpoint["made_by"], checkpoint["threads"] = self.made_by, torch.get_num_threads()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

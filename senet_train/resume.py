@@ -1,5 +1,6 @@
 """Whether a run that was left unfinished can be gone on with, and from where."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.checkpoint_io import newest_whole
@@ -30,27 +31,38 @@ def made_by(environment: Environment) -> dict[str, str]:
     }
 
 
-def find_start(folder: RunFolder, now: dict[str, str], *, anew: bool) -> tuple[Path | None, str]:
-    """The checkpoint to go on from, None for a start from zero; and why, in words.
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins."""
+
+    checkpoint: Path | None  # None for zero
+    threads: int
+    notice: str  # why there, in words
+
+
+def find_start(folder: RunFolder, now: dict[str, str], threads: int, anew: bool) -> Start:
+    """The checkpoint to go on from, with the threads that it was made with, or zero.
 
     A run that diverged would do so again from its checkpoint: it starts from zero. One that other
     code has begun does so only if asked, `anew`. Raises InputError if not.
     """
     if folder.finished or not folder.path.exists():
-        return None, ""
+        return Start(None, threads, "")
     status = read_status(folder.path)
     state = status.state if status else "unfinished"
     earlier = f"an earlier try was left {'interrupted' if state == 'running' else state}"
     from_zero = state == "diverged" or (anew and state in ENDED_BADLY)
     found = None if from_zero else newest_whole(folder.checkpoints)
     if found is None:
-        return None, f"{earlier}: starting again from zero"
+        return Start(None, threads, f"{earlier}: starting again from zero")
     path, checkpoint = found
     progress, then = checkpoint["progress"], checkpoint["made_by"]
     done = f"after {progress['epoch']} epochs and {progress['batch']} batches"
     unlike = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     if not unlike:
-        return path, f"{earlier}: going on {done}"
+        theirs = checkpoint["threads"]
+        pace = f", with {theirs} thread(s) as before" if theirs != threads else ""
+        return Start(path, theirs, f"{earlier}: going on {done}{pace}")
     key = unlike[0]
     change = f"{key} was {str(then.get(key))[:12]} and is {str(now.get(key))[:12]}"
     if not anew:
@@ -58,4 +70,4 @@ def find_start(folder: RunFolder, now: dict[str, str], *, anew: bool) -> tuple[P
             f"{folder.path} was left {done}, when {change}: half a run by each is a run by none; "
             "go on as it was, or overwrite=true starts it from zero"
         )
-    return None, f"{earlier}, when {change}: starting again from zero"
+    return Start(None, threads, f"{earlier}, when {change}: starting again from zero")

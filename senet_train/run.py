@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from omegaconf import OmegaConf
 
 from senet_train import __version__
 from senet_train.atomic import write_text
-from senet_train.checkpoint_io import LAST, previous
+from senet_train.checkpoint_io import LAST, checkpoint_bytes, previous
 from senet_train.config import Config
+from senet_train.data.images import workers_explained
 from senet_train.environment import code_hash, describe_environment
 from senet_train.errors import Diverged, Interrupted, OutOfMemory
 from senet_train.fit import Fitted, fit_and_test
@@ -34,7 +36,7 @@ from senet_train.record import (
     write_record,
 )
 from senet_train.resume import find_start, made_by, refuse_ended_badly
-from senet_train.run_folder import count_running, refuse_clash
+from senet_train.run_folder import RunFolder, count_running, refuse_clash, refuse_full_disk
 from senet_train.signals import pending
 from senet_train.speed import median_and_quartiles
 from senet_train.summary import network_line, print_summary
@@ -65,6 +67,7 @@ def run(
     made.add(folder.path)
     if folder.finished and not overwrite:
         return report_found(plan)
+    refuse_full_disk(folder.output_dir, checkpoint_bytes(plan.cost.parameters))
     plan.source.prepare()
     with hold(folder.lock, str(folder.path), wait=wait):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
@@ -114,23 +117,32 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     folder, trainer = plan.folder, plan.config.trainer
     refuse_clash(folder.identity_file, plan.identity)
     environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
-    start, found = find_start(folder, made_by(environment), anew=plan.config.overwrite)
+    start = find_start(folder, made_by(environment), environment.threads, plan.config.overwrite)
     try:
-        moved = folder.begin(plan.identity, keep=start is not None)
-        with logging_to(folder.path / "run.log"), deterministic(trainer.deterministic):
-            for notice in filter(None, (found, moved)):
+        moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
+        with logging_to(folder.path / "run.log"), arithmetic(trainer.deterministic, start.threads):
+            for notice in filter(None, (start.notice, moved)):
                 log.info(notice)
-            record = record_run(plan, overrides, environment, start)
+            environment = replace(environment, threads=start.threads)
+            record = record_run(plan, overrides, environment, start.checkpoint)
         write_record(record, folder.path / "result.json")
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
-            folder.set_state(end_state(error), reason_of(error))
+            note_end(folder, error)
         raise
     folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()
     previous(folder.checkpoints / LAST).unlink(missing_ok=True)
     print_summary(record, folder.path)
     return record.metrics.val_top1
+
+
+def note_end(folder: RunFolder, error: BaseException) -> None:
+    """Say in the status how the run ended; on a full disk that may fail as the run itself did."""
+    try:
+        folder.set_state(end_state(error), reason_of(error))
+    except OSError as second:
+        log.warning("warning: %s keeps its old status: %s", folder.path, second)
 
 
 def end_state(error: BaseException) -> str:
@@ -154,7 +166,7 @@ def record_run(
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     others = count_running(plan.folder.output_dir, but=path)
-    with shortage_explained(config.data.batch_size):
+    with shortage_explained(config.data.batch_size), workers_explained(config.data.workers):
         fitted = fit_and_test(plan, start, made_by(environment))
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(
@@ -208,13 +220,18 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Allow deterministic algorithms alone for the block: the next run may not want them."""
-    before = torch.are_deterministic_algorithms_enabled()
+def arithmetic(deterministic: bool, threads: int) -> Iterator[None]:
+    """For the block, deterministic algorithms alone if asked, and so many threads.
+
+    Sums over parts of a batch are rounded by the number of threads that share it.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     # Filling new memory would cost a pass over every activation and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(wanted)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before[0])
+        torch.set_num_threads(before[1])

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from senet_train.atomic import write_json
+from senet_train.atomic import TEMPORARY, write_json
 from senet_train.errors import InputError
 from senet_train.identity import Identity
 
@@ -110,6 +110,8 @@ class RunFolder:
             notice = f"the finished run waits in {self.aside} until this one has finished"
         elif self.path.exists() and not keep:
             shutil.rmtree(self.path)
+        for file in [*self.path.glob(TEMPORARY), *self.checkpoints.glob(TEMPORARY)]:
+            file.unlink()  # left by a kill while it was written
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.set_state("running")
         describe(self.identity_file, identity)
@@ -140,6 +142,20 @@ def refuse_clash(file: Path, identity: Identity) -> None:
         raise InputError(
             f"{file.parent} belongs to another configuration (hash {found}, "
             f"this one is {identity.sha256}): choose another output_dir"
+        )
+
+
+def refuse_full_disk(folder: Path, num_bytes: int) -> None:
+    """Raises InputError where less than `num_bytes` is free: a run must not end on its last epoch.
+
+    `folder` need not exist.
+    """
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < num_bytes:
+        raise InputError(
+            f"{existing} has {free / 1e6:.0f} MB free and the run's checkpoints may take "
+            f"{num_bytes / 1e6:.0f} MB: free some, or choose another output_dir"
         )
 
 

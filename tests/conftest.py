@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +62,16 @@ def senet(
         return Result(code, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the run of the fault tests leaves that nobody disturbs."""
+    from faults import dying, outcome
+
+    folder = tmp_path_factory.mktemp("whole")
+    assert dying.run(folder, outcome.LINE) == 0
+    return outcome.state_of(folder)
 
 
 def run_folders(base: Path) -> list[Path]:

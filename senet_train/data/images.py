@@ -6,12 +6,16 @@ Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from senet_train.errors import RunError
+
+# A batch takes seconds at most: a worker that is silent for so long waits for a disk that is gone.
+WORKER_TIMEOUT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class FileImages:
             num_workers=self.workers,
             collate_fn=torch.stack,
             worker_init_fn=leave_signals_to_the_parent,
+            timeout=WORKER_TIMEOUT_SECONDS if self.workers else 0,
         )
         failure = ""
         batches_read = iter(reader)
@@ -90,6 +95,29 @@ def leave_signals_to_the_parent(worker: int) -> None:
     """A worker inherits our handlers; Ctrl-C reaches it too and would print its traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def workers_explained(workers: int) -> Iterator[None]:
+    """For the block, raise RunError with the cause where a data worker died or went silent.
+
+    Torch tells of a death in a signal handler: the error comes up wherever the program is by then.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not text.startswith("DataLoader"):
+            raise
+        if "timed out" in text:
+            raise RunError(
+                f"no batch came from {workers} data workers in {WORKER_TIMEOUT_SECONDS} s: "
+                "is the file system of data.root there? data.workers=0 reads without workers"
+            ) from error
+        raise RunError(
+            "a data worker died, perhaps killed as memory ran out: "
+            f"choose less than data.workers={workers}, or 0"
+        ) from error
 
 
 class _Keyed(torch.utils.data.Dataset[Tensor]):

@@ -4,11 +4,12 @@ The fork server starts a process in hundredths of a second; what dies is a real 
 real signal.
 """
 
+import errno
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,39 @@ SERVER.set_forkserver_preload(["senet_train.run", "faults.dying"])
 
 # A method, and at which of its calls the process is to end: ("module:Class.method", 3).
 Where = tuple[str, int]
+# A signal that ends it, or the name of a system's error that this and all later calls meet.
+Fault = int | str
 
 
 def run(
-    folder: Path, argv: Sequence[str], at: Where | None = None, by: int = 9, without: str = ""
+    folder: Path,
+    argv: Sequence[str],
+    at: Where | None = None,
+    by: Fault = 9,
+    without: str = "",
+    changed: Mapping[str, Callable[..., Any]] | None = None,
+    threads: int = 1,
 ) -> int:
     """Run the command in `folder`; the exit code, negative if a signal killed it.
 
-    The signal `by` is sent when the method `at` is called for the n-th time, from 0; the method
-    `without` does nothing.
+    The fault `by` comes when the method `at` is called for the n-th time, from 0; the method
+    `without` does nothing; each of `changed` is replaced by what its function makes of it.
     """
-    process = SERVER.Process(target=child, args=(folder, list(argv), at, by, without))
+    changes = dict(changed or {})
+    if at is not None:
+        changes[at[0]] = partial(ending, call=at[1], by=by)
+    if without:
+        changes[without] = doing_nothing
+    process = SERVER.Process(target=child, args=(folder, list(argv), changes, threads))
     process.start()
     process.join(120)
     assert process.exitcode is not None, "the run hangs"
     return process.exitcode
 
 
-def child(folder: Path, argv: list[str], at: Where | None, by: int, without: str) -> None:
+def child(
+    folder: Path, argv: list[str], changes: Mapping[str, Callable[..., Any]], threads: int
+) -> None:
     """What the forked process does."""
     import torch
 
@@ -43,16 +59,14 @@ def child(folder: Path, argv: list[str], at: Where | None, by: int, without: str
     from senet_train.cli import main
 
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     speed.LATENCY_SECONDS = 0.0
     os.chdir(folder)
     with open("output.txt", "ab", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    if at is not None:
-        replace(at[0], lambda method: ending(method, at[1], by))
-    if without:
-        replace(without, lambda method: lambda *arguments: None)
+    for name, change in changes.items():
+        replace(name, change)
     os._exit(main(argv))
 
 
@@ -65,17 +79,26 @@ def replace(name: str, change: Callable[[Any], Any]) -> None:
     setattr(owner, attribute, change(getattr(owner, attribute)))
 
 
-def ending(function: Callable[..., Any], call: int, by: int) -> Callable[..., Any]:
-    """The function, which sends its process a signal at one of its calls."""
+def ending(function: Callable[..., Any], call: int, by: Fault) -> Callable[..., Any]:
+    """The function, with a signal to its process at one of its calls, or an error from it on."""
     calls = iter(range(1_000_000))
 
     @wraps(function)
     def wrapped(*arguments: Any, **named: Any) -> Any:
-        if next(calls) == call:
+        number = next(calls)
+        if isinstance(by, str) and number >= call:
+            code = getattr(errno, by)
+            raise OSError(code, os.strerror(code))
+        if isinstance(by, int) and number == call:
             os.kill(os.getpid(), by)
         return function(*arguments, **named)
 
     return wrapped
+
+
+def doing_nothing(function: Callable[..., Any]) -> Callable[..., None]:
+    """In the place of a function."""
+    return lambda *arguments, **named: None
 
 
 STEP = "senet_train.classifier:ImageClassifier.training_step"
@@ -84,5 +107,7 @@ VALIDATION = "senet_train.classifier:ImageClassifier.validation_step"
 TEST = "senet_train.classifier:ImageClassifier.test_step"
 SAVING = "torch:save"
 PROVING = "senet_train.checkpoint_io:read_checkpoint"
+FLUSHING = "os:fsync"
+MAKING_A_FILE = "tempfile:mkstemp"
 SKIPPING = "senet_train.data.loaders:DataModule.start_at"
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT

@@ -1,14 +1,12 @@
 """Killed anywhere and started again by the same line, a run ends with the very same bits."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from conftest import TINY, run_folders
+from conftest import run_folders
 from faults.dying import (
     AFTER_STEP,
     INT,
@@ -22,55 +20,8 @@ from faults.dying import (
     VALIDATION,
     run,
 )
+from faults.outcome import EVERY_STEP, LINE, equal, said, state_of
 from PIL import Image
-
-# 60 images: 54 to train on, 6 steps of 8 an epoch, 2 steps of 4 a validation; 2 epochs.
-LINE = (*TINY, "data.batch_size=8", "trainer.deterministic=true", "data.val_fraction=0.17")
-EVERY_STEP = "trainer.checkpoint_minutes=0"
-TIMES = {"images_per_second", "images_per_second_quartiles", "inference_ms", "seconds"}
-
-
-def state_of(base: Path) -> dict[str, Any]:
-    """All that a finished run holds, times and memory aside."""
-    [folder] = run_folders(base)
-    record = json.loads((folder / "result.json").read_text())
-    for key in ("started", "finished", "overrides"):
-        del record[key]
-    for key in (*TIMES, "peak_memory_bytes", "concurrent_runs"):
-        del record["cost"][key]
-    del record["config"]["trainer"]["checkpoint_minutes"], record["config"]["data"]["workers"]
-    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-    best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
-    with np.load(folder / "predictions.npz") as file:
-        predictions = dict(file)
-    return {
-        "record": record,
-        "metrics": [{k: v for k, v in row.items() if k not in TIMES} for row in rows],
-        "last": {key: last[key] for key in last if key not in ("callbacks", "loops", "made_by")},
-        "best": best["state_dict"],
-        "predictions": predictions,
-    }
-
-
-def equal(a: Any, b: Any) -> bool:
-    """Bit for bit, at any depth."""
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    return bool(np.array_equal(a, b))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the run leaves that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert run(folder, LINE) == 0
-    return state_of(folder)
-
 
 PLACES = {
     "in the first step": (STEP, 0),
@@ -83,11 +34,6 @@ PLACES = {
     "in the last validation": (VALIDATION, 3),
     "in the test": (TEST, 1),
 }
-
-
-def said(base: Path) -> str:
-    """What the command printed, all tries together."""
-    return (base / "output.txt").read_text()
 
 
 @pytest.mark.parametrize("checkpoints", ["each epoch", "each step"])
