@@ -13,11 +13,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, EMAWeightAveraging
 
+from senet_train.agreement import largest
 from senet_train.checkpoint_io import BEST, LAST
 from senet_train.classifier import ImageClassifier
 from senet_train.data.loaders import DataModule
 from senet_train.progress import Progress
-from senet_train.signals import Stopped, listen, raise_pending
+from senet_train.signals import Stopped, listen, pending
 
 
 class Checkpoints(Checkpoint):
@@ -58,17 +59,17 @@ class Checkpoints(Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        raise_pending()
+        raise_agreed()
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
     ) -> None:
-        raise_pending()
+        raise_agreed()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
     ) -> None:
-        if time.monotonic() - self.saved >= 60 * self.minutes:
+        if any(largest(time.monotonic() - self.saved >= 60 * self.minutes)):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,6 +89,13 @@ class Checkpoints(Checkpoint):
         """Replace `last.ckpt`. Raises OSError."""
         trainer.save_checkpoint(self.folder / LAST)
         self.saved = time.monotonic()
+
+
+def raise_agreed() -> None:
+    """Raise Stopped if a signal has come to any of the processes: they must stop at one step."""
+    [signum] = largest(pending() or 0)
+    if signum:
+        raise Stopped(int(signum))
 
 
 class Averaging(EMAWeightAveraging):

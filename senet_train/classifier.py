@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from senet_train.agreement import largest
 from senet_train.config import Optim
 from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
@@ -83,7 +84,8 @@ class ImageClassifier(pl.LightningModule):
         num_images, progress = self.tally["val"].num_images, self.progress
         means = self.tally["val"].means("val")
         self.stop_if_not_finite(means["val_loss"], f"in validation of epoch {progress.epoch}")
-        train = progress.train.means("train")
+        train = progress.train.of_all().means("train")
+        progress.train.reset()
         del train["train_top5"]
         row = {
             "epoch": progress.epoch,
@@ -102,9 +104,11 @@ class ImageClassifier(pl.LightningModule):
     def stop_if_not_finite(self, loss: Tensor | float, when: str) -> None:
         """Raise Diverged for NaN or infinity."""
         value = loss.item() if isinstance(loss, Tensor) else loss
-        if not math.isfinite(value):
+        [infinite_somewhere] = largest(not math.isfinite(value))
+        if infinite_somewhere:
+            where = f"the loss is {value}" if not math.isfinite(value) else "a loss is not finite"
             raise Diverged(
-                f"the loss is {value} {when}: "
+                f"{where} {when}: "
                 f"try a smaller optim.lr (it is {self.optim.lr}) or a longer optim.warmup_epochs"
             )
 

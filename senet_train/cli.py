@@ -37,6 +37,7 @@ from senet_train.config import (
     suggestion,
     unknown_key,
 )
+from senet_train.crew import crew
 from senet_train.errors import InputError, Interrupted, RunError
 from senet_train.signals import pending, signals_raised
 
@@ -110,7 +111,8 @@ def run_job(
         mention_unread(raw, in_sweep)
         from senet_train.run import run  # seconds of imports: only now are they sure to be needed
 
-        top1 = run(config, list(HydraConfig.get().overrides.task), made, wait=in_sweep)
+        overrides = list(HydraConfig.get().overrides.task)
+        top1 = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
         exit_codes.append(exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
@@ -118,6 +120,13 @@ def run_job(
         return math.nan
     exit_codes.append(0)
     return math.nan if top1 is None else top1
+
+
+def config_flags() -> list[str]:
+    """The flag that says where more configuration is, for a process that repeats the command."""
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    return [word for folder in folders for word in ("--config-dir", folder)]
 
 
 def refuse_unplanned(raw: DictConfig) -> None:
@@ -168,7 +177,8 @@ def show(error: BaseException, text: str, full_error: bool) -> None:
     """One line on standard error, after the traceback if the user set HYDRA_FULL_ERROR=1."""
     if full_error:
         traceback.print_exception(error)
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    who = "" if crew().leads else f"process {crew().rank}: "
+    print(f"{who}error: {' '.join(text.split())}", file=sys.stderr)
 
 
 def explain_composition(error: Exception) -> str:
@@ -222,7 +232,7 @@ class CurrentStandardError(logging.StreamHandler):
 def console_log() -> Iterator[None]:
     """Show our log on standard error, bare."""
     handler = CurrentStandardError()
-    handler.setLevel(logging.INFO)
+    handler.setLevel(logging.INFO if crew().leads else logging.ERROR)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     try:

@@ -98,7 +98,7 @@ class Trainer:
     ema_decay: Literal["none"] | Fraction
     clip_norm: Literal["none"] | Positive
     accelerator: Accelerator
-    devices: Literal[1]
+    devices: Count
     checkpoint_minutes: Annotated[float, Field(ge=0)]
 
 

@@ -42,18 +42,22 @@ def choose_precision(asked: Precision, accelerator: str) -> Precision:
 
 
 @cache
-def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool) -> Kernel:
-    """`auto` -> folded where its passes can be compiled, else joined; composed off its ground.
+def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: bool) -> Kernel:
+    """`auto` -> folded where its passes can be compiled, else joined; composed off their ground.
+
+    Their ground is a CPU, channels-last maps, and one process, which has all statistics itself.
 
     Raises InputError for a kernel that cannot run here.
     """
     if asked == "composed":
         return asked
-    if accelerator != "cpu" or not channels_last:
+    if accelerator != "cpu" or not channels_last or not alone:
         if asked == "auto":
+            log.warning("trainer.kernel=composed: the faster ones are for one process on a CPU")
             return "composed"
         raise InputError(
-            f"trainer.kernel={asked} is for channels-last maps on a CPU: choose auto or composed"
+            f"trainer.kernel={asked} is for channels-last maps on a CPU, by one process: "
+            "choose auto or composed"
         )
     return asked if asked == "joined" else folded_or_joined(asked)
 

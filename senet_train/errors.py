@@ -33,6 +33,10 @@ class HeldError(RunError):
     exit_code = 4
 
 
+class PeerLost(RunError):
+    """One of the processes that train this run together is gone; the run can be gone on with."""
+
+
 class Interrupted(BaseException):
     """SIGINT or SIGTERM arrived. No `Exception`, so that nothing on the way out mistakes it."""
 

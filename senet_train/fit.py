@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 
 from senet_train.checkpoint_io import BEST, ProvenCheckpointIO, read_checkpoint
@@ -18,6 +19,7 @@ from senet_train.checkpoints import Averaging, Checkpoints
 from senet_train.classifier import ImageClassifier
 from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
+from senet_train.crew import crew
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.fold.tails import TAILS
 from senet_train.heartbeat import Heartbeat
@@ -27,6 +29,7 @@ from senet_train.memory import keep_freed_memory
 from senet_train.plan import Plan
 from senet_train.predictions import write_predictions
 from senet_train.record import Latency, Metrics
+from senet_train.shared_layers import share_layers
 from senet_train.signals import between_steps
 from senet_train.speed import (
     SpeedMeter,
@@ -73,14 +76,16 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     module = build_classifier(plan, data.steps_per_epoch)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
-    callbacks = [speed, journal, Heartbeat(plan.folder), *progress_bar(plan)]
-    trainer = build_trainer(config.trainer, folder, callbacks, made_by)
+    writers = [journal, Heartbeat(plan.folder), *progress_bar(plan)] if crew().leads else []
+    trainer = build_trainer(config.trainer, folder, [speed, *writers], made_by)
     try:
         with between_steps():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
         best_epoch = load_best(module, plan.folder.checkpoints / BEST)
         trainer.test(module, datamodule=data, verbose=False)
         metrics = metrics_of(module, best_epoch)
+        if not crew().leads:
+            return Fitted(metrics, [], 0.0, {}, 0)
         journal.write_final(vars(metrics))
     finally:
         journal.close()
@@ -106,6 +111,8 @@ def build_classifier(plan: Plan, steps_per_epoch: int) -> ImageClassifier:
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[config.trainer.kernel])
+    if crew().size > 1:
+        share_layers(network)
     return ImageClassifier(
         network,
         config.optim,
@@ -120,6 +127,7 @@ def build_trainer(
     config: TrainerConfig, folder: Path, callbacks: list[Callback], made_by: dict[str, str]
 ) -> pl.Trainer:
     """A Trainer that keeps the best and the last epoch and leaves all reporting to us."""
+    here = crew()
     checkpoints = Checkpoints(
         folder / "checkpoints",
         minutes=config.checkpoint_minutes,
@@ -128,7 +136,10 @@ def build_trainer(
     )
     return pl.Trainer(
         accelerator=config.accelerator,
-        devices=config.devices,
+        devices=here.local_size,
+        num_nodes=here.size // here.local_size,
+        strategy="auto" if here.size == 1 else DDPStrategy(),
+        use_distributed_sampler=False,
         precision=LIGHTNING_PRECISION[config.precision],
         max_epochs=config.max_epochs,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
@@ -136,13 +147,42 @@ def build_trainer(
         callbacks=[*callbacks, *averaging(config), checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
-        plugins=[LightningEnvironment(), ProvenCheckpointIO()],
+        plugins=[CrewEnvironment(), ProvenCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
     )
+
+
+class CrewEnvironment(LightningEnvironment):
+    """Tells Lightning of the processes that are there: it is to start none."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return crew().size > 1
+
+    def world_size(self) -> int:
+        return crew().size
+
+    def set_world_size(self, size: int) -> None:
+        assert size == crew().size
+
+    def global_rank(self) -> int:
+        return crew().rank
+
+    def set_global_rank(self, rank: int) -> None:
+        assert rank == crew().rank
+
+    def local_rank(self) -> int:
+        return crew().local_rank
+
+    def node_rank(self) -> int:
+        return crew().rank // crew().local_size
+
+    def teardown(self) -> None:
+        """Lightning's own forgets how many there are; the test is still to come."""
 
 
 def averaging(config: TrainerConfig) -> list[Callback]:

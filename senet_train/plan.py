@@ -17,6 +17,7 @@ from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config import Choice, Config, Data
 from senet_train.cost import NetworkCost, measure_cost
+from senet_train.crew import crew
 from senet_train.data import SOURCES
 from senet_train.data.images import Source
 from senet_train.environment import choose_accelerator, choose_kernel, choose_precision
@@ -41,6 +42,11 @@ class Plan:
     cost: NetworkCost
     identity: Identity
     folder: RunFolder
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it trains on one."""
+        return self.config.trainer.accelerator == "gpu"
 
     def hyperparameters(self) -> dict[str, int | float | str]:
         """What tells this run from others in TensorBoard's HPARAMS tab.
@@ -124,9 +130,27 @@ def resolve_hardware(config: Config) -> Config:
     """`trainer.accelerator`, `precision` and `kernel` at `auto` -> what this machine has."""
     accelerator = choose_accelerator(config.trainer.accelerator)
     precision = choose_precision(config.trainer.precision, accelerator)
-    kernel = choose_kernel(config.trainer.kernel, accelerator, config.trainer.channels_last)
-    trainer = replace(config.trainer, accelerator=accelerator, precision=precision, kernel=kernel)
+    trainer = config.trainer
+    alone = refuse_devices(config) == 1
+    kernel = choose_kernel(trainer.kernel, accelerator, trainer.channels_last, alone)
+    trainer = replace(trainer, accelerator=accelerator, precision=precision, kernel=kernel)
     return replace(config, trainer=trainer)
+
+
+def refuse_devices(config: Config) -> int:
+    """`trainer.devices`. Raises InputError where it does not fit the processes, or the batch."""
+    devices, processes = config.trainer.devices, crew().size
+    if processes not in (1, devices):
+        raise InputError(
+            f"trainer.devices={devices} and torchrun started {processes} processes: "
+            f"choose trainer.devices={processes}"
+        )
+    if config.data.batch_size % devices:
+        raise InputError(
+            f"data.batch_size={config.data.batch_size} cannot be shared by trainer.devices="
+            f"{devices} in equal parts: choose a multiple of {devices}"
+        )
+    return devices
 
 
 def find_data(data: Data) -> tuple[Source, Data]:

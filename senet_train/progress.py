@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from senet_train.agreement import total
+from senet_train.crew import crew
+
 
 @dataclass
 class Tally:
@@ -32,10 +35,18 @@ class Tally:
         """How many images were counted."""
         return int(self.sums[3])
 
+    def of_all(self) -> "Tally":
+        """What all processes counted; every one of them must ask."""
+        return Tally(total(self.sums))
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.sums = torch.zeros_like(self.sums)
+
     def means(self, part: str) -> dict[str, float]:
         """`{part}_loss`, `{part}_top1`, `{part}_top5` over all images counted; then start anew."""
         loss, top1, top5, images = self.sums.tolist()
-        self.sums = torch.zeros_like(self.sums)
+        self.reset()
         return {
             f"{part}_loss": loss / images,
             f"{part}_top1": top1 / images,
@@ -64,10 +75,12 @@ class Progress:
         self.epoch, self.batch = self.epoch + 1, 0
 
     def as_plain(self) -> dict[str, Any]:
-        """Numbers, lists and tensors alone, as a checkpoint may hold."""
-        return {**vars(self), "train": self.train.sums.cpu(), "history": list(self.history)}
+        """Numbers, lists and tensors alone, as a checkpoint may hold: those of all processes."""
+        train = self.train.of_all().sums.cpu()
+        return {**vars(self), "train": train, "history": list(self.history)}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Progress":
-        """The inverse of `as_plain`."""
-        return cls(**{**plain, "train": Tally(plain["train"]), "best": tuple(plain["best"])})
+        """The inverse of `as_plain`; of several processes the first goes on with the counts."""
+        train = Tally(plain["train"] if crew().leads else torch.zeros_like(plain["train"]))
+        return cls(**{**plain, "train": train, "best": tuple(plain["best"])})

@@ -21,12 +21,13 @@ def refuse_ended_badly(folder: RunFolder) -> None:
         )
 
 
-def made_by(environment: Environment) -> dict[str, str]:
+def made_by(environment: Environment, num_processes: int) -> dict[str, str]:
     """What must be the same for the second half of a run to belong to its first."""
     return {
         "code": environment.code,
         "device": environment.device,
         "kernel": environment.kernel,
+        "trainer.devices": str(num_processes),
         **environment.versions,
     }
 

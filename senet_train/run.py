@@ -5,7 +5,7 @@ configuration -> plan (checked, nothing written) -> lock -> folder -> fit, test 
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,12 +15,14 @@ import torch
 from omegaconf import OmegaConf
 
 from senet_train import __version__
+from senet_train.agreement import meet, peers_explained, together
 from senet_train.atomic import write_text
 from senet_train.checkpoint_io import LAST, checkpoint_bytes, previous
 from senet_train.config import Config
+from senet_train.crew import crew
 from senet_train.data.images import workers_explained
 from senet_train.environment import code_hash, describe_environment
-from senet_train.errors import Diverged, Interrupted, OutOfMemory
+from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, RunError
 from senet_train.fit import Fitted, fit_and_test
 from senet_train.identity import as_tree
 from senet_train.lock import hold
@@ -35,8 +37,15 @@ from senet_train.record import (
     read_record,
     write_record,
 )
-from senet_train.resume import find_start, made_by, refuse_ended_badly
-from senet_train.run_folder import RunFolder, count_running, refuse_clash, refuse_full_disk
+from senet_train.resume import Start, find_start, made_by, refuse_ended_badly
+from senet_train.run_folder import (
+    RunFolder,
+    count_running,
+    read_status,
+    refuse_clash,
+    refuse_full_disk,
+)
+from senet_train.several import run_in_processes
 from senet_train.signals import pending
 from senet_train.speed import median_and_quartiles
 from senet_train.summary import network_line, print_summary
@@ -45,12 +54,18 @@ log = logging.getLogger("senet_train")
 
 
 def run(
-    config: Config, overrides: list[str], made: set[Path], *, wait: bool = False
+    config: Config,
+    overrides: list[str],
+    made: set[Path],
+    *,
+    flags: Sequence[str] = (),
+    wait: bool = False,
 ) -> float | None:
     """Train, go on with an unfinished run, or find the finished one; its validation top-1.
 
     Of the best epoch; None if dry. `made` holds the runs of this command: `overwrite=true` in a
-    sweep makes no run twice. `wait` waits for a run that another process makes.
+    sweep makes no run twice. `flags` were given besides `overrides`. `wait` waits for a run that
+    another process makes.
 
     Raises InputError before anything is written, HeldError if another process makes this run,
     RunError if it failed before, Diverged or any other error after `status.json` tells of it.
@@ -59,7 +74,9 @@ def run(
     plan = make_plan(config)
     folder = plan.folder
     refuse_clash(folder.identity_file, plan.identity)
-    announce(plan)
+    several = plan.config.trainer.devices > crew().size  # then the first of them announces it
+    if not several:
+        announce(plan)
     if config.dry_run:
         log.info("dry run: %s is %s", folder.path, "finished" if folder.finished else "to do")
         return None
@@ -69,15 +86,53 @@ def run(
         return report_found(plan)
     refuse_full_disk(folder.output_dir, checkpoint_bytes(plan.cost.parameters))
     plan.source.prepare()
-    with hold(folder.lock, str(folder.path), wait=wait):
+    if several:
+        return run_in_several(plan, [*flags, *overrides], wait)
+    with together(plan.on_gpu), held(folder, wait):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
-            folder.discard_aside()
+            if crew().leads:
+                folder.discard_aside()
             return report_found(plan)
         if folder.finished and not overwrite:  # finished while we came
             return report_found(plan)
         if config.retry == "none" and not overwrite:
             refuse_ended_badly(folder)
         return make_run(plan, overrides)
+
+
+@contextmanager
+def held(folder: RunFolder, wait: bool) -> Iterator[None]:
+    """Hold the run for the block; of several processes the first does, and the others wait for it.
+
+    Raises HeldError, InputError.
+    """
+    if not crew().leads:
+        meet()
+        yield
+        return
+    with hold(folder.lock, str(folder.path), wait=wait):
+        meet()
+        yield
+
+
+def run_in_several(plan: Plan, command: list[str], wait: bool) -> float:
+    """The same command once a device, its result read from the run folder.
+
+    Raises HeldError, RunError with what became of it, Interrupted.
+    """
+    folder, trainer = plan.folder, plan.config.trainer
+    with hold(folder.lock, str(folder.path), wait=wait):
+        if folder.settled and not plan.config.overwrite:  # finished while we came
+            return report_found(plan)
+        if plan.config.retry == "none" and not plan.config.overwrite:
+            refuse_ended_badly(folder)
+    threads = max(1, torch.get_num_threads() // trainer.devices)
+    code = run_in_processes(trainer.devices, [*command, "hydra.mode=RUN"], threads)
+    if code == 0 and folder.finished:
+        return read_record(folder.path / "result.json").metrics.val_top1
+    status = read_status(folder.path)
+    became = f"{status.state} ({status.reason})" if status else "not begun"
+    raise RunError(f"{folder.path} of {trainer.devices} processes: {became}, exit code {code}")
 
 
 def announce(plan: Plan) -> None:
@@ -117,14 +172,18 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     folder, trainer = plan.folder, plan.config.trainer
     refuse_clash(folder.identity_file, plan.identity)
     environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
-    start = find_start(folder, made_by(environment), environment.threads, plan.config.overwrite)
+    made = made_by(environment, trainer.devices)
+    start = find_start(folder, made, environment.threads, plan.config.overwrite)
+    meet()  # nobody changes the folder before all have looked
+    if not crew().leads:
+        return follow(plan, start, made)
     try:
         moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
         with logging_to(folder.path / "run.log"), arithmetic(trainer.deterministic, start.threads):
             for notice in filter(None, (start.notice, moved)):
                 log.info(notice)
             environment = replace(environment, threads=start.threads)
-            record = record_run(plan, overrides, environment, start.checkpoint)
+            record = record_run(plan, overrides, environment, start.checkpoint, made)
         write_record(record, folder.path / "result.json")
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
@@ -137,6 +196,13 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     return record.metrics.val_top1
 
 
+def follow(plan: Plan, start: Start, made: dict[str, str]) -> float:
+    """Train beside the first process, and write nothing."""
+    trainer = plan.config.trainer
+    with arithmetic(trainer.deterministic, start.threads), peers_explained():
+        return fit_and_test(plan, start.checkpoint, made).metrics.val_top1
+
+
 def note_end(folder: RunFolder, error: BaseException) -> None:
     """Say in the status how the run ended; on a full disk that may fail as the run itself did."""
     try:
@@ -147,7 +213,7 @@ def note_end(folder: RunFolder, error: BaseException) -> None:
 
 def end_state(error: BaseException) -> str:
     """The status that an error leaves."""
-    if isinstance(error, Interrupted) or pending():
+    if isinstance(error, Interrupted | PeerLost) or pending():
         return "interrupted"
     return "diverged" if isinstance(error, Diverged) else "failed"
 
@@ -159,15 +225,23 @@ def reason_of(error: BaseException) -> str:
 
 
 def record_run(
-    plan: Plan, overrides: list[str], environment: Environment, start: Path | None
+    plan: Plan,
+    overrides: list[str],
+    environment: Environment,
+    start: Path | None,
+    made: dict[str, str],
 ) -> RunRecord:
     """Train, and say what was trained, how well, at what cost and where."""
     config, path = plan.config, plan.folder.path
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     others = count_running(plan.folder.output_dir, but=path)
-    with shortage_explained(config.data.batch_size), workers_explained(config.data.workers):
-        fitted = fit_and_test(plan, start, made_by(environment))
+    with (
+        shortage_explained(config.data.batch_size),
+        workers_explained(config.data.workers),
+        peers_explained(),
+    ):
+        fitted = fit_and_test(plan, start, made)
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(
         schema=SCHEMA,

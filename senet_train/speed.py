@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from senet_train.crew import crew
 from senet_train.memory import release_freed_memory
 from senet_train.record import Latency
 
@@ -47,7 +48,7 @@ class SpeedMeter(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
         now = time.perf_counter()
-        self.rates[-1].append(len(batch[1]) / (now - self._step_end))
+        self.rates[-1].append(len(batch[1]) * crew().size / (now - self._step_end))
         self.epoch_seconds += now - self._step_end
         self._step_end = now
 

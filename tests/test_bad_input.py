@@ -32,7 +32,6 @@ CASES = [
     ("optim.lr=inf", "optim.lr="),
     ("seed=-1", "seed=-1: must be greater than or equal to 0"),
     ("trainer.precision=64", "trainer.precision=64: must be 'auto', 'bf16-mixed' or 32"),
-    ("trainer.devices=2", "trainer.devices=2: must be 1"),
     ("data.crop=resized", "choose data.crop=pad or none"),
     ("data.cache=stream", "choose data.cache=auto or memory"),
     ("model=resnet18 ++ratio=8", "ratio=8 changes nothing"),

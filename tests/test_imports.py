@@ -20,11 +20,12 @@ READ_AND_JUDGED = (
 
 # From the ground up: a module imports only from lines above its own (or its own line's package).
 LAYERS = [
-    ("senet_train", "senet_train.errors", "senet_train.atomic"),
-    ("senet_train.signals", "senet_train.config"),
+    ("senet_train", "senet_train.errors", "senet_train.atomic", "senet_train.crew"),
+    ("senet_train.signals", "senet_train.config", "senet_train.agreement"),
+    ("senet_train.several",),
     ("senet_train.keyed", "senet_train.lock", "senet_train.schedule", "senet_train.arms"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data"),
-    ("senet_train.fold",),
+    ("senet_train.fold", "senet_train.shared_layers"),
     ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insert"),
     ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),
     ("senet_train.memory", "senet_train.progress", "senet_train.checkpoint_io"),
@@ -45,7 +46,7 @@ LAYERS = [
     ("senet_train.cli",),
     ("senet_train.local_launcher",),  # it starts the command again
     ("senet_train._plugins",),
-    ("senet_train.__main__",),
+    ("senet_train.__main__", "senet_train.member"),
 ]
 
 # What may stand at the top of a module, beyond the standard library.

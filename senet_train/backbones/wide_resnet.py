@@ -25,13 +25,16 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
+        self.part, self.num_parts = 0, 1  # which images of the batch it sees: every so-many-th
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, unchanged; the identity in evaluation."""
         if not self.training:
             return x
-        # The global generator: the classifier seeds it at every step, keyed by (seed, step).
-        kept = torch.rand(x.shape, device=x.device) >= self.p
+        # The global generator: the classifier seeds it at every step, keyed by (seed, step). Drawn
+        # for the whole batch, so that the number of processes that share it changes nothing.
+        drawn = torch.rand((len(x) * self.num_parts, *x.shape[1:]), device=x.device)
+        kept = drawn[self.part :: self.num_parts] >= self.p
         return x * kept / (1 - self.p)
 
 

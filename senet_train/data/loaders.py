@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from senet_train.config import Data
+from senet_train.crew import crew
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import Images, MemoryImages, Source
 from senet_train.data.split import stratified_split
@@ -65,7 +66,8 @@ class TrainingBatches:
     """One epoch of training batches from the `start`-th on: shuffled, augmented, of `batch_size`.
 
     The images that fill no batch sit this epoch out (another few the next), unless there is
-    only that one batch: BatchNorm must not see a rest of one image.
+    only that one batch: BatchNorm must not see a rest of one image. Of each batch a process reads
+    the part that is its own; image and draw are the same whoever reads them.
     """
 
     def __init__(
@@ -80,7 +82,8 @@ class TrainingBatches:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self.order.split(self.data.batch_size)[self.start : self.stop]
+        whole = self.order.split(self.data.batch_size)[self.start : self.stop]
+        batches = [crew().share(batch) for batch in whole]
         draws = draw_table(len(self.order), self.seed, self.epoch)
         padding = self.data.padding if self.data.crop == "pad" else 0
         augment = Augment(padding, self.data.flip, self.data.cutout)

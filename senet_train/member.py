@@ -1,0 +1,21 @@
+"""`python -m senet_train.member`: the command as one of several processes that make one run."""
+
+import os
+import signal
+import sys
+import threading
+
+from senet_train.cli import main
+from senet_train.crew import crew
+
+
+def end_with_the_parent() -> None:
+    """Should the process that started this one be killed, save what is there and end."""
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns at the pipe's end
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    if crew().leads:  # the others follow it
+        threading.Thread(target=end_with_the_parent, daemon=True).start()
+    sys.exit(main(sys.argv[1:], planned=True))

@@ -1,0 +1,290 @@
+"""One run as several processes: the same numbers as one process, and the same promises."""
+
+import copy
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT, Result, run_folders
+from faults.dying import SERVER
+from faults.outcome import EVERY_STEP, LINE, equal, state_of
+from torch import Tensor, nn
+
+from senet_train.backbones.wide_resnet import Dropout
+from senet_train.config import Data
+from senet_train.crew import ALONE, STORE, Crew, crew
+from senet_train.data.images import MemoryImages
+from senet_train.data.loaders import TrainingBatches
+from senet_train.run_folder import is_alive, read_status
+from senet_train.shared_layers import share_layers
+
+Senet = Callable[..., Result]
+# At a larger rate twelve steps let rounding grow to 1e-4, between two kernels of one process too.
+TWO = (*(word for word in LINE if "batch_size" not in word), "data.batch_size=8", "optim.lr=0.0001")
+
+
+def place(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    """Be one of two processes, without the other."""
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, STORE: "x"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, str(value))
+    assert crew() == Crew(rank, 2, rank, 2)
+
+
+def test_a_process_is_alone_unless_it_was_started_as_one_of_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RANK", "1")  # other programs set these, too
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert crew() == ALONE
+
+
+def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data) -> None:
+    """Same images, same draws, in two halves."""
+    pixels = torch.randint(0, 256, (20, 8, 8, 3), dtype=torch.uint8)
+    images = MemoryImages(pixels, torch.arange(20), [str(i) for i in range(20)])
+
+    def batches() -> list[tuple[Tensor, Tensor, Tensor]]:
+        return list(TrainingBatches(images, data, seed=1, epoch=2))
+
+    whole, halves = batches(), []
+    for rank in (0, 1):
+        place(monkeypatch, rank)
+        halves.append(batches())
+    for batch, first, second in zip(whole, *halves, strict=True):
+        for part, one, other in zip(batch, first, second, strict=True):
+            assert torch.equal(part, torch.stack([one, other], 1).flatten(0, 1))
+
+
+@pytest.fixture
+def data() -> Data:
+    import dataclasses
+
+    from test_loaders import DATA
+
+    return dataclasses.replace(DATA, batch_size=6)
+
+
+def test_dropout_is_that_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.ones(6, 3, 2, 2)
+    torch.manual_seed(5)
+    whole = Dropout(0.5)(x)
+    for rank in (0, 1):
+        place(monkeypatch, rank)
+        network = nn.Sequential(Dropout(0.5))
+        share_layers(network)
+        torch.manual_seed(5)
+        assert torch.equal(network(x[rank::2]), whole[rank::2])
+
+
+def normalise(rank: int, folder: Path, norm: nn.Module, x: Tensor, weight: Tensor) -> None:
+    """In one of two processes: forward and backward of its share; the results to a file."""
+    from senet_train.agreement import together
+
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    os.environ.update({name: str(value) for name, value in places.items()})
+    os.environ.update({STORE: str(folder / "store"), "GLOO_SOCKET_IFNAME": "lo"})
+    network = nn.Sequential(copy.deepcopy(norm))  # tensors come to a process as shared memory
+    with together(on_gpu=False):
+        share_layers(network)
+        mine = x[rank::2].requires_grad_()
+        y = network(mine)
+        (y * weight[rank::2]).sum().backward()
+    assert mine.grad is not None
+    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    grads = [parameter.grad for parameter in network.parameters()]
+    torch.save({"y": y.detach(), "x": mine.grad, "grads": grads, "kept": kept}, folder / str(rank))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((6, 3, 4, 5), nn.BatchNorm2d), ((6, 3), nn.BatchNorm1d)]
+)
+def test_shared_layers_is_the_norm_of_the_whole_batch(
+    tmp_path: Path, shape: tuple[int, ...], kind: type[nn.Module], training: bool
+) -> None:
+    """Output, gradients, running statistics; and frozen, where nothing is shared."""
+    norm = kind(3).train(training)
+    with torch.no_grad():
+        for name, tensor in norm.state_dict().items():
+            if name != "num_batches_tracked":
+                tensor.uniform_(0.5, 2)
+    x, weight = 3 + torch.randn(shape), torch.randn(shape)
+    arguments = [(rank, tmp_path, norm, x, weight) for rank in (0, 1)]
+    processes = [SERVER.Process(target=normalise, args=a) for a in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    parts = [torch.load(tmp_path / str(rank), weights_only=True) for rank in (0, 1)]
+    plain = nn.Sequential(kind(3).train(training))
+    plain[0].load_state_dict(norm.state_dict())
+    whole = x.clone().requires_grad_()
+    y = plain(whole)
+    (y * weight).sum().backward()
+    assert whole.grad is not None
+    for rank, part in enumerate(parts):
+        torch.testing.assert_close(part["y"], y.detach()[rank::2], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(part["x"], whole.grad[rank::2], rtol=1e-5, atol=1e-5)
+        for name, tensor in plain.state_dict().items():
+            torch.testing.assert_close(part["kept"][name], tensor, rtol=1e-5, atol=1e-5)
+    for number, parameter in enumerate(plain.parameters()):
+        both = parts[0]["grads"][number] + parts[1]["grads"][number]
+        torch.testing.assert_close(both, parameter.grad, rtol=1e-5, atol=1e-5)
+    if training:  # the comparison can tell: a norm of half a batch is another
+        half = kind(3)(x[::2])
+        assert not torch.allclose(half, parts[0]["y"], rtol=1e-3)
+
+
+def metrics(base: Path) -> list[dict[str, str]]:
+    [folder] = run_folders(base)
+    return list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+
+
+def weights(base: Path) -> dict[str, Tensor]:
+    [folder] = run_folders(base)
+    state: dict[str, Any] = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    tensors: dict[str, Tensor] = state["state_dict"]
+    return tensors
+
+
+@pytest.mark.parametrize("attention", ["se", pytest.param("srm", marks=pytest.mark.slow)])
+def test_two_processes_train_the_same_network(
+    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attention: str
+) -> None:
+    line = [word for word in TWO if not word.startswith(("model", "ratio"))]
+    line += ["model=resnet20", f"attention={attention}", "trainer.kernel=composed"]
+    for name, devices in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        result = senet(*line, f"trainer.devices={devices}")
+        assert result.code == 0, result.err
+    for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        for key in ("train_loss", "val_loss"):
+            assert float(two[key]) == pytest.approx(float(one[key]), rel=1e-5), key
+    ones, twos = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key, tensor in ones.items():
+        torch.testing.assert_close(twos[key], tensor, rtol=1e-4, atol=1e-6)
+    folders = [run_folders(tmp_path / name)[0] for name in ("one", "two")]
+    assert folders[0].parts[-2:] == folders[1].parts[-2:]  # one identity
+    again = senet(*line, "trainer.devices=2")
+    assert "found finished" in again.err
+
+
+PATHS = (ROOT, ROOT / "senet_train" / "_plugins", ROOT / "tests")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Starts the command with two processes in `cut`."""
+    started = []
+    (tmp_path / "cut").mkdir()
+
+    def start() -> "subprocess.Popen[bytes]":
+        with open(tmp_path / "output.txt", "ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "senet_train", *LONG],
+                cwd=tmp_path / "cut",
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+                stdout=output,
+                stderr=output,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+LONG = (*TWO, "trainer.max_epochs=20", "trainer.devices=2", EVERY_STEP)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def under_way(base: Path, epochs: int) -> bool:
+    return (
+        bool(run_folders(base))
+        and (run_folders(base)[0] / "metrics.csv").exists()
+        and len(metrics(base)) >= epochs
+    )
+
+
+def members(base: Path) -> list[int]:
+    """The numbers of the processes that train."""
+    lines = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    ours = [line.split() for line in lines.splitlines() if "senet_train.member" in line]
+    return [int(words[0]) for words in ours if os.readlink(f"/proc/{words[0]}/cwd") == str(base)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["signal to the command", "command killed", "second killed"])
+def test_two_processes_go_on_exactly(
+    senet: Senet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pair: Callable[[], "subprocess.Popen[bytes]"],
+    victim: str,
+) -> None:
+    base, whole = tmp_path / "cut", tmp_path / "whole"
+    whole.mkdir()
+    monkeypatch.chdir(whole)
+    assert senet(*LONG).code == 0
+    command = pair()
+    wait_for(lambda: under_way(base, 3))
+    processes = members(base)
+    assert len(processes) == 2
+    if victim == "signal to the command":
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(60) == 143
+    elif victim == "command killed":
+        command.kill()
+    else:
+        os.kill(max(processes), signal.SIGKILL)
+        assert command.wait(90) == 1
+    wait_for(lambda: not any(map(is_alive, processes)))
+    [folder] = run_folders(base)
+    status = read_status(folder)
+    assert status is not None
+    assert status.state == "interrupted", json.dumps(vars(status))
+    assert pair().wait(120) == 0
+    assert "going on after" in (tmp_path / "output.txt").read_text()
+    assert equal(state_of(whole), state_of(base))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trainer.devices=0"], "trainer.devices=0: must be greater than or equal to 1"),
+        (["trainer.devices=3"], "data.batch_size=8 cannot be shared by trainer.devices=3 in equal"),
+        (["trainer.devices=2", "trainer.kernel=joined"], "by one process: choose auto or composed"),
+    ],
+)
+def test_bad_input(senet: Senet, tmp_path: Path, words: list[str], message: str) -> None:
+    result = senet(*TWO, *words)
+    assert result.code == 2
+    assert message in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_torchrun_with_another_number(senet: Senet, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(monkeypatch, 0)
+    result = senet(*TWO)
+    assert result.code == 2
+    assert "trainer.devices=1 and torchrun started 2 processes: choose" in result.err
