@@ -12,8 +12,9 @@ from typing import Any
 
 from senet_train.config import Choice, Config
 
-# Keys that change no number of a run. Every key is here or in the identity: a test compares.
-LOCAL_DATA_KEYS = ("root", "workers", "download", "cache")
+# Keys that change no number of a run, or whose effect the data's fingerprint holds (root,
+# exclude). Every key is here or in the identity: a test compares.
+LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
 LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
