@@ -97,11 +97,13 @@ def describe_environment(accelerator: str, precision: Precision, kernel: Kernel)
 def code_hash() -> str:
     """sha256 over the source files that make a run: the same in a wheel and in a checkout.
 
-    `compare` only reads runs: a better table must not make them look made by other code.
+    `compare` only reads runs and `check` only images: a better table must not make runs look made
+    by other code.
     """
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    files = {*root.rglob("*.py"), *root.rglob("*.cpp")} - set(root.glob("compare/**/*.py"))
+    files = {*root.rglob("*.py"), *root.rglob("*.cpp")}
+    files -= {*root.glob("compare/**/*.py"), *root.glob("check/**/*.py")}
     for file in sorted(files):
         digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()

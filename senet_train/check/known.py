@@ -1,0 +1,46 @@
+"""Verdicts of earlier checks: a file of the same path, size and mtime is not decoded again."""
+
+import json
+from dataclasses import astuple
+from pathlib import Path
+
+from PIL import __version__ as pillow_version
+from pydantic import TypeAdapter, ValidationError
+
+from senet_train.atomic import write_text
+from senet_train.check.decode import Verdict
+from senet_train.check.survey import ImageFile
+
+SCHEMA = 1
+NAME = ".senet-data.json"  # beside train/: it belongs to the tree, and training does not look there
+
+# The next check may see something else, though the file does not change.
+NOT_KEPT = ("not opened", "ends its decoder")
+
+# path, size and mtime_ns of a file, then its verdict
+Row = tuple[str, int, int, str, str, str, str]
+ROWS = TypeAdapter(list[Row])
+
+
+def read_known(file: Path) -> dict[ImageFile, Verdict]:
+    """The verdicts kept in a file: none if it is missing, damaged, or of another decoder."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if [content["schema"], content["pillow"]] != [SCHEMA, pillow_version]:
+            return {}
+        rows = ROWS.validate_python([tuple(row) for row in content["files"]], strict=True)
+    except (OSError, ValueError, TypeError, KeyError, ValidationError):
+        return {}  # all of it can be found again
+    return {ImageFile(*row[:3]): Verdict(*row[3:]) for row in rows}
+
+
+def write_known(file: Path, known: dict[ImageFile, Verdict]) -> None:
+    """Keep the verdicts. Raises OSError where the folder cannot be written."""
+    rows = [
+        [*astuple(image), *astuple(verdict)]
+        for image, verdict in sorted(known.items(), key=lambda item: item[0].path)
+        if verdict.fault not in NOT_KEPT
+    ]
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    head = f'{{"schema": {SCHEMA}, "pillow": {json.dumps(pillow_version)}, "files": [\n'
+    write_text(file, f"{head}{lines}\n]}}\n")
