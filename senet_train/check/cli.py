@@ -34,13 +34,16 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as end:  # --help
         return int(end.code or 0)
     except Interrupted as end:
-        print(f"stopped by {end}: the same line goes on", file=sys.stderr)
+        print(f"stopped by {end}: what was decoded is kept", file=sys.stderr)
         return end.exit_code
     except InputError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exception(error)
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a report that the disk has no room for
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 class Parser(argparse.ArgumentParser):

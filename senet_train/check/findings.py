@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[Remedy, str]] = {
     "folder loop": ("mend", "a link to a folder that holds it"),
     "hidden folder": ("mend", "no class: remove it"),
     "not opened": ("mend", "the system does not give it"),
-    "odd name": ("mend", "not UTF-8 or not printable: rename it"),
+    "odd name": ("mend", "not UTF-8, or with a control character: rename it"),
     "duplicate in test": ("note", "counts more than once"),
     "not RGB": ("note", "trained on as RGB"),
     "hidden file": ("note", "left out of training"),

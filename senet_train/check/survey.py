@@ -6,6 +6,7 @@ folder, so a link that leads back up cannot trap the walk.
 
 import errno
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -106,14 +107,14 @@ def leads_up(folder: str) -> bool:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name can stand on a line of a list: UTF-8, nothing that moves the cursor."""
-    return name.isprintable()  # the bytes that are no UTF-8 become surrogates, which are not
+    """Whether a name can stand on a line of a list: UTF-8 (no surrogate), no control character."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
 
 
 def only_in(classes: dict[str, list[str]], have: str, lack: str) -> Iterator[Finding]:
     """The classes of one part that the other has not."""
     for name in sorted(set(classes[have]) - set(classes[lack])):
-        # `Fox` for `fox` too
+        # In lower case, so that `Fox` is near `fox`.
         other = {there.lower(): there for there in set(classes[lack]) - set(classes[have])}
         near = get_close_matches(name.lower(), other, n=1)
         hint = f", but {other[near[0]]}" if near else ""

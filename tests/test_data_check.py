@@ -1,0 +1,500 @@
+"""senet-data check: every fault planted is found, nothing else is, and training obeys the list."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import odd_decoders
+import pytest
+from conftest import Result, run_folders
+from PIL import Image
+from test_config import config
+from test_imagenet_subset import open_tree, write_image
+from test_loaders import DATA
+
+from senet_train.check import decode, inspect_tree, progress
+from senet_train.check.cli import main
+from senet_train.check.known import NAME
+from senet_train.data.loaders import load_splits
+from senet_train.errors import InputError
+from senet_train.pictures import Unreadable, read_rgb
+from senet_train.plan import make_plan
+
+Check = Callable[..., Result]
+NUM_IMAGES = 2 * (4 + 2)
+
+
+def grow(folder: Path) -> Path:
+    """cat and dog, 4 images each to train on and 2 to test on, nothing wrong with any."""
+    for number, name in enumerate(("cat", "dog")):
+        for i in range(4):
+            write_image(folder / "train" / name / f"{i}.png", 10 * number + i)
+        for i in range(2):
+            write_image(folder / "val" / name / f"v{i}.png", 100 + 10 * number + i)
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return grow(tmp_path / "tree")
+
+
+@pytest.fixture
+def check(tree: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    """`check("--fresh")` checks the tree, in an empty working folder."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def run(*arguments: str) -> Result:
+        code = main(["check", str(tree), *arguments])
+        printed = capsys.readouterr()
+        return Result(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were given out to be decoded, since the list was emptied."""
+    asked: list[str] = []
+
+    def judged(paths: Sequence[str], num_jobs: int):
+        asked.extend(Path(path).name for path in paths)
+        return decode.judged(paths, num_jobs)
+
+    monkeypatch.setattr(inspect_tree, "judged", judged)
+    return asked
+
+
+def found(report: str = "report.csv") -> set[tuple[str, str, str]]:
+    """(kind, remedy, path) of every row."""
+    with open(report, newline="") as file:
+        return {(row["kind"], row["remedy"], row["path"]) for row in csv.DictReader(file)}
+
+
+def spoil(tree: Path) -> set[tuple[str, str, str]]:
+    """Plant every fault there is (but those of the system); what a check has to find, no more."""
+    cat, dog, tested = tree / "train" / "cat", tree / "train" / "dog", tree / "val"
+    whole = (cat / "0.png").read_bytes()
+    (cat / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (cat / "page.jpg").write_text("<html>404</html>")
+    (tested / "dog" / "none.png").touch()
+    (cat / "bomb.png").write_bytes(png_that_claims(60_000))
+    (cat / "leak.png").write_bytes((tested / "cat" / "v0.png").read_bytes())
+    Image.open(tested / "dog" / "v1.png").save(cat / "other.bmp")  # same pixels, other bytes
+    (dog / "copy.png").write_bytes((dog / "1.png").read_bytes())
+    (dog / "both.png").write_bytes((cat / "2.png").read_bytes())
+    (tested / "cat" / "w0.png").write_bytes((tested / "cat" / "v1.png").read_bytes())
+    (cat / "gone.png").symlink_to("nowhere.png")
+    (cat / "self.png").symlink_to("self.png")
+    os.mkfifo(cat / "pipe.png")
+    (cat / ".hidden.png").write_bytes(b"resource fork")
+    (cat / "notes.txt").write_text("no image")
+    (tree / "train" / "list.txt").write_text("no class")
+    (cat / "up").symlink_to("..")
+    (dog / "deeper").mkdir()
+    (tree / "train" / "loop").symlink_to("..")
+    (tree / "train" / ".ipynb_checkpoints").mkdir()
+    write_image(tree / "train" / "Fox" / "0.png", 50)
+    write_image(tree / "train" / "Fox" / "1.png", 51)
+    write_image(tree / "val" / "fox" / "0.png", 52)
+    (tree / "val" / "emu").mkdir()
+    (dog / "esc\x1b[31m.png").write_bytes(whole)
+    Image.open(cat / "1.png").convert("L").save(dog / "grey.png")
+    Image.open(cat / "3.png").rotate(180).convert("CMYK").save(dog / "print.tif")
+    Image.open(cat / "3.png").convert("F").save(dog / "float.tif")
+    return {
+        ("truncated", "exclude", "train/cat/cut.png"),
+        ("unreadable", "exclude", "train/cat/page.jpg"),
+        ("unreadable", "exclude", "train/dog/float.tif"),
+        ("zero bytes", "exclude", "val/dog/none.png"),
+        ("too many pixels", "exclude", "train/cat/bomb.png"),
+        ("leak", "exclude", "train/cat/leak.png"),
+        ("leak", "exclude", "train/cat/other.bmp"),
+        ("duplicate in training", "exclude", "train/dog/copy.png"),
+        ("two classes", "mend", "train/dog/both.png"),
+        ("two classes", "mend", "train/cat/2.png"),
+        ("duplicate in test", "note", "val/cat/w0.png"),
+        ("broken link", "exclude", "train/cat/gone.png"),
+        ("symlink loop", "exclude", "train/cat/self.png"),
+        ("no regular file", "exclude", "train/cat/pipe.png"),
+        ("hidden file", "note", "train/cat/.hidden.png"),
+        ("no image ending", "note", "train/cat/notes.txt"),
+        ("beside the classes", "note", "train/list.txt"),
+        ("folder loop", "mend", "train/cat/up"),
+        ("folder in a class", "mend", "train/dog/deeper"),
+        ("folder loop", "mend", "train/loop"),
+        ("hidden folder", "mend", "train/.ipynb_checkpoints"),
+        ("class in one part only", "mend", "train/Fox"),
+        ("class in one part only", "mend", "val/fox"),
+        ("class in one part only", "mend", "val/emu"),
+        ("too few images", "mend", "val/emu"),
+        ("odd name", "mend", "train/dog/esc\x1b[31m.png"),
+        ("not RGB", "note", "train/dog/grey.png"),
+        ("not RGB", "note", "train/dog/print.tif"),
+    }
+
+
+def png_that_claims(side: int) -> bytes:
+    """A PNG of a few bytes whose header says `side` x `side` pixels."""
+
+    def block(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data)
+        return len(data).to_bytes(4, "big") + kind + data + checksum.to_bytes(4, "big")
+
+    size = side.to_bytes(4, "big")
+    header = size + size + bytes([8, 2, 0, 0, 0])  # 8 bits, RGB
+    data = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", header) + block(b"IDAT", data)
+
+
+def test_a_clean_tree(check: Check, tree: Path) -> None:
+    before = sorted(tree.rglob("*"))
+    result = check("--out", "report.csv", "--exclude", "exclude.txt")
+    assert (result.code, result.err) == (0, "")
+    assert "8 in train/ and 4 in val/, 2 classes; 12 images decoded, 0 known" in result.out
+    assert "nothing odd" in result.out
+    assert found() == set()
+    assert Path("exclude.txt").read_text().count("\n") == 1
+    assert sorted(tree.rglob("*")) == sorted([*before, tree / NAME])
+
+
+def test_every_fault(check: Check, tree: Path) -> None:
+    planted = spoil(tree)
+    result = check("--out", "report.csv", "--exclude", "exclude.txt", "--jobs", "2")
+    assert (result.code, result.err) == (1, "")
+    assert found() == planted
+    lines = Path("exclude.txt").read_text().splitlines()
+    listed = {line for line in lines if not line.startswith("#")}
+    assert listed == {path for _, remedy, path in planted if remedy == "exclude"}
+    assert lines[lines.index("train/cat/leak.png") - 1] == "# leak: same pixels as val/cat/v0.png"
+    other = "same pixels as val/dog/v1.png, of another class"
+    assert f"train/cat/other.bmp ({other})" in result.out
+    assert "train/Fox (not in val/, but fox)" in result.out
+    assert "train/dog/grey.png (L)" in result.out
+    assert "truncated: 1 excluded" in result.out
+    assert "\x1b" not in result.out  # a name is not obeyed
+    assert r"esc\x1b[31m.png" in result.out
+
+
+def test_any_number_of_jobs(check: Check, tree: Path) -> None:
+    spoil(tree)
+    one, two = (check("--fresh", "--jobs", jobs, "--out", f"{jobs}.csv") for jobs in "12")
+    assert one.out.replace("1.csv", "2.csv") == two.out
+    assert Path("1.csv").read_bytes() == Path("2.csv").read_bytes()
+
+
+def test_only_what_changed_is_decoded(check: Check, tree: Path, decoded: list[str]) -> None:
+    spoil(tree)
+    first = check("--out", "report.csv")
+    planted, num_files = found(), len(decoded)
+    assert num_files > NUM_IMAGES
+    decoded.clear()
+    second = check("--out", "report.csv")
+    assert (decoded, found(), second.code) == ([], planted, 1)
+    assert f"0 images decoded, {num_files} known" in second.out
+    assert first.out.splitlines()[1:] == second.out.splitlines()[1:]
+    write_image(tree / "train" / "dog" / "3.png", 999)
+    os.utime(tree / "val" / "cat" / "v0.png", ns=(1, 1))
+    (tree / "train" / "cat" / "1.png").rename(tree / "train" / "cat" / "moved.png")
+    check()
+    assert sorted(decoded) == ["3.png", "moved.png", "v0.png"]
+
+
+def test_what_is_known_is_not_read(check: Check, tree: Path) -> None:
+    """Size and mtime are all that is looked at: zeros in their place pass, until --fresh."""
+    check()
+    file = tree / "train" / "cat" / "0.png"
+    status = file.stat()
+    file.write_bytes(bytes(status.st_size))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert check().code == 0
+    result = check("--fresh")
+    assert result.code == 1
+    assert "unreadable: 1 excluded" in result.out
+
+
+@pytest.mark.parametrize("change", ["cut", "text", "pillow", "rows", "folder"])
+def test_a_cache_that_is_no_use(check: Check, tree: Path, decoded: list[str], change: str) -> None:
+    check()
+    decoded.clear()
+    cache = tree / NAME
+    content = json.loads(cache.read_text())
+    if change == "cut":
+        cache.write_bytes(cache.read_bytes()[:300])
+    elif change == "text":
+        cache.write_text("[]")
+    elif change == "folder":
+        cache.unlink()
+        cache.mkdir()
+    else:
+        content |= {"pillow": "1.0"} if change == "pillow" else {"files": [["train/cat/0.png", 1]]}
+        cache.write_text(json.dumps(content))
+    result = check()
+    assert (result.code, len(decoded)) == (0, NUM_IMAGES)
+    assert ("the next check decodes all again" in result.err) == (change == "folder")
+
+
+def test_the_cache_elsewhere(check: Check, tree: Path, decoded: list[str]) -> None:
+    check("--cache", "known.json")
+    assert not (tree / NAME).exists()
+    check("--cache", "known.json")
+    assert len(decoded) == NUM_IMAGES
+
+
+def test_a_file_that_ends_its_decoder(check: Check, tree: Path, monkeypatch) -> None:
+    """It is named, its neighbours are judged, and it is tried again the next time."""
+    monkeypatch.setattr(decode, "judge_each", odd_decoders.deadly)
+    write_image(tree / "train" / "cat" / "deadly.png", 77)
+    result = check("--out", "report.csv", "--exclude", "exclude.txt")
+    assert found() == {("ends its decoder", "exclude", "train/cat/deadly.png")}
+    assert f"{NUM_IMAGES + 1} images decoded" in result.out
+    monkeypatch.undo()
+    assert main(["check", str(tree)]) == 0
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_check_leaves_no_process(tree: Path, by: signal.Signals) -> None:
+    code = (
+        "import sys, odd_decoders; from senet_train.check import cli, decode\n"
+        "if __name__ == '__main__':\n"
+        "    decode.CHUNK, decode.judge_each = 2, odd_decoders.slow\n"
+        "    sys.exit(cli.main(['check', sys.argv[1], '--jobs', '2']))"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    command = [sys.executable, "-c", code, str(tree)]
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: len(children(process.pid)) >= 2)
+        time.sleep(1)  # into the first or second piece of the work
+        workers = children(process.pid)
+        process.send_signal(by)
+        _, err = process.communicate(timeout=30)
+        wait_for(lambda: not any(alive(worker) for worker in workers))
+    assert process.returncode == (-by if by == signal.SIGKILL else 128 + by)
+    assert "Traceback" not in err
+    if by != signal.SIGKILL:
+        assert err == f"stopped by {by.name}: what was decoded is kept\n"
+        assert (tree / NAME).exists()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    with suppress(OSError):
+        return [int(i) for i in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and no zombie."""
+    with suppress(OSError):
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_bar_or_lines(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", -1)
+    assert check("--fresh").err.splitlines()[-1] == "decoded 12 of 12 images"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    err = check("--fresh").err
+    assert "12/12" in err
+    assert "decoded" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "/nowhere"], "PATH=/nowhere holds no train/<class>/"),
+        (["check"], "the following arguments are required: PATH: see senet-data check --help"),
+        (["chek", "."], "invalid choice: 'chek'"),
+        ([], "required: check: see senet-data --help"),
+        (["check", "TREE", "--jobs", "0"], "0 is no number of processes: choose 1 or more"),
+        (["check", "TREE", "--jobs", "two"], "two is no number of processes"),
+        (["check", "TREE", "--out", "no/report.csv"], "--out no/report.csv cannot be written"),
+        (["check", "TREE", "--exclude", "TREE"], "cannot be written: name a file"),
+        (["check", "TREE", "--bogus"], "unrecognized arguments: --bogus"),
+    ],
+)
+def test_bad_input(check: Check, tree: Path, capsys, arguments: list[str], message: str) -> None:
+    code = main([str(tree) if word == "TREE" else word for word in arguments])
+    printed = capsys.readouterr()
+    assert (code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert message in printed.err
+    assert not (tree / NAME).exists()
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_another_list_is_not_overwritten(check: Check, tree: Path) -> None:
+    (tree / "train" / "cat" / "bad.png").write_text("no image")
+    assert check("--exclude", "exclude.txt").code == 1
+    before = Path("exclude.txt").read_bytes()
+    assert check("--exclude", "exclude.txt").code == 1  # the same list again
+    Path("exclude.txt").write_text("train/cat/0.png\n")
+    result = check("--exclude", "exclude.txt")
+    assert result.code == 2
+    assert "exists and holds something else" in result.err
+    assert Path("exclude.txt").read_text() == "train/cat/0.png\n"
+    Path("exclude.txt").unlink()
+    check("--exclude", "exclude.txt")
+    assert Path("exclude.txt").read_bytes() == before
+
+
+def test_it_imports_no_torch() -> None:
+    code = (
+        "import sys, senet_train.check.cli as c, senet_train.check.inspect_tree, "
+        "senet_train.check.report; c.main(['--help']); c.main(['check', '--help']); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("usage: ")) == (0, 2)
+
+
+# What the list does to training.
+
+
+def ids_read(tree: Path, exclude: str) -> set[str]:
+    """The images of training, validation and test, all of them decoded."""
+    splits = load_splits(open_tree(tree, exclude=exclude), DATA)
+    return {i for part in (splits.train, splits.validation, splits.test) for i in part.ids}
+
+
+def test_training_leaves_out_what_is_listed(check: Check, tree: Path) -> None:
+    """By counting: of what is read for training, validation and test, exactly those are gone."""
+    clean = ids_read(tree, "none")
+    (tree / "train/cat/leak.png").write_bytes((tree / "val/cat/v0.png").read_bytes())
+    assert ids_read(tree, "none") == clean | {"train/cat/leak.png"}
+    (tree / "train/dog/self.png").symlink_to("self.png")
+    (tree / "val/dog/cut.png").write_bytes((tree / "val/dog/v0.png").read_bytes()[:99])
+    with pytest.raises(InputError, match=r"self\.png is a broken link"):
+        ids_read(tree, "none")
+    check("--exclude", "exclude.txt")
+    assert len(clean) == NUM_IMAGES
+    assert ids_read(tree, "exclude.txt") == clean
+
+
+def test_a_whole_run_with_a_list(senet, check: Check, tree: Path) -> None:
+    """What stops a run without the list is gone with it."""
+    (tree / "val/dog/cut.png").write_bytes((tree / "val/dog/v0.png").read_bytes()[:99])
+    check("--exclude", "exclude.txt")
+    arguments = [
+        *("data=imagenet_subset", f"data.root={tree}", "data.image_size=8", "data.batch_size=4"),
+        *("data.workers=0", "model=resnet20", "trainer.max_epochs=1", "trainer.precision=32"),
+    ]
+    failed = senet(*arguments, "output_dir=without")
+    assert failed.code == 1
+    assert "cut.png cannot be read as an image" in failed.err
+    here = Path.cwd()
+    assert senet(*arguments, f"data.exclude={tree.parent / 'work' / 'exclude.txt'}").code == 0
+    [folder] = run_folders(here)
+    assert len(np.load(folder / "predictions.npz")["image_id"]) == 4
+
+
+def fingerprint_before(tree: Path) -> str:
+    """The fingerprint as it was before there were lists: part, class, file, size a line."""
+    files = [
+        (number, file.relative_to(tree / part), file.stat().st_size)
+        for number, part in enumerate(("train", "val"))
+        for file in sorted((tree / part).rglob("*.png"))
+    ]
+    lines = "".join(f"{number}/{path}/{size}\n" for number, path, size in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_the_list_is_in_the_identity(tree: Path, tmp_path: Path) -> None:
+    """By what it says: not by its place, its order or its reasons. No list: nothing moves."""
+    assert open_tree(tree).fingerprint == fingerprint_before(tree)
+    lists = {
+        "first": "# leak\ntrain/cat/0.png\ntrain/dog/1.png\n",
+        "deeper/second": "\ntrain/dog/1.png\r\ntrain/cat/0.png",
+        "other": "train/cat/0.png\n",
+        "empty": "# nothing\n",
+    }
+    arms = {}
+    for name, text in lists.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode())
+        arms[name] = arm_of(tree, tmp_path / name)
+    arms["none"] = arm_of(tree, "none")
+    assert arms["first"] == arms["deeper/second"]
+    assert arms["empty"] == arms["none"]
+    assert len(set(arms.values())) == 3
+    (tree / "train/cat/0.png").unlink()  # the same images as `other`, but chosen by nobody
+    assert arm_of(tree, "none") not in arms.values()
+
+
+def arm_of(tree: Path, exclude: Path | str) -> str:
+    arguments = ("data=imagenet_subset", f"data.root={tree}", f"data.exclude={exclude}")
+    return make_plan(config(*arguments)).identity.sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train/cat/99.png", "names train/cat/99.png, which is not in"),
+        ("train/cat/0.png  # leak", "a reason stands on a line of its own"),
+        ("../tree/train/cat/0.png", "names ../tree/train/cat/0.png, which is not in"),
+        ("train/dog/../cat", "names train/dog/../cat, which is not in"),
+        ("train/cat", "names train/cat, which is not in"),
+        ("\udcff", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_list_that_is_refused(senet, tree: Path, tmp_path: Path, text, message: str) -> None:
+    if text is not None:
+        (tmp_path / "exclude.txt").write_bytes(text.encode(errors="surrogateescape"))
+    result = senet("data=imagenet_subset", f"data.root={tree}", "data.exclude=exclude.txt")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.startswith("error: data.exclude=exclude.txt ")
+    assert message in result.err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_chosen_classes_with_a_list_of_all(tree: Path, tmp_path: Path) -> None:
+    """A list of the whole tree serves every choice of classes."""
+    write_image(tree / "train/eel/0.png", 60)
+    write_image(tree / "val/eel/0.png", 61)
+    (tmp_path / "list").write_text("train/eel/0.png\ntrain/cat/0.png\n")
+    source = open_tree(tree, classes=["cat", "dog"], exclude=str(tmp_path / "list"))
+    assert len(source.load()[0].labels) == 7
+
+
+@pytest.mark.parametrize("ending", ["png", "jpeg", "bmp", "ppm", "tiff", "webp"])
+def test_no_content_is_a_surprise(tmp_path: Path, ending: str) -> None:
+    """Cut anywhere, or with bytes changed: a picture or Unreadable, never another exception."""
+    rng = np.random.default_rng(0)
+    whole = io.BytesIO()
+    noise = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(whole, format=ending)
+    content = np.frombuffer(whole.getvalue(), dtype=np.uint8)
+    file, kinds = tmp_path / f"x.{ending}", set()
+    for _ in range(60):
+        odd = content[: rng.integers(1, len(content))].copy()
+        if rng.random() < 0.5:
+            odd = content.copy()
+            odd[rng.integers(0, min(60, len(odd)), 3)] = rng.integers(0, 256, 3)
+        file.write_bytes(odd.tobytes())
+        try:
+            read_rgb(str(file))
+        except Unreadable as error:
+            kinds.add(error.kind)
+    assert kinds
+    assert kinds <= {"truncated", "unreadable", "too many pixels"}
