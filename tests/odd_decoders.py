@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from senet_train.check.decode import Verdict, judge
 
@@ -15,6 +16,7 @@ def deadly(paths: Sequence[str]) -> list[Verdict]:
 
 
 def slow(paths: Sequence[str]) -> list[Verdict]:
-    """A second for each piece of work."""
-    time.sleep(1)
+    """Half a second for each piece of work; a file says that one has begun."""
+    Path(os.environ["BEGUN"]).touch()
+    time.sleep(0.5)
     return [judge(path) for path in paths]

@@ -2,11 +2,14 @@
 
 import hashlib
 import io
+import os
 import pickle
+import socket
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 from torchvision import datasets
 
 from senet_train.data import cifar
+from senet_train.data import download as download_module
 from senet_train.data.download import download, fetch
 from senet_train.errors import InputError
 
@@ -24,13 +28,18 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; `/cut/...` ends half-way the first time; counts what it sent."""
+    """Serves `files`; counts what it sent.
+
+    Of `/cut/...` the first answer ends half-way, of `/stuck/...` none goes on after half, and
+    `/mute/...` is never answered.
+    """
 
     files: dict[str, bytes]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.requests, self.sent = {"file": CONTENT}, [], 0
+        self.closing = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -43,6 +52,9 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         self.server.requests.append((self.path, wanted))
         *odd, name = self.path.strip("/").split("/")
+        if odd == ["mute"]:
+            self.server.closing.wait()
+            return
         content = self.server.files.get(name)
         if content is None or "down" in odd:
             self.send_error(503)
@@ -54,9 +66,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        stop = len(content) // 2 if odd == ["cut"] and not wanted else len(content)
+        half = (odd == ["cut"] and not wanted) or odd == ["stuck"]
+        stop = len(content) // 2 if half else len(content)
         self.wfile.write(content[start:stop])
         self.server.sent += stop - start
+        if odd == ["stuck"]:
+            self.server.closing.wait()
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -68,6 +83,7 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield made
+        made.closing.set()
         made.shutdown()
         thread.join()
 
@@ -124,16 +140,63 @@ def test_a_whole_part_needs_no_more_bytes(server: Server, tmp_path: Path) -> Non
     assert server.sent == 0
 
 
-def test_three_processes_download_once(server: Server, tmp_path: Path) -> None:
+def test_a_bad_part_is_begun_anew(server: Server, tmp_path: Path) -> None:
+    """Of one mirror alone: a power cut may have left zeros where bytes were."""
+    (tmp_path / ".f.bin.part").write_bytes(bytes(1000))
+    assert fetch([server.url("file")], tmp_path / "f.bin", SHA256).read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == ["bytes=1000-", None]
+
+
+def test_a_server_that_is_down(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that refuses, one that is mute and one that falls silent half-way."""
+    monkeypatch.setattr(download_module, "TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    mirrors = [f"http://127.0.0.1:{port}/file", server.url("mute/file"), server.url("stuck/file")]
+    with pytest.raises(InputError) as error:
+        fetch(mirrors, tmp_path / "f.bin", SHA256)
+    assert "Connection refused" in str(error.value)
+    assert str(error.value).count("timed out") == 2
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "f.bin").exists()
+    assert fetch([server.url("file")], tmp_path / "f.bin", SHA256).read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)  # the half that came was kept
+
+
+def start_fetch(mirrors: list[str], path: Path) -> subprocess.Popen[bytes]:
+    """By the file, not the package: that would import torch in every process."""
     code = (
-        "import sys; from pathlib import Path; from senet_train.data.download import fetch; "
-        "fetch([sys.argv[1]], Path(sys.argv[2]), sys.argv[3])"
+        "import runpy, sys; from pathlib import Path; "
+        "runpy.run_path(sys.argv[1])['fetch'](sys.argv[4:], Path(sys.argv[2]), sys.argv[3])"
     )
-    command = [sys.executable, "-c", code, server.url("file"), str(tmp_path / "f.bin"), SHA256]
-    running = [subprocess.Popen(command) for _ in range(3)]
+    file = str(download_module.__file__)
+    return subprocess.Popen([sys.executable, "-c", code, file, str(path), SHA256, *mirrors])
+
+
+def test_three_processes_download_once(server: Server, tmp_path: Path) -> None:
+    """From a server that cuts the connection half-way."""
+    mirrors = [server.url("cut/file"), server.url("file")]
+    running = [start_fetch(mirrors, tmp_path / "f.bin") for _ in range(3)]
     assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
     assert (tmp_path / "f.bin").read_bytes() == CONTENT
+    assert len(server.requests) == 2
     assert server.sent == len(CONTENT)
+
+
+def test_a_killed_download_is_continued(server: Server, tmp_path: Path) -> None:
+    """Neither its lock nor its half is in the way."""
+    with start_fetch([server.url("stuck/file")], tmp_path / "f.bin") as process:
+        part, deadline = tmp_path / ".f.bin.part", time.monotonic() + 60
+        while not part.exists() or part.stat().st_size == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+    have = part.stat().st_size
+    assert 0 < have < len(CONTENT)
+    assert fetch([server.url("file")], tmp_path / "f.bin", SHA256).read_bytes() == CONTENT
+    assert server.requests[-1] == ("/file", f"bytes={have}-")
 
 
 def small_cifar() -> bytes:
@@ -193,6 +256,54 @@ def test_cifar10_is_downloaded_verified_and_read(
     assert (len(pool.labels), len(test.labels)) == (50, 10)
     assert pool.labels.tolist() == [*range(10)] * 5
     assert cifar.cifar10(root=str(tmp_path / "d"), download=False).load()[1].ids[9] == "test/00009"
+
+
+HOSTILE = {
+    "dots": ("../../escaped", tarfile.REGTYPE, ""),
+    "absolute": ("ABSOLUTE", tarfile.REGTYPE, ""),
+    "symlink": ("cifar-10-batches-py/data_batch_1", tarfile.SYMTYPE, "../../../escaped"),
+    "hard link": ("cifar-10-batches-py/data_batch_1", tarfile.LNKTYPE, "../../../escaped"),
+}
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_archive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, trusted: bool
+) -> None:
+    """It has another checksum, so it is not even kept; and were it ours, nothing would escape."""
+    name, entry_type, target = HOSTILE[kind]
+    escaped = tmp_path / "escaped"
+    name = str(escaped) if name == "ABSOLUTE" else name
+    content = hostile(name, entry_type, target)
+    digest = hashlib.sha256(content).hexdigest() if trusted else SHA256
+    file = "cifar-10-python.tar.gz"
+    server.files[file] = content
+    monkeypatch.setattr(cifar, "CIFAR10", cifar.Archive(file, digest, (server.url(file),)))
+    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(content).hexdigest())
+    root = tmp_path / "a" / "b"
+    source = cifar.cifar10(root=str(root), download=True)
+    if not trusted:
+        with pytest.raises(InputError, match="wrong checksum"):
+            source.prepare()
+        assert [path.name for path in root.iterdir()] == [f".{file}.lock"]
+    else:
+        source.prepare()
+        with pytest.raises((tarfile.TarError, RuntimeError)):
+            source.load()
+    assert not os.path.lexists(escaped)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def hostile(name: str, entry_type: bytes, target: str) -> bytes:
+    """An archive with one member that would write, or point, outside the folder."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = entry_type, target
+        entry.size = 4 if entry_type == tarfile.REGTYPE else 0
+        archive.addfile(entry, io.BytesIO(b"evil"))
+    return buffer.getvalue()
 
 
 def test_official_archives() -> None:

@@ -38,20 +38,33 @@ def fetch(mirrors: Sequence[str], path: Path, sha256: str) -> Path:
         part = path.with_name(f".{path.name}.part")
         reasons = []
         for url in mirrors:
-            try:
-                download(url, part)
-            except (OSError, HTTPException, ValueError) as error:
-                reasons.append(f"{url}: {error}")
-                continue
-            if file_sha256(part) == sha256:
+            resumed = part.exists()
+            reason = try_mirror(url, part, sha256)
+            if reason and resumed and not part.exists():  # what was continued may have been bad
+                reason = try_mirror(url, part, sha256)
+            if not reason:
                 part.replace(path)
                 return path
-            part.unlink()  # a wrong file cannot be continued
-            reasons.append(f"{url}: wrong checksum")
+            reasons.append(f"{url}: {reason}")
     raise InputError(
         f"no mirror gave {path.name} ({'; '.join(reasons)}): try again, "
         f"or put the file with sha256 {sha256} at {path}"
     )
+
+
+def try_mirror(url: str, part: Path, sha256: str) -> str:
+    """Continue `part` from one mirror: "" if it is whole now, or why not.
+
+    A whole file with another checksum is removed, as it cannot be continued.
+    """
+    try:
+        download(url, part)
+    except (OSError, HTTPException, ValueError) as error:
+        return str(error)
+    if file_sha256(part) == sha256:
+        return ""
+    part.unlink()
+    return "wrong checksum"
 
 
 def lock_of(path: Path) -> Path:
@@ -78,7 +91,8 @@ def download(url: str, part: Path) -> None:
         done = done if resumed else 0
         with open(part, "ab" if resumed else "wb") as file, progress_bar() as bar:
             task = bar.add_task(part.name[1:-5], total=done + remaining or None, completed=done)
-            while chunk := response.read(CHUNK_BYTES):
+            # read1 gives what has come; read waits for a whole chunk, and loses it on a timeout.
+            while chunk := response.read1(CHUNK_BYTES):
                 file.write(chunk)
                 bar.advance(task, len(chunk))
                 remaining -= len(chunk)
