@@ -23,8 +23,9 @@ from test_config import config
 from test_imagenet_subset import open_tree, write_image
 from test_loaders import DATA
 
-from senet_train.check import decode, inspect_tree, progress
+from senet_train.check import decode, inspect_tree, progress, survey
 from senet_train.check.cli import main
+from senet_train.check.findings import KINDS
 from senet_train.check.known import NAME
 from senet_train.data.loaders import load_splits
 from senet_train.errors import InputError
@@ -84,7 +85,7 @@ def found(report: str = "report.csv") -> set[tuple[str, str, str]]:
 
 
 def spoil(tree: Path) -> set[tuple[str, str, str]]:
-    """Plant every fault there is (but those of the system); what a check has to find, no more."""
+    """Plant every fault that files alone can have; what a check has to find, no more."""
     cat, dog, tested = tree / "train" / "cat", tree / "train" / "dog", tree / "val"
     whole = (cat / "0.png").read_bytes()
     (cat / "cut.png").write_bytes(whole[: len(whole) // 2])
@@ -174,6 +175,7 @@ def test_a_clean_tree(check: Check, tree: Path) -> None:
 
 def test_every_fault(check: Check, tree: Path) -> None:
     planted = spoil(tree)
+    assert {kind for kind, _, _ in planted} == set(KINDS) - {"not opened", "ends its decoder"}
     result = check("--out", "report.csv", "--exclude", "exclude.txt", "--jobs", "2")
     assert (result.code, result.err) == (1, "")
     assert found() == planted
@@ -262,6 +264,24 @@ def test_a_file_that_ends_its_decoder(check: Check, tree: Path, monkeypatch) -> 
     result = check("--out", "report.csv", "--exclude", "exclude.txt")
     assert found() == {("ends its decoder", "exclude", "train/cat/deadly.png")}
     assert f"{NUM_IMAGES + 1} images decoded" in result.out
+    monkeypatch.undo()
+    assert main(["check", str(tree)]) == 0
+
+
+def test_a_file_that_is_not_given(check: Check, tree: Path, monkeypatch) -> None:
+    """It may be whole: a person looks, no list takes it, and the next check tries again."""
+    file, aside = tree / "train/cat/0.png", tree / "aside"
+
+    def survey_then_lose(parts: tuple[Path, Path]) -> survey.Survey:
+        seen = survey.survey(parts)
+        file.rename(aside)
+        return seen
+
+    monkeypatch.setattr(inspect_tree, "survey", survey_then_lose)
+    assert check("--out", "report.csv", "--exclude", "exclude.txt").code == 1
+    assert found() == {("not opened", "mend", "train/cat/0.png")}
+    assert "0.png" not in Path("exclude.txt").read_text()
+    aside.rename(file)
     monkeypatch.undo()
     assert main(["check", str(tree)]) == 0
 
