@@ -372,14 +372,26 @@ def test_another_list_is_not_overwritten(check: Check, tree: Path) -> None:
     assert check("--exclude", "exclude.txt").code == 1
     before = Path("exclude.txt").read_bytes()
     assert check("--exclude", "exclude.txt").code == 1  # the same list again
-    Path("exclude.txt").write_text("train/cat/0.png\n")
+    with open("exclude.txt", "a") as file:
+        file.write("train/cat/0.png\n")
     result = check("--exclude", "exclude.txt")
     assert result.code == 2
     assert "exists and holds something else" in result.err
-    assert Path("exclude.txt").read_text() == "train/cat/0.png\n"
+    assert Path("exclude.txt").read_bytes() == before + b"train/cat/0.png\n"
     Path("exclude.txt").unlink()
     check("--exclude", "exclude.txt")
     assert Path("exclude.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["exclude", "out", "cache"])
+def test_nobody_elses_file_is_overwritten(check: Check, tree: Path, option: str) -> None:
+    Path("mine").write_text("a thesis")
+    result = check(f"--{option}", "mine")
+    assert (result.code, result.out) == (2, "")
+    assert "mine exists and holds something else: name another file" in result.err
+    assert Path("mine").read_text() == "a thesis"
+    for _ in range(2):  # our own may be
+        assert check(f"--{option}", "ours").code == 0
 
 
 def test_it_imports_no_torch() -> None:

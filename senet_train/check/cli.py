@@ -20,6 +20,9 @@ test images that are in training too, copies, classes that one part lacks, links
 Verdicts are kept, so that the next check decodes only files whose size or time has changed. Exit
 codes: 0 nothing to do, 1 something is to be excluded or mended, 2 bad input."""
 
+# What a file that may be overwritten begins with.
+BEGINNINGS = {"exclude": b"# Images to leave out", "out": b"kind,remedy,", "cache": b'{"schema":'}
+
 
 def entry() -> None:
     """What the console script calls."""
@@ -140,6 +143,12 @@ def exclude(findings: Sequence[Finding], file: Path) -> None:
 
 
 def refuse_file(file: Path, option: str) -> None:
-    """Raises InputError for a place where a file cannot be written."""
+    """Raises InputError for a place where no file can be written, or that holds another's."""
     if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
         raise InputError(f"--{option} {file} cannot be written: name a file in a folder of yours")
+    if file.exists():
+        with open(file, "rb") as there:
+            if not there.read(100).startswith(BEGINNINGS[option]):
+                raise InputError(
+                    f"--{option} {file} exists and holds something else: name another file"
+                )
