@@ -6,7 +6,7 @@ An arm is a list of settings, changes to a base: one factor at a time, not a pro
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from hydra.core.override_parser.types import Override
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,6 +18,7 @@ from senet_train.errors import InputError
 NOT_AN_ARMS = (
     "arms",
     "seeds",
+    "max_seeds",
     "seed",
     "factor",
     "output_dir",
@@ -32,17 +33,22 @@ class Table:
     """A preset's arms (one without settings where it names none) and every arm's seeds."""
 
     arms: list[Annotated[list[str], Field(min_length=1)]]
-    seeds: Annotated[int, Field(ge=1, le=10_000)] | Annotated[list[Seed], Field(min_length=1)]
+    seeds: (
+        Annotated[int, Field(ge=1, le=10_000)]
+        | Annotated[list[Seed], Field(min_length=1)]
+        | Literal["auto"]
+    )
+    max_seeds: Annotated[int, Field(ge=1, le=10_000)] = 20
 
     def seed_list(self) -> list[int]:
-        """`seeds=5` means 0 to 4."""
-        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        return list(dict.fromkeys(seeds))
+        """`seeds=5` means 0 to 4; `seeds=auto` those that it may come to."""
+        seeds = self.max_seeds if self.seeds == "auto" else self.seeds
+        return list(dict.fromkeys(range(seeds) if isinstance(seeds, int) else seeds))
 
 
 def read_table(tree: Mapping[str, Any]) -> Table:
-    """The keys `arms` and `seeds` of a composed configuration, checked. Raises InputError."""
-    given = {"arms": tree.get("arms"), "seeds": tree.get("seeds")}
+    """What a composed configuration says of arms and seeds, checked. Raises InputError."""
+    given = {key: tree.get(key) for key in ("arms", "seeds", "max_seeds")}
     try:
         return TypeAdapter(Table).validate_json(json.dumps(given))
     except ValidationError as error:
@@ -72,6 +78,11 @@ def refuse_both(base: Sequence[str], table: Table) -> None:
     if "seeds" in given and "seed" in given:
         raise InputError(
             f"{given['seeds']} and {given['seed']} both choose seeds: leave one of them out"
+        )
+    if "max_seeds" in given and table.seeds != "auto":
+        raise InputError(
+            f"{given['max_seeds']} changes nothing with seeds={table.seeds}: leave it out, or "
+            "choose seeds=auto"
         )
     if table.arms and "seed" in given:
         raise InputError(

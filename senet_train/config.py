@@ -32,7 +32,7 @@ Accelerator = Literal["auto", "cpu", "gpu"]
 Kernel = Literal["auto", "folded", "joined", "composed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-SWEEP_KEYS = ("arms", "seeds")
+SWEEP_KEYS = ("arms", "seeds", "max_seeds")
 
 
 @dataclass(frozen=True, config=STRICT)

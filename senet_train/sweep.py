@@ -27,6 +27,7 @@ from senet_train.sweep_report import report
 from senet_train.sweep_view import shown
 
 if TYPE_CHECKING:
+    from senet_train.auto_seeds import GrowingStudy
     from senet_train.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -61,17 +62,33 @@ class ArmSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
-        jobs, skipped = self.plan(arguments)
-        if not jobs:
+        arms, skipped, grows = self.plan(arguments)
+        if not arms:
             raise InputError(" and ".join(dict.fromkeys(arm.reason for arm in skipped)))
+        study = self.study(arms) if grows else None
         for arm in skipped:
             log.warning("skipped: %s: %s", " ".join(arm.settings), arm.reason)
+        jobs = by_seed([(job, seeds[: study.look] if study else seeds) for job, seeds in arms])
         if any(job.plan.config.dry_run for job in jobs):
             from senet_train.forecast import print_forecast
 
             print_forecast([job.plan for job in jobs])
+            if study:
+                print(study.forecast())
             return []
         returns = self.run(jobs)
+        while study and (going := study.judge()):
+            fresh = by_seed(
+                [
+                    (job, seeds[study.last_look : study.look])
+                    for job, seeds in arms
+                    if job.plan.identity.arm in going
+                ]
+            )
+            jobs += fresh
+            returns += self.run(fresh)
+        if study:
+            study.print_verdicts()
         report([job.plan for job in jobs], returns)
         return returns
 
@@ -94,20 +111,30 @@ class ArmSweeper(Sweeper):
             return nullcontext()
         return shown(plans)
 
-    def plan(self, arguments: list[str]) -> tuple[list[Job], list[Skipped]]:
-        """Every run, seed by seed so that a cut study is balanced; and the arms left out."""
+    def study(self, arms: list[tuple[Job, list[int]]]) -> "GrowingStudy":
+        """The table as one that grows look by look. Raises InputError if it cannot be judged."""
+        from senet_train.auto_seeds import growing_study
+
+        return growing_study([job.plan for job, _ in arms], min(len(seeds) for _, seeds in arms))
+
+    def plan(self, arguments: list[str]) -> tuple[list[tuple[Job, list[int]]], list[Skipped], bool]:
+        """Every arm and its seeds; the arms left out; whether seeds are added where they tell."""
         parser = OverridesParser.create(config_loader=self.loader)
         arms: list[tuple[Job, list[int]]] = []
         skipped: list[Skipped] = []
+        grows = set()
         for base in combinations(parser.parse_overrides(arguments)):
             table = read_table(self.compose(base))
             refuse_both(base, table)
+            grows.add(table.seeds == "auto")
             for arm in table.arms or [[]]:
                 try:
                     arms.append((self.plan_arm(base, arm), table.seed_list()))
                 except CannotExist as error:
                     skipped.append(Skipped(arm or base, str(error)))
-        return by_seed(without_twins(arms)), skipped
+        if len(grows) > 1:
+            raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
+        return without_twins(arms), skipped, True in grows
 
     def plan_arm(self, base: list[str], arm: list[str]) -> Job:
         """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""
@@ -176,7 +203,10 @@ def network_of(plan: "Plan") -> str:
 
 
 def by_seed(arms: list[tuple[Job, list[int]]]) -> list[Job]:
-    """The first seed of every arm, then the second: with one seed the settings stay as given."""
+    """The first seed of every arm, then the second, so that a cut study is balanced.
+
+    With one seed the settings stay as given.
+    """
     longest = max((len(seeds) for _, seeds in arms), default=0)
     return [
         with_seed(job, seeds[position])

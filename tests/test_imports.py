@@ -37,11 +37,13 @@ LAYERS = [
     ("senet_train.fit",),
     tuple(f"senet_train.compare.{name}" for name in READ_AND_JUDGED),
     ("senet_train.compare.assemble", "senet_train.compare.next_runs"),
+    ("senet_train.compare.next_step",),
     ("senet_train.compare.render",),
     ("senet_train.compare",),  # its command
     ("senet_train.forecast",),
     ("senet_train.sweep_view",),
     ("senet_train.sweep_report",),
+    ("senet_train.auto_seeds",),
     ("senet_train.run",),
     ("senet_train.sweep",),
     ("senet_train.cli",),

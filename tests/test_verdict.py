@@ -2,7 +2,9 @@
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf, nan, sqrt
+from unittest.mock import ANY
 
 import numpy as np
 import pandas as pd
@@ -105,7 +107,8 @@ def test_holm_by_hand() -> None:
 def test_equivalence_is_two_one_sided_tests() -> None:
     accuracies = table(1, 8, sd=0.1, key=1)
     [found] = judge(accuracies, "none", margin=0.4)
-    arm, control = (np.array(list(accuracies[name].values())) for name in ("a1", "none"))
+    assert found.look == 5  # settled there: the other three seeds change nothing
+    arm, control = (np.array(list(accuracies[name].values()))[:5] for name in ("a1", "none"))
     assert found.p_equivalence == pytest.approx(ttost_paired(arm, control, -0.4, 0.4)[0])
     assert found.verdict == "equivalent"
     assert found.words == "equivalent within +-0.4 points"
@@ -114,7 +117,7 @@ def test_equivalence_is_two_one_sided_tests() -> None:
 
 
 def test_better_worse_and_better_by_less_than_the_margin() -> None:
-    quiet = table(1, 5, sd=0.01)
+    quiet = table(1, 5, sd=0.001)
     for by, verdict, words in [
         (1.0, "better", "better"),
         (-1.0, "worse", "worse"),
@@ -153,6 +156,37 @@ def test_arms_of_one_table_stand_at_their_own_looks_in_one_family() -> None:
     assert first.p >= ahead.p
     third = {arm: {seed: runs[seed] for seed in range(3)} for arm, runs in accuracies.items()}
     assert second.p == judge(third, "none")[1].p
+
+
+def test_the_first_look_that_gives_a_verdict_settles_the_arm() -> None:
+    """Whatever the arm's later seeds say, and whether they were trained at all."""
+    quiet = table(2, 20, sd=0.02)
+    quiet["a1"] = {s: y + (3 if s < 3 else -3) for s, y in quiet["a1"].items()}
+    whole = judge(quiet, "none")
+    stopped = judge({**quiet, "a1": {s: quiet["a1"][s] for s in range(3)}}, "none")
+    assert (whole[0].verdict, whole[0].look, whole[0].num_seeds) == ("better", 3, 20)
+    assert (stopped[0].verdict, stopped[0].p) == (whole[0].verdict, whole[0].p)
+    assert stopped[1] == replace(whole[1], residual_sd=ANY, pooled_p=ANY)
+
+
+def test_what_was_shown_leaves_holms_family() -> None:
+    accuracies = table(3, 5, key=7)
+    accuracies["a1"] = {s: y + 5 for s, y in table(1, 5, sd=0.01)["none"].items()}
+    accuracies["none"] = table(1, 5, sd=0.01)["none"]
+    first, *others = judge(accuracies, "none")
+    assert (first.verdict, first.look, first.p) == (
+        "better",
+        3,
+        pytest.approx(3 * first_p(accuracies, "a1")),
+    )
+    small, large = sorted(found.paired_p for found in others)
+    adjusted = sorted(found.p for found in others)
+    assert adjusted == pytest.approx([2 * small, max(2 * small, large)])
+
+
+def first_p(accuracies: Table, arm: str) -> float:
+    pairs = [(accuracies[arm][seed], accuracies["none"][seed]) for seed in range(3)]
+    return float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
 
 
 def test_too_few_seeds_say_nothing() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calibration.simulated_studies import FixedImages, World
 from calibration.tables_of_rates import rate
 from senet_train.compare.adjusted import holm
-from senet_train.compare.looks import LOOKS
+from senet_train.compare.looks import LOOKS, look_reached
 from senet_train.compare.verdict import Difference, Verdict, judge
 
 MARGIN = 0.3
@@ -96,7 +96,9 @@ def pooled_says(stage: list[Difference], null: set[str]) -> bool:
     """Would the pooled residual, with Holm and the error of each arm's look?"""
     adjusted = holm([1.0 if d.pooled_p is None else d.pooled_p for d in stage])
     return any(
-        p <= LOOKS.get(d.look, 0) for p, d in zip(adjusted, stage, strict=True) if d.arm in null
+        p <= LOOKS.get(look_reached(d.num_seeds), 0)
+        for p, d in zip(adjusted, stage, strict=True)
+        if d.arm in null
     )
 
 

@@ -1,4 +1,4 @@
-"""One look at a table: every arm's contrast, its p-values adjusted by Holm over all arms."""
+"""One look at a table: every open arm's contrast, its p-values adjusted by Holm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from senet_train.compare.looks import LOOKS
 class Judged:
     """An arm at a look: `p` against no difference, `p_equivalence` against one of the margin."""
 
+    look: int
     contrast: Contrast
     p: float
     p_equivalence: float
@@ -26,30 +27,55 @@ class Judged:
         return self.p <= self.error
 
     @property
+    def settled(self) -> bool:
+        """Whether there is a verdict: no later look changes it."""
+        return self.differs or self.equivalent
+
+    @property
     def equivalent(self) -> bool:
         """Nearer to the control than the margin."""
         return self.p_equivalence <= self.error
 
 
 def judge_at(
-    paired: Mapping[str, NDArray[np.float64]], look: int, margin: float
+    paired: Mapping[str, NDArray[np.float64]],
+    look: int,
+    margin: float,
+    settled: Mapping[str, Judged],
 ) -> dict[str, Judged]:
-    """Every arm with noise to judge it by, on the first `look` of its paired differences.
+    """Every open arm with noise to judge it by, on the first `look` of its paired differences.
 
-    Holm counts all arms of the table, also those that have not come so far (as p = 1): else each
-    arm that arrives alone would spend the look's whole error again.
+    `settled` arms got their verdict at an earlier look and are not judged again. What an earlier
+    look showed is no longer in question and leaves Holm's family. All others stay in it, also
+    those that have not come so far or have stopped (as p = 1): else each arm that arrives alone
+    would spend the look's whole error again.
     """
     contrasts = {
-        arm: paired_contrast(differences[:look]) if len(differences) >= look else None
+        arm: paired_contrast(differences[:look])
         for arm, differences in paired.items()
+        if len(differences) >= look and arm not in settled
     }
-    p = holm([c.p_value() if c else 1.0 for c in contrasts.values()])
-    p_equivalence = holm([c.p_equivalence(margin) if c else 1.0 for c in contrasts.values()])
+    open_arms = {arm: contrast for arm, contrast in contrasts.items() if contrast}
+    p = holm_among(
+        {arm: contrast.p_value() for arm, contrast in open_arms.items()},
+        len(paired) - sum(before.differs for before in settled.values()),
+    )
+    p_equivalence = holm_among(
+        {arm: contrast.p_equivalence(margin) for arm, contrast in open_arms.items()},
+        len(paired) - sum(before.equivalent for before in settled.values()),
+    )
     return {
-        arm: Judged(contrast, p[index], p_equivalence[index], LOOKS[look])
-        for index, (arm, contrast) in enumerate(contrasts.items())
-        if contrast
+        arm: Judged(look, contrast, p[arm], p_equivalence[arm], LOOKS[look])
+        for arm, contrast in open_arms.items()
     }
+
+
+def holm_among(p_values: Mapping[str, float], num_questions: int) -> dict[str, float]:
+    """Holm's p-values in a family of `num_questions`, of which the others have p = 1."""
+    if not p_values:
+        return {}
+    others = [1.0] * (num_questions - len(p_values))
+    return dict(zip(p_values, holm([*p_values.values(), *others]), strict=False))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -16,6 +16,9 @@ from scipy import special, stats
 LOOKS: dict[int, float] = {3: 0.005, 5: 0.015, 8: 0.01, 12: 0.01, 20: 0.01}
 LAST_LOOK = max(LOOKS)
 POWER = 0.8
+# seeds=auto goes on while a look would settle the difference seen with at least this power: an
+# estimate from 3 or 5 seeds is off by half, and a plan for 0.8 would give up on what it can show.
+WORTH_A_TRY = 1 / 3
 
 
 def look_reached(num_seeds: int) -> int:
@@ -23,9 +26,14 @@ def look_reached(num_seeds: int) -> int:
     return max((look for look in LOOKS if look <= num_seeds), default=0)
 
 
+def next_look(num_seeds: int) -> int | None:
+    """The first planned look above `num_seeds`; None after the last."""
+    return next((look for look in LOOKS if look > num_seeds), None)
+
+
 @cache
-def detectable_in_sd(num_arms: int, num_seeds: int) -> float:
-    """The smallest true difference shown with power 0.8, in units of the residual sd.
+def detectable_in_sd(num_arms: int, num_seeds: int, power: float = POWER) -> float:
+    """The smallest true difference shown with this power, in units of the residual sd.
 
     For the paired t at the error of the look that `num_seeds` reach, at the first step of Holm
     over `num_arms` arms beside the control: a noncentral t with look - 1 degrees of freedom.
@@ -35,7 +43,7 @@ def detectable_in_sd(num_arms: int, num_seeds: int) -> float:
     if not look:
         return inf
     threshold = stats.t.isf(LOOKS[look] / num_arms / 2, look - 1)
-    noncentrality = special.nctdtrinc(look - 1, 1 - POWER, threshold)
+    noncentrality = special.nctdtrinc(look - 1, 1 - power, threshold)
     return float(noncentrality) * sqrt(2 / look)
 
 

@@ -9,6 +9,8 @@ from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
 from senet_train.compare.looks import LOOKS, seeds_to_settle
 
+NOT_A_RUNS = ("seed", "seeds", "max_seeds", "arms")
+
 
 def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
     """One command for each arm that needs seeds, its control's first."""
@@ -55,7 +57,7 @@ def seeds_missing(arm: Arm, num_seeds: int, block: Block) -> list[int]:
 def command(arm: Arm, seeds: Sequence[int], runs: Sequence[Run]) -> str:
     """The command line that trains these seeds of an arm, as its other runs were started."""
     record = next(run.record for run in runs if run.record.arm == arm.folder)
-    settings = [word for word in record.overrides if key_of(word) not in ("seed", "seeds", "arms")]
+    settings = [word for word in record.overrides if key_of(word) not in NOT_A_RUNS]
     attention = record.config["attention"]
     settings = [word for word in settings if is_read(word, attention)]
     table = ["arms=[]"] if any(word.startswith("experiment=") for word in settings) else []

@@ -1,8 +1,16 @@
 """Is an arm better than its control? One rule, calibrated by scripts/calibrate_verdicts.py.
 
 Rule: the linear model accuracy ~ arm + seed, fitted to the arm and its control (the paired t),
-judged at the planned look its seeds have reached, at that look's error, with Holm over the table.
-Equivalence is two one-sided tests, with a Holm of its own.
+judged at every planned look that its seeds have reached, in turn, each at its own error, with Holm
+over the table. The first look that gives a verdict settles the arm; what it showed leaves Holm's
+family. So a seed more never takes a verdict away, and an arm that stops once it is settled
+(seeds=auto) has the verdict that it would have with all seeds. Equivalence is two one-sided tests,
+with a Holm of its own.
+
+Why that keeps the error: let the first arm that is called without cause be called at look k. All
+that left the family before were called with cause, so the family still holds every one of the m
+arms without effect, and that arm's p was at most error(k) / m. Summed over m arms and all looks
+that is at most 0.05 (Bonferroni; cf. Maurer and Bretz 2013, Holm with group-sequential tests).
 
 Why not one residual pooled over the table: it was tried first and measured (docs/verdicts.md,
 2,000 tables each). With a control of three times the variance of 8 arms it called an arm without
@@ -14,6 +22,7 @@ instead of 2.7, with 12 seeds 2.0 instead of 1.7. The pooled p stands beside the
 gives one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -49,8 +58,9 @@ class Difference:
 
     All in points (percent) but the p-values. `difference`, `low`, `high` (95 %), `paired_p` and
     `pooled_p` (neither adjusted) are of all shared seeds. `p` and `p_equivalence` are
-    Holm-adjusted and of the first `look` shared seeds: they give the verdict. `residual_sd` is
-    one run's in the pooled model: for planning.
+    Holm-adjusted and of the first `look` shared seeds: they give the verdict. `look` is the one
+    that settled the arm, else the last it reached. `residual_sd` is one run's in the pooled
+    model: for planning.
     """
 
     arm: str
@@ -72,8 +82,8 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = 0.3) -> list[
     """Judge every arm but the control, in the order given.
 
     `accuracies` is arm -> seed -> percent. Seeds may be missing: each arm is judged on those it
-    shares with the control. Between looks the verdict stands on the first `look` shared seeds in
-    ascending order, so that a seed more changes nothing until the next look. An arm whose
+    shares with the control. A look takes the first so many shared seeds in ascending order, so
+    that a seed more changes nothing until the next look, and nothing once settled. An arm whose
     difference is the same at every seed (a copy of the control, a coarse test set) is undecided.
 
     Raises InputError for a margin that is not positive, an unknown control, an accuracy that is
@@ -82,19 +92,29 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = 0.3) -> list[
     check_input(accuracies, control, margin)
     paired = paired_differences(accuracies, control)
     pooled = pooled_contrasts(accuracies, control)
-    looks = {look_reached(len(differences)) for differences in paired.values()} - {0}
-    judged = {look: judge_at(paired, look, margin) for look in looks}
+    judged = judge_in_turn(paired, margin)
     return [
         describe(
             arm,
             differences,
-            judged.get(look_reached(len(differences)), {}).get(arm),
+            judged.get(arm),
             pooled.get(arm),
             undecided_words(differences, pooled.get(arm), len(paired), margin),
             margin,
         )
         for arm, differences in paired.items()
     ]
+
+
+def judge_in_turn(paired: Mapping[str, NDArray[np.float64]], margin: float) -> dict[str, Judged]:
+    """Every arm at the look that settled it, else at the last look it reached."""
+    most = max(map(len, paired.values()), default=0)
+    found: dict[str, Judged] = {}
+    for look in LOOKS:
+        if look <= most:
+            settled = {arm: judged for arm, judged in found.items() if judged.settled}
+            found |= judge_at(paired, look, margin, settled)
+    return found
 
 
 def check_input(accuracies: Accuracies, control: str, margin: float) -> None:
@@ -144,7 +164,7 @@ def describe(
     return Difference(
         arm=arm,
         num_seeds=len(differences),
-        look=look_reached(len(differences)),
+        look=judged.look if judged else look_reached(len(differences)),
         difference=float(differences.mean()) if len(differences) else None,
         low=low,
         high=high,
