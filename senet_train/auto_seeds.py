@@ -51,11 +51,14 @@ class GrowingStudy:
         lacking = {arm: self.lacking(arm) or self.lacking(self.controls[arm]) for arm in self.going}
         said = [f"{arm} stays unsettled without {run}" for arm, run in lacking.items() if run]
         going = []
-        for arm, step in self.steps([arm for arm, run in lacking.items() if not run]):
+        alone = {arm for arm, run in lacking.items() if not run}
+        for arm, step in self.steps([*alone]):
+            alone.remove(arm.folder)
             if step.state == "open" or (step.state == "hopeless" and self.is_there(arm.folder)):
                 going.append(arm.folder)
             else:
                 said.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
+        said += [f"{arm} differs from its control in more than attention" for arm in sorted(alone)]
         self.last_look, self.going = self.look, going
         self.look = next_look(self.last_look) or self.last_look
         said.append(f"to {self.look} seeds: {', '.join(going)}" if going else "nothing goes on")
@@ -163,9 +166,9 @@ def controls_of(plans: dict[str, Plan], baseline: str) -> dict[str, str]:
         control = control_among(block, baseline)
         if control is None or len(block) < 2:
             raise InputError(
-                f"seeds=auto adds seeds where a verdict is open, and {', '.join(block)} has nothing "
-                "to be compared with: name two arms or more, one of them attention=none and equal "
-                "in all else, or give seeds a number"
+                f"seeds=auto adds seeds where a verdict is open, and {', '.join(block)} is "
+                "compared with nothing: name two arms or more, one of them attention=none and "
+                "equal in all else, or give seeds a number"
             )
         controls |= {arm: control for arm in block if arm != control}
     return controls

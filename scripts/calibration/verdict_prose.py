@@ -5,7 +5,19 @@ INTRODUCTION = """# Is the verdict right?
 `senet-compare` gives one verdict an arm: the paired t of the arm and its control (the linear model
 accuracy ~ arm + seed of these two), with Holm over the table, at planned looks. Each look spends
 its part of an error of {spent:.2f} (last table), so adding seeds is valid and no peeking. Here
-studies with a known truth are simulated and judged by the same code. Read first:
+studies with a known truth are simulated and judged by the same code.
+
+**The first look that gives a verdict settles the arm.** A seed more takes no verdict away, whether
+it was trained or not: so an arm that `seeds=auto` stops there has the verdict that it would have
+with all 20 seeds ([auto_seeds.md](auto_seeds.md): what that saves). What was shown at an earlier
+look leaves Holm's family; an arm that stopped for another reason, or has not come so far, stays in
+it as p = 1. That keeps the error: let the first arm that is called without cause be called at look
+k. All that left the family before were called with cause, so it still holds every one of the m arms
+without effect, and this arm's p was at most error(k) / m: over m arms and all looks at most 0.05.
+Before, the verdict was that of the last look reached; an arm settled at 3 seeds could lose its
+verdict at 5, and one that stopped at 3 counted against the others at every later look.
+
+Read first:
 
 - **Three seeds mostly say `undecided`.** Two degrees of freedom show no difference below some
   {at_3:.0f} residual standard deviations. Five seeds show large effects, twelve middling ones.
@@ -46,7 +58,7 @@ GIVEN_VERDICTS = """
 ## How often each verdict is given
 
 {num_tables} tables a row; every arm has the effect (points). Percent of arms called
-better / worse / equivalent at each look, the rest undecided; margin {margin} points. The last
+better / worse / equivalent by each look, the rest undecided; margin {margin} points. The last
 column is the percent of tables in which any look calls any arm equivalent: an error where the
 effect is {margin} or more.
 
