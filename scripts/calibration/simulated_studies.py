@@ -31,17 +31,21 @@ SLOPE = 100 * exp(-(BASE**2) / 2) / sqrt(2 * pi * (1 + DIFFICULTY_SD**2))
 
 @dataclass(frozen=True)
 class World:
-    """What is true. `effects`: points, one an arm; `noisy`: which arms are, 0 is the control."""
+    """What is true. `effects`: points, one an arm; `noisy`: which arms are, 0 is the control.
+
+    `spread` multiplies the variance of every arm's own noise, images' included.
+    """
 
     name: str
     effects: tuple[float, ...]
     noisy: frozenset[int] = field(default_factory=frozenset)
     kin_sd: float = 0.0
     missing: float = 0.0
+    spread: float = 1.0
 
     def own_sd(self, arm: int) -> float:
         """Points of arm x seed interaction."""
-        ratio = NOISY if arm in self.noisy else 1.0
+        ratio = self.spread * (NOISY if arm in self.noisy else 1.0)
         return sqrt(ratio * (OWN_SD**2 + IMAGE_SD**2) - IMAGE_SD**2)
 
     def total_sd(self, arm: int) -> float:
