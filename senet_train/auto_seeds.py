@@ -50,15 +50,16 @@ class GrowingStudy:
         """
         lacking = {arm: self.lacking(arm) or self.lacking(self.controls[arm]) for arm in self.going}
         said = [f"{arm} stays unsettled without {run}" for arm, run in lacking.items() if run]
-        going = []
-        alone = {arm for arm, run in lacking.items() if not run}
-        for arm, step in self.steps([*alone]):
-            alone.remove(arm.folder)
+        whole = [arm for arm, run in lacking.items() if not run]
+        going, compared = [], set()
+        for arm, step in self.steps(whole):
+            compared.add(arm.folder)
             if step.state == "open" or (step.state == "hopeless" and self.is_there(arm.folder)):
                 going.append(arm.folder)
             else:
                 said.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
-        said += [f"{arm} differs from its control in more than attention" for arm in sorted(alone)]
+        for arm in (arm for arm in whole if arm not in compared):
+            said.append(f"{arm} differs from its control in more than attention")
         self.last_look, self.going = self.look, going
         self.look = next_look(self.last_look) or self.last_look
         said.append(f"to {self.look} seeds: {', '.join(going)}" if going else "nothing goes on")

@@ -83,9 +83,10 @@ def difference_sheet(block: Block) -> Sheet:
         rows,
         footnote=f"Points of test top-1 less the control's, paired by the n shared seeds; 95 % "
         f"t-interval. A verdict needs Holm p (no difference) or TOST p (a difference of the margin "
-        f"or more), both Holm-adjusted, to be at most the error of the planned look that n has "
-        f"reached ({', '.join(map(str, LOOKS))}). The interval on new images (images and seeds "
-        "resampled) and the paired p (not adjusted) give none.",
+        f"or more), both Holm-adjusted, to be at most the error of the planned look "
+        f"({', '.join(map(str, LOOKS))}); shown is the look that settled the arm, or the last that "
+        "n has reached. The interval on new images (images and seeds resampled) and the paired p "
+        "(not adjusted) give none.",
     )
 
 
