@@ -58,8 +58,8 @@ class GrowingStudy:
                 going.append(arm.folder)
             else:
                 said.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
-        for arm in (arm for arm in whole if arm not in compared):
-            said.append(f"{arm} differs from its control in more than attention")
+        alone = [arm for arm in whole if arm not in compared]
+        said += [f"{arm} differs from its control in more than attention" for arm in alone]
         self.last_look, self.going = self.look, going
         self.look = next_look(self.last_look) or self.last_look
         said.append(f"to {self.look} seeds: {', '.join(going)}" if going else "nothing goes on")
