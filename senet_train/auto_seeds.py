@@ -112,10 +112,10 @@ class GrowingStudy:
 
     def forecast(self) -> str:
         """What a dry run adds to the forecast of the first look."""
-        return (
-            f"that is the first look: arms whose verdict is then open go on to "
-            f"{', '.join(str(look) for look in LOOKS if self.look < look <= self.max_seeds)} seeds"
-        )
+        looks = [str(look) for look in LOOKS if self.look < look <= self.max_seeds]
+        if not looks:
+            return f"that is the only look up to max_seeds={self.max_seeds}"
+        return f"the first look: arms whose verdict is then open go on to {', '.join(looks)} seeds"
 
     def print_verdicts(self) -> None:
         """What `senet-compare` says of all these runs, in short, and its own command line."""
