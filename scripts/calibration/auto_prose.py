@@ -29,10 +29,10 @@ it takes 6 to 17 % more.** So 30 % fewer holds on the average of the six rows ag
 and not in each, and it does not hold against the best fixed number. Why: five looks share the
 error, so each is stricter than a single one (0.01 at 20 seeds, not 0.05), and 4 arms need the
 control as long as one of them is open. Stopping early pays for that where effects are large or
-hopeless, and not where all are near the margin. At the large noise no design shows much (17 to
-21 % of the arms): what is saved there is giving up early. The single look has a price that the table does
-not show: its number must be right at the start; at 0.25 points and an effect of 1 it trains 12
-seeds where 5 do.
+hopeless, and not where all are near the margin. At the large noise no design shows much (17 to 21
+% of the arms): what is saved there is giving up early. The single look has a price that the table
+does not show: its number must be right at the start; at 0.25 points and an effect of 1 it trains
+12 seeds where 5 do.
 
 {averaged}
 
