@@ -37,7 +37,7 @@ def raise_pending() -> None:
 def between_steps() -> Iterator[None]:
     """For the block, which asks `raise_pending`, a first signal waits to be asked for.
 
-    At the latest to the block's end; a second one is raised where it arrives.
+    At the latest to the block's end; a second SIGINT is raised where it arrives.
     """
     global _deferring
     _deferring = True
@@ -49,9 +49,12 @@ def between_steps() -> Iterator[None]:
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
-    """The handler: remember the signal; raise Interrupted, unless that has to wait."""
+    """The handler: remember the signal; raise Interrupted, unless that has to wait.
+
+    A second Ctrl-C is impatience. A second SIGTERM is not: SLURM sends two in the same second.
+    """
     _pending.append(signum)
-    if not _deferring or len(_pending) > 1:
+    if not _deferring or (signum == signal.SIGINT and len(_pending) > 1):
         raise Interrupted(signum)
 
 

@@ -151,6 +151,18 @@ def test_a_broken_image_is_named(tree: Path, workers: int) -> None:
     assert not multiprocessing.active_children()  # ended at once, not by a later collection
 
 
+def test_a_signal_to_every_process_takes_no_batch(tree: Path) -> None:
+    """A scheduler's SIGTERM reaches the workers too: it is the trainer that decides."""
+    pool, _ = open_tree(tree, workers=2).load()
+    reading = pool.read([torch.tensor([0])] * 12)
+    batches = [next(reading), next(reading)]  # one of each worker
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.terminate()
+    assert len(workers) == 2
+    assert len([*batches, *reading]) == 12
+
+
 def epoch(tree: Path, crop: str, cache: str, workers: int) -> list[torch.Tensor]:
     data = dataclasses.replace(DATA, crop=crop, cache=cache, workers=workers, batch_size=4)
     images = load_splits(open_tree(tree, crop=crop, workers=workers), data).train

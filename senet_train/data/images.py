@@ -92,9 +92,12 @@ class FileImages:
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
-    """A worker inherits our handlers; Ctrl-C reaches it too and would print its traceback."""
+    """A worker inherits our handlers, and Ctrl-C reaches it too, as does a scheduler's SIGTERM.
+
+    One that obeyed would take from the parent the batch after which it wants to save itself.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager
