@@ -190,6 +190,8 @@ def explain_composition(error: Exception) -> str:
         return f"{error.override} is no setting: write key=value (and a list as key=[a,b])"
     if isinstance(error, SearchPathException):
         return f"{error}: give a folder that exists"
+    if isinstance(error.__cause__, InputError):  # of a launcher, which Hydra builds
+        return str(error.__cause__)
     if key := unknown_key(error):
         return f"there is no key {key}{suggestion(key, known_keys())}"
     return f"{error} {error.__cause__ or ''}"
