@@ -47,7 +47,8 @@ LAYERS = [
     ("senet_train.run",),
     ("senet_train.sweep",),
     ("senet_train.cli",),
-    ("senet_train.local_launcher",),  # it starts the command again
+    ("senet_train.local_launcher", "senet_train.cluster_job"),  # they start the command again
+    ("senet_train.cluster_launcher",),
     ("senet_train._plugins",),
     ("senet_train.__main__", "senet_train.member"),
 ]
