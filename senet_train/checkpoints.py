@@ -17,6 +17,7 @@ from senet_train.agreement import largest
 from senet_train.checkpoint_io import BEST, LAST
 from senet_train.classifier import ImageClassifier
 from senet_train.data.loaders import DataModule
+from senet_train.errors import Pruned
 from senet_train.progress import Progress
 from senet_train.signals import Stopped, listen, pending
 
@@ -82,7 +83,8 @@ class Checkpoints(Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        if isinstance(exception, Stopped):  # raised between two steps: what is in memory is whole
+        # Raised between two steps: what is in memory is whole.
+        if isinstance(exception, Stopped | Pruned):
             self.save_last(trainer)
 
     def save_last(self, trainer: pl.Trainer) -> None:

@@ -38,7 +38,7 @@ from senet_train.config import (
     unknown_key,
 )
 from senet_train.crew import crew
-from senet_train.errors import InputError, Interrupted, RunError
+from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.signals import pending, signals_raised
 
 log = logging.getLogger("senet_train")
@@ -114,12 +114,18 @@ def run_job(
         overrides = list(HydraConfig.get().overrides.task)
         top1 = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
-        exit_codes.append(exit_code_of(error))
+        exit_codes.append(0 if is_finding(error) else exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
         show(error, f"{name}{error}", full_error)
         return math.nan
     exit_codes.append(0)
     return math.nan if top1 is None else top1
+
+
+def is_finding(error: Exception) -> bool:
+    """Whether the error is an answer: a search asks which settings diverge."""
+    search = HydraConfig.get().sweeper._target_.endswith("SearchSweeper")
+    return search and isinstance(error, Diverged)
 
 
 def config_flags() -> list[str]:
@@ -132,8 +138,8 @@ def config_flags() -> list[str]:
 def refuse_unplanned(raw: DictConfig) -> None:
     """Refuse a table that another sweeper, or none, would train as one run. Raises InputError."""
     hydra_config = HydraConfig.get()
-    planned = (
-        hydra_config.mode == RunMode.MULTIRUN and "ArmSweeper" in hydra_config.sweeper._target_
+    planned = hydra_config.mode == RunMode.MULTIRUN and hydra_config.sweeper._target_.endswith(
+        ("ArmSweeper", "SearchSweeper")
     )
     if not planned and mode_for(raw.seeds, raw.arms, raw.seed):
         raise InputError(

@@ -17,6 +17,14 @@ class OutOfMemory(RunError):
     """The device or the machine has no memory left. Nothing was changed to make the run fit."""
 
 
+class Pruned(Exception):
+    """A search has asked this run to stop: it is saved, and did not fail."""
+
+    def __init__(self, reason: str, val_top1: float) -> None:
+        super().__init__(reason)
+        self.val_top1 = val_top1  # of its best epoch so far
+
+
 class InputError(RunError, ValueError):
     """The user asked for something that cannot be: states the rule, the value and the way out."""
 

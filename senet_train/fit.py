@@ -37,6 +37,7 @@ from senet_train.speed import (
     peak_memory_bytes,
     reset_peak_memory,
 )
+from senet_train.stop_request import StopOnRequest
 
 # Lightning greets, advises and repeats what our own lines say; and it uses a deprecated name of
 # torch's in every run.
@@ -64,7 +65,7 @@ class Fitted:
 def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fitted:
     """Fill the run folder with checkpoints, curves and predictions, from a checkpoint if given.
 
-    Raises Diverged, and Stopped when a signal has asked for it.
+    Raises Diverged, Stopped when a signal has asked for it, and Pruned when a search has.
     """
     keep_freed_memory()
     folder, config = plan.folder.path, plan.config
@@ -77,7 +78,8 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
     writers = [journal, Heartbeat(plan.folder), *progress_bar(plan)] if crew().leads else []
-    trainer = build_trainer(config.trainer, folder, [speed, *writers], made_by)
+    callbacks = [speed, *writers, StopOnRequest(folder)]
+    trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
         with between_steps():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)

@@ -22,7 +22,7 @@ from senet_train.config import Config
 from senet_train.crew import crew
 from senet_train.data.images import workers_explained
 from senet_train.environment import code_hash, describe_environment
-from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, RunError
+from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned, RunError
 from senet_train.fit import Fitted, fit_and_test
 from senet_train.identity import as_tree
 from senet_train.lock import hold
@@ -63,9 +63,9 @@ def run(
 ) -> float | None:
     """Train, go on with an unfinished run, or find the finished one; its validation top-1.
 
-    Of the best epoch; None if dry. `made` holds the runs of this command: `overwrite=true` in a
-    sweep makes no run twice. `flags` were given besides `overrides`. `wait` waits for a run that
-    another process makes.
+    Of the best epoch, the best so far if a search stopped it; None if dry. `made` holds the runs of
+    this command: `overwrite=true` in a sweep makes no run twice. `flags` were given besides
+    `overrides`. `wait` waits for a run that another process makes.
 
     Raises InputError before anything is written, HeldError if another process makes this run,
     RunError if it failed before, Diverged or any other error after `status.json` tells of it.
@@ -185,6 +185,10 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
             environment = replace(environment, threads=start.threads)
             record = record_run(plan, overrides, environment, start.checkpoint, made)
         write_record(record, folder.path / "result.json")
+    except Pruned as stop:
+        folder.set_state("pruned", str(stop))
+        log.info("pruned by %s; without hydra/sweeper it is trained to its end", stop)
+        return stop.val_top1
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
             note_end(folder, error)

@@ -25,7 +25,7 @@ from senet_train.identity import Identity
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a run: running, finished, failed, diverged or interrupted."""
+    """The state of a run: running, finished, failed, diverged, interrupted or pruned."""
 
     state: str
     reason: str

@@ -1,0 +1,70 @@
+"""While trials run: read their metrics.csv, report each epoch, ask the hopeless ones to stop."""
+
+import csv
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import Trial
+
+from senet_train.run_folder import read_status
+from senet_train.search.study import Study
+from senet_train.stop_request import ask_to_stop, withdraw
+
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Watched:
+    """A trial, the folder of its run, and the verdict once there is one."""
+
+    trial: Trial
+    run: Path
+    max_epochs: int
+    verdict: str = ""
+
+
+@contextmanager
+def watching(study: Study, runs: Sequence[Watched]) -> Iterator[None]:
+    """For the block, watch the runs from a thread; what went wrong there is raised at its end."""
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        watch = pool.submit(watch_until, ended, study, runs)
+        try:
+            yield
+        finally:
+            ended.set()
+        watch.result()
+    for run in runs:
+        withdraw(run.run)  # one that came too late
+
+
+def watch_until(ended: threading.Event, study: Study, runs: Sequence[Watched]) -> None:
+    """Look at each run again and again."""
+    while not ended.wait(POLL_SECONDS):
+        for run in runs:
+            look(study, run)
+
+
+def look(study: Study, watched: Watched) -> None:
+    """Judge what a run has written; the request stands until the run obeys, however often begun."""
+    if not watched.verdict:
+        curve = read_curve(watched.run)
+        watched.verdict = study.judge(watched.trial, curve, watched.max_epochs)
+    if watched.verdict:
+        status = read_status(watched.run)
+        if status is not None and status.state == "running":
+            ask_to_stop(watched.run, watched.verdict)
+
+
+def read_curve(run: Path) -> list[float]:
+    """Validation top-1 after each epoch, as far as it is written whole."""
+    try:
+        text = (run / "metrics.csv").read_text()
+    except FileNotFoundError:
+        return []
+    whole, _, _ = text.rpartition("\n")
+    return [float(row["val_top1"]) for row in csv.DictReader(whole.splitlines())]

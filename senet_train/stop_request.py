@@ -1,0 +1,52 @@
+"""A run stops early when a small file in its folder asks for it; any launcher that shares the folder.
+
+The run saves itself first: trained on later, it gives the bits of a run that was never stopped.
+"""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from senet_train.atomic import write_json
+from senet_train.classifier import ImageClassifier
+from senet_train.errors import Pruned
+
+FILE = "stop.json"
+EVERY_SECONDS = 0.2
+
+
+def ask_to_stop(run: Path, reason: str) -> None:
+    """Ask the run that is being made in the folder `run`."""
+    write_json(run / FILE, {"reason": reason})
+
+
+def withdraw(run: Path) -> None:
+    """Ask no longer."""
+    (run / FILE).unlink(missing_ok=True)
+
+
+class StopOnRequest(pl.Callback):
+    """Raises Pruned between two steps, where what is in memory may be saved."""
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.last = run, -EVERY_SECONDS
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget a request to an earlier try: who still wants it asks again."""
+        withdraw(self.run)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, ImageClassifier)
+        history = pl_module.progress.history
+        if not history or time.monotonic() - self.last < EVERY_SECONDS:
+            return
+        self.last = time.monotonic()
+        with contextlib.suppress(FileNotFoundError):
+            asked = json.loads((self.run / FILE).read_text())
+            raise Pruned(asked["reason"], max(row["val_top1"] for row in history))
