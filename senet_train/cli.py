@@ -59,6 +59,7 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
     try:
         with hydra_raises() as full_error, signals_raised(), arguments(argv), console_log():
             check_arguments(argv)
+            sys.argv += flags_of_search(argv)
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
@@ -97,6 +98,13 @@ def check_arguments(argv: Sequence[str]) -> None:
     for folder in (parsed.config_dir, parsed.config_path):
         if folder:
             refuse_code(Path(folder))
+
+
+def flags_of_search(argv: Sequence[str]) -> list[str]:
+    """A search is a sweep whatever it varies, so that it needs no -m."""
+    parsed = get_args_parser().parse_args(list(argv))
+    shown = parsed.cfg or parsed.info or parsed.shell_completion or parsed.run or parsed.multirun
+    return ["--multirun"] if "hydra/sweeper=search" in parsed.overrides and not shown else []
 
 
 def run_job(

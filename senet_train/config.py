@@ -137,9 +137,9 @@ def crop_for(image_size: object) -> str:
     return "resized" if isinstance(image_size, int) and image_size > 64 else "pad"
 
 
-def mode_for(seeds: Any, arms: Any, seed: Any, sweeper: str = "") -> str | None:
-    """`MULTIRUN` for arms, for more seeds than one and for a search, so that no -m is needed."""
-    return "MULTIRUN" if arms or seeds != [seed] or "SearchSweeper" in sweeper else None
+def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
+    """`MULTIRUN` for a preset with arms or for more seeds than one, so that no -m is needed."""
+    return "MULTIRUN" if arms or seeds != [seed] else None
 
 
 def register_resolvers() -> None:

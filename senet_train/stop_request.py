@@ -1,4 +1,4 @@
-"""A run stops early when a small file in its folder asks for it; any launcher that shares the folder.
+"""A run stops early when a small file in its folder asks for it, whoever launched it.
 
 The run saves itself first: trained on later, it gives the bits of a run that was never stopped.
 """

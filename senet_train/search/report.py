@@ -21,16 +21,15 @@ NUM_FRESH_SEEDS = 5
 def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
     """To standard output; outside the table stands what is to be copied."""
     trials = study.trials()
-    shown = sorted(trials, key=rank)[:NUM_ROWS]
     table = Table("trial", *study.space, "epochs", "val top-1", "ended", title_justify="left")
     table.title = f"{study.label}: the best of {len(trials)} trials"
-    for trial in shown:
-        table.add_row(*cells(trial, study.space))
+    for trial in sorted(trials, key=rank)[:NUM_ROWS]:
+        table.add_row(str(study.position(trial)), *cells(trial, study.space))
     Console().print(table)
     print(f"trials: {', '.join(f'{n} {how}' for how, n in Counter(map(ended, trials)).items())}")
     for trial in trials:
         if reason := trial.user_attrs.get("reason"):
-            print(f"trial {trial.number}: {ended(trial)}: {reason}")
+            print(f"trial {study.position(trial)}: {ended(trial)}: {reason}")
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if finished:
         best = min(finished, key=rank)
@@ -53,12 +52,12 @@ def best_so_far(trial: FrozenTrial) -> float:
 
 
 def cells(trial: FrozenTrial, space: Space) -> list[str]:
-    """A trial's row."""
+    """A trial's row, but for its number."""
     values = [trial.params[key] for key in space]
     words = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
     curve = trial.intermediate_values
     top1 = f"{best_so_far(trial):.4f}" if curve else ""
-    return [str(trial.number), *words, str(len(curve)), top1, ended(trial)]
+    return [*words, str(len(curve)), top1, ended(trial)]
 
 
 def ended(trial: FrozenTrial) -> str:
@@ -79,5 +78,5 @@ def print_dry(folder: Path, space: Space, options: Options) -> None:
     for key, distribution in space.items():
         print(f"{key}: {distribution}")
     state = "is there and would be gone on with" if folder.exists() else "is to do"
-    print(f"{options.num_trials} trials, {options.sampler}, pruner {options.pruner}")
+    print(f"up to {options.num_trials} trials, {options.sampler}, pruner {options.pruner}")
     print(f"dry run: {folder} {state}")

@@ -1,5 +1,6 @@
 """What is searched: the sweeps of the command line as optuna's distributions. Pure."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,25 +12,35 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from senet_train.arms import NOT_AN_ARMS, combinations, key_of
 from senet_train.errors import InputError
 
 Space = dict[str, BaseDistribution]
 
 
-def read_space(overrides: Sequence[Override]) -> Space:
-    """`optim.lr=tag(log,interval(0.01,1)) ratio=4,8` -> a distribution a key. Raises InputError."""
+def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
+    """What is searched, a distribution a key, and the settings that stay. Raises InputError."""
     space: Space = {}
+    [fixed] = combinations([word for word in overrides if not word.is_sweep_override()])
     for override in overrides:
-        key = override.get_key_element()
-        if key in space:
-            raise InputError(f"{override.input_line} searches {key} twice: leave one of them out")
-        space[key] = distribution_of(override)
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            refuse_key(key, {*map(key_of, fixed), *map(key_of, space)})
+            space[key] = distribution_of(override)
     if not space:
         raise InputError(
             "there is nothing to search: give a space, such as 'optim.lr=tag(log,interval(0.01,1))'"
             " or ratio=4,8,16"
         )
-    return space
+    return space, fixed
+
+
+def refuse_key(key: str, given: set[str]) -> None:
+    """Raises InputError for a key that is given twice, or that no search can choose."""
+    if key_of(key) in (*NOT_AN_ARMS, "retry"):
+        raise InputError(f"{key} is nothing to search: give it one value, for all trials")
+    if key_of(key) in given:
+        raise InputError(f"{key} is given twice: leave one of them out")
 
 
 def distribution_of(override: Override) -> BaseDistribution:
@@ -94,6 +105,23 @@ def ends_of(distribution: BaseDistribution) -> Sequence[Any]:
         return distribution.choices
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     return (distribution.low, distribution.high)
+
+
+def num_points(space: Space) -> float:
+    """How many different trials there are; infinity with an interval of real numbers."""
+    return math.prod(map(num_values, space.values()))
+
+
+def num_values(distribution: BaseDistribution) -> float:
+    """How many values a key can have."""
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if distribution.single():
+        return 1
+    if distribution.step is None:
+        return math.inf
+    return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
 def settings_of(values: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ A trial that optuna holds for running is one that was cut, or whose run failed: 
 with the same values. Nothing here reads a test figure.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from senet_train.keyed import keyed_seed
 from senet_train.search.options import Options
-from senet_train.search.space import Space
+from senet_train.search.space import Space, num_points
 
+log = logging.getLogger("senet_train")
+
+NUM_DRAWS = 100  # without a new trial, until a space counts as searched through
 SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
 
 
@@ -33,7 +37,7 @@ class Study:
         self.study = optuna.create_study(
             study_name=name,
             storage=self.storage,
-            sampler=self.sampler(),
+            sampler=self.sampler(0),
             pruner=pruner_for(options),
             direction="maximize",
             load_if_exists=True,
@@ -45,39 +49,63 @@ class Study:
         return f"search {self.name[:8]}"
 
     def trials(self) -> list[FrozenTrial]:
-        """All but those that were cut before they had all their values."""
-        return [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.state != TrialState.FAIL
-        ]
+        """All that count: optuna's failed ones are draws that were dropped."""
+        return [trial for trial in self.all() if trial.state != TrialState.FAIL]
+
+    def all(self) -> list[FrozenTrial]:
+        """Every draw, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def position(self, trial: Trial | FrozenTrial) -> int:
+        """The trial's place among those that count, from 1: what the user sees as its number."""
+        return sum(other.number <= trial.number for other in self.trials())
+
+    def left(self) -> int:
+        """How many more trials are to be made."""
+        return min(self.options.num_trials, num_points(self.space)) - len(self.trials())
 
     def cut(self) -> list[Trial]:
         """The trials that were asked for and not told."""
-        self.drop_incomplete()
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING and not self.is_new(trial):
+                self.drop(trial)
         return [
             Trial(self.study, self.trial_id(trial.number))
             for trial in self.trials()
             if trial.state == TrialState.RUNNING
         ]
 
-    def drop_incomplete(self) -> None:
-        """A kill in the middle of asking leaves a trial without values: nothing was run for it."""
-        for trial in self.trials():
-            if set(trial.params) != set(self.space):
-                self.study.tell(trial.number, state=TrialState.FAIL)
+    def ask(self) -> Trial | None:
+        """A trial not tried before; None if there seems to be none.
 
-    def ask(self) -> Trial:
-        """A new trial: a function of the options, its position and of what was told so far."""
-        self.study.sampler = self.sampler()
-        return self.study.ask(self.space)
+        A function of the options, of the draws before it and of what was told so far.
+        """
+        for _ in range(NUM_DRAWS):
+            self.study.sampler = self.sampler(sum(self.is_whole(trial) for trial in self.all()))
+            trial = self.study.ask(self.space)
+            if self.is_new(self.all()[trial.number]):
+                return trial
+            self.drop(trial)
+        log.warning("notice: %d draws gave no new trial: the space is searched through", NUM_DRAWS)
+        return None
 
-    def sampler(self) -> optuna.samplers.BaseSampler:
+    def sampler(self, position: int) -> optuna.samplers.BaseSampler:
         """Seeded by the position: gone on with after a kill, a search must not draw twice."""
-        position = len(self.trials()) if hasattr(self, "study") else 0
-        return SAMPLERS[self.options.sampler](
-            seed=keyed_seed("search", self.options.seed, position) % 2**32
-        )
+        seed = keyed_seed("search", self.options.seed, position) % 2**32
+        return SAMPLERS[self.options.sampler](seed=seed)
+
+    def is_new(self, trial: FrozenTrial) -> bool:
+        """Whether a draw has all its values, and no earlier trial has them."""
+        earlier = [other.params for other in self.trials() if other.number < trial.number]
+        return self.is_whole(trial) and trial.params not in earlier
+
+    def is_whole(self, trial: FrozenTrial) -> bool:
+        """Whether a draw has all its values: a kill in the middle of asking leaves some out."""
+        return set(trial.params) == set(self.space)
+
+    def drop(self, trial: Trial | FrozenTrial) -> None:
+        """Nothing was run for it, and the sampler is to learn nothing from it."""
+        self.study.tell(trial.number, state=TrialState.FAIL)
 
     def judge(self, trial: Trial, val_top1: Iterable[float], last_epoch: int) -> str:
         """Report the epochs that are new; why the trial is to end, "" if it is not to.
@@ -116,7 +144,7 @@ class Study:
 
     def reported(self, trial: Trial) -> Mapping[int, float]:
         """Validation top-1 by epoch, from 1, as far as optuna has it."""
-        return self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        return self.all()[trial.number].intermediate_values
 
     def trial_id(self, number: int) -> int:
         """The storage's name for a trial."""
@@ -131,4 +159,3 @@ def pruner_for(options: Options) -> optuna.pruners.BasePruner:
     return optuna.pruners.MedianPruner(
         n_startup_trials=options.prune_after_trials, n_warmup_steps=options.prune_after_epochs
     )
-

@@ -15,7 +15,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from senet_train.arms import combinations
 from senet_train.atomic import write_json
 from senet_train.config import Config, read_config
 from senet_train.errors import CannotExist, InputError, RunError
@@ -42,7 +41,7 @@ class SearchSweeper(ArmSweeper):
         self.given = given
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        """Search until `num_trials` are told, and report. Raises InputError, HeldError, RunError."""
+        """Search until `num_trials` are told; report. Raises InputError, HeldError, RunError."""
         options = read_options(self.given)
         refuse_missing_optuna()
         from senet_train.search.report import print_dry, print_report
@@ -50,8 +49,7 @@ class SearchSweeper(ArmSweeper):
         from senet_train.search.study import Study
 
         overrides = OverridesParser.create(config_loader=self.loader).parse_overrides(arguments)
-        space = read_space([word for word in overrides if word.is_sweep_override()])
-        [fixed] = combinations([word for word in overrides if not word.is_sweep_override()])
+        space, fixed = read_space(overrides)
         config = self.read_base(fixed)
         content = content_of(config, space, options, self.plan_corners(fixed, space))
         name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -62,7 +60,9 @@ class SearchSweeper(ArmSweeper):
         with hold(folder / ".lock", str(folder)):
             write_json(folder / "study.json", {"sha256": name, **content})
             study = Study(folder, name, space, options)
-            log.info("%s: %d of %d trials", folder, len(study.trials()), options.num_trials)
+            log.info(
+                "%s: %d trials there, up to %d", folder, len(study.trials()), options.num_trials
+            )
             unfinished = self.search(study, fixed)
             print_report(study, fixed, config.seed)
         if unfinished:
@@ -111,12 +111,13 @@ class SearchSweeper(ArmSweeper):
 
         planned: list[tuple[Trial, Job]] = []
         for trial in trials:
-            log.info("trial %d: %s", trial.number, " ".join(settings_of(trial.params)))
+            number = study.position(trial)
+            log.info("trial %d: %s", number, " ".join(settings_of(trial.params)))
             try:
                 job = self.plan_arm([*fixed, *settings_of(trial.params)], [])
             except InputError as error:
                 study.tell(trial, "cannot exist", reason=str(error))
-                log.warning("trial %d cannot exist: %s", trial.number, error)
+                log.warning("trial %d cannot exist: %s", number, error)
             else:
                 planned.append((trial, job))
         once = {job.plan.folder.path: (trial, job) for trial, job in reversed(planned)}
@@ -130,17 +131,17 @@ class SearchSweeper(ArmSweeper):
             with watching(study, runs):
                 self.launcher.launch(settings, initial_job_idx=to_run[0][0].number)
         told = ((trial, tell(study, trial, job)) for trial, job in planned)
-        return {trial.number: state for trial, state in told if state}
+        return {study.position(trial): state for trial, state in told if state}
 
 
 def next_trials(study: "Study", failed: Mapping[int, str]) -> list["Trial"]:
     """First the trials that were cut, then new ones; none when there are enough."""
-    options = study.options
-    cut = [trial for trial in study.cut() if trial.number not in failed]
+    batch = study.options.batch
+    cut = [trial for trial in study.cut() if study.position(trial) not in failed]
     if cut:
-        return cut[: options.batch]
-    left = options.num_trials - len(study.trials())
-    return [study.ask() for _ in range(min(left, options.batch))]
+        return cut[:batch]
+    asked = (study.ask() for _ in range(min(study.left(), batch)))
+    return [trial for trial in asked if trial is not None]
 
 
 def is_to_run(study: "Study", job: Job) -> bool:
@@ -165,11 +166,11 @@ def tell(study: "Study", trial: "Trial", job: Job) -> str:
         value = read_record(run / "result.json").metrics.val_top1
         study.report_all(trial, curve)
         study.tell(trial, state, value=value)
-        log.info("trial %d: val top-1 %.4f", trial.number, value)
+        log.info("trial %d: val top-1 %.4f", study.position(trial), value)
     elif state in ("pruned", "diverged"):
         study.judge(trial, curve, job.plan.config.trainer.max_epochs)
         study.tell(trial, state, reason=reason)
-        log.info("trial %d: %s (%s)", trial.number, state, reason)
+        log.info("trial %d: %s (%s)", study.position(trial), state, reason)
     else:
         return f"{state_of(job)}: {reason}" if reason else state_of(job)
     return ""
@@ -192,12 +193,14 @@ def refuse_other_images(jobs: Sequence[Job]) -> None:
         data = job.plan.config.data
         return job.plan.source.fingerprint, data.split_seed, data.val_fraction
 
+    first = jobs[0]
     for job in jobs:
-        if validation(job) != validation(jobs[0]):
+        if validation(job) != validation(first):
+            changed = " ".join(word for word in job.settings if word not in first.settings)
             raise InputError(
-                f"{' '.join(job.settings)} has other validation images than "
-                f"{' '.join(jobs[0].settings)}, and trials are compared by them: "
-                "search no setting that chooses or splits the data"
+                f"{changed} has other validation images than "
+                f"{' '.join(word for word in first.settings if word not in job.settings)}, and "
+                "trials are compared by them: search no setting that chooses or splits the data"
             )
 
 
