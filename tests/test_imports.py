@@ -34,6 +34,7 @@ LAYERS = [
     ("senet_train.classifier",),
     ("senet_train.journal", "senet_train.checkpoints", "senet_train.resume"),
     ("senet_train.heartbeat",),
+    ("senet_train.stop_request",),
     ("senet_train.fit",),
     tuple(f"senet_train.compare.{name}" for name in READ_AND_JUDGED),
     ("senet_train.compare.assemble", "senet_train.compare.next_runs"),
@@ -46,6 +47,7 @@ LAYERS = [
     ("senet_train.auto_seeds",),
     ("senet_train.run",),
     ("senet_train.sweep",),
+    ("senet_train.search",),
     ("senet_train.cli",),
     ("senet_train.local_launcher", "senet_train.cluster_job"),  # they start the command again
     ("senet_train.cluster_launcher",),

@@ -28,8 +28,9 @@ def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
     Console().print(table)
     print(f"trials: {', '.join(f'{n} {how}' for how, n in Counter(map(ended, trials)).items())}")
     for trial in trials:
-        if reason := trial.user_attrs.get("reason"):
-            print(f"trial {study.position(trial)}: {ended(trial)}: {reason}")
+        if ended(trial) in ("diverged", "cannot exist"):
+            reason = trial.user_attrs["reason"]
+            print(f"trial {study.position(trial)} {ended(trial)}: {reason}")
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if finished:
         best = min(finished, key=rank)

@@ -62,7 +62,8 @@ class Study:
 
     def left(self) -> int:
         """How many more trials are to be made."""
-        return min(self.options.num_trials, num_points(self.space)) - len(self.trials())
+        enough = min(self.options.num_trials, num_points(self.space))
+        return int(enough) - len(self.trials())
 
     def cut(self) -> list[Trial]:
         """The trials that were asked for and not told."""
@@ -113,14 +114,15 @@ class Study:
         After the verdict nothing more is reported, so that it hangs on no clock. There is none
         after the last epoch: nothing would be saved.
         """
-        known = dict(self.reported(trial))
+        known, best = dict(self.reported(trial)), 0.0
         for epoch, value in enumerate(val_top1, start=1):
+            best = max(best, value)
             if epoch < max(known, default=0):
                 continue
             if epoch not in known:
                 trial.report(value, epoch)
             if epoch < last_epoch and trial.should_prune():
-                return f"{self.label}: val top-1 {value:.4f} after epoch {epoch}, below the median"
+                return f"{self.label}: at best {best:.4f} after epoch {epoch}, below the median"
         return ""
 
     def tell(

@@ -60,15 +60,13 @@ class SearchSweeper(ArmSweeper):
         with hold(folder / ".lock", str(folder)):
             write_json(folder / "study.json", {"sha256": name, **content})
             study = Study(folder, name, space, options)
-            log.info(
-                "%s: %d trials there, up to %d", folder, len(study.trials()), options.num_trials
-            )
+            log.info("%s: %d of %d trials", folder, len(study.trials()), options.num_trials)
             unfinished = self.search(study, fixed)
             print_report(study, fixed, config.seed)
         if unfinished:
             raise RunError(
-                f"{len(unfinished)} of {options.num_trials} trials did not finish, and the same "
-                f"line tries them again: {', '.join(unfinished)}"
+                f"{len(unfinished)} of {options.num_trials} trials did not finish (the same "
+                f"line goes on with them; if failed, with retry=failed): {', '.join(unfinished)}"
             )
         return []
 
@@ -180,10 +178,10 @@ def refuse_missing_optuna() -> None:
     """Raises InputError."""
     try:
         import optuna.storages.journal  # noqa: F401  (not there before optuna 4)
-    except ImportError as error:
+    except ImportError:
         raise InputError(
             "hydra/sweeper=search needs optuna: pip install senet-train[search]"
-        ) from error
+        ) from None
 
 
 def refuse_other_images(jobs: Sequence[Job]) -> None:
