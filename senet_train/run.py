@@ -204,7 +204,10 @@ def follow(plan: Plan, start: Start, made: dict[str, str]) -> float:
     """Train beside the first process, and write nothing."""
     trainer = plan.config.trainer
     with arithmetic(trainer.deterministic, start.threads), peers_explained():
-        return fit_and_test(plan, start.checkpoint, made).metrics.val_top1
+        try:
+            return fit_and_test(plan, start.checkpoint, made).metrics.val_top1
+        except Pruned as stop:
+            return stop.val_top1
 
 
 def note_end(folder: RunFolder, error: BaseException) -> None:

@@ -3,7 +3,6 @@
 The run saves itself first: trained on later, it gives the bits of a run that was never stopped.
 """
 
-import contextlib
 import json
 import time
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from senet_train.agreement import largest
 from senet_train.atomic import write_json
 from senet_train.classifier import ImageClassifier
+from senet_train.crew import crew
 from senet_train.errors import Pruned
 
 FILE = "stop.json"
@@ -44,9 +45,16 @@ class StopOnRequest(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, ImageClassifier)
         history = pl_module.progress.history
-        if not history or time.monotonic() - self.last < EVERY_SECONDS:
-            return
+        reason = self.reason() if history else ""
+        if any(largest(bool(reason))):
+            raise Pruned(reason, max(row["val_top1"] for row in history))
+
+    def reason(self) -> str:
+        """Why the run is to stop; "" if it is not. Of several processes the first looks."""
+        if not crew().leads or time.monotonic() - self.last < EVERY_SECONDS:
+            return ""
         self.last = time.monotonic()
-        with contextlib.suppress(FileNotFoundError):
-            asked = json.loads((self.run / FILE).read_text())
-            raise Pruned(asked["reason"], max(row["val_top1"] for row in history))
+        try:
+            return str(json.loads((self.run / FILE).read_text())["reason"])
+        except FileNotFoundError:
+            return ""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("senet_train")
 
 POLL_SECONDS = 1.0
-ORDER = ("running", "failed", "diverged", "killed", "interrupted", "finished", "waiting")
+ORDER = ("running", "failed", "diverged", "killed", "interrupted", "finished", "pruned", "waiting")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
 """
 
+import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -113,6 +114,8 @@ def workers_explained(workers: int) -> Iterator[None]:
         if not text.startswith("DataLoader"):
             raise
         if "timed out" in text:
+            for process in multiprocessing.active_children():  # Python would wait for it at its end
+                process.kill()
             raise RunError(
                 f"no batch came from {workers} data workers in {WORKER_TIMEOUT_SECONDS} s: "
                 "is the file system of data.root there? data.workers=0 reads without workers"

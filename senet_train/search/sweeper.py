@@ -23,7 +23,8 @@ from senet_train.lock import hold
 from senet_train.record import read_record
 from senet_train.run_folder import read_status
 from senet_train.search.options import Options, read_options, refuse_overwrite, refuse_table
-from senet_train.sweep import ArmSweeper, Job, state_of
+from senet_train.sweep import ArmSweeper, Job
+from senet_train.sweep_view import standing_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -170,7 +171,8 @@ def tell(study: "Study", trial: "Trial", job: Job) -> str:
         study.tell(trial, state, reason=reason)
         log.info("trial %d: %s (%s)", study.position(trial), state, reason)
     else:
-        return f"{state_of(job)}: {reason}" if reason else state_of(job)
+        words = standing_of(job.plan).state
+        return f"{words}: {reason}" if reason else words
     return ""
 
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -199,6 +200,15 @@ def two_seconds(value: int) -> int:
     return 2
 
 
+def processes_in(folder: Path) -> list[str]:
+    """Those that work there, where the system tells it."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # ended meanwhile
+            found += [str(link)] if link.resolve() == folder else []
+    return found
+
+
 def test_a_killed_worker_is_named(files: tuple[str, ...], tmp_path: Path) -> None:
     assert run(tmp_path, files, (LOAD, 6), KILL) == 1
     last = said(tmp_path).splitlines()[-1]
@@ -220,5 +230,6 @@ def test_a_hanging_worker_is_not_waited_for(files: tuple[str, ...], tmp_path: Pa
     last = said(tmp_path).splitlines()[-1]
     assert last.startswith("error: no batch came from 2 data workers in 2 s: is the file system ")
     assert status(tmp_path)["state"] == "failed"
+    assert not processes_in(tmp_path)
     shutil.rmtree(tmp_path / "outputs")
     assert run(tmp_path, files) == 0  # the same folder without the fault
