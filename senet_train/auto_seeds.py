@@ -144,7 +144,7 @@ def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
             f"max_seeds={max_seeds} reaches no look: the first is planned at {min(LOOKS)} seeds, "
             f"choose max_seeds >= {min(LOOKS)}"
         )
-    folders = {plan.folder.output_dir for plan in plans}
+    folders = list(dict.fromkeys(plan.folder.output_dir for plan in plans))
     if len(folders) > 1:
         raise InputError(
             f"seeds=auto compares the runs of one output_dir: got {', '.join(map(str, folders))}"

@@ -27,7 +27,8 @@ from senet_train.plan import Plan
 from senet_train.record import Latency, Metrics
 
 Senet = Callable[..., Result]
-BASE = [word for word in TINY if not word.startswith(("ratio", "model"))] + ["model=resnet20"]
+BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]
+BASE += ["model=resnet20", "hydra/launcher=basic"]  # training is replaced in this process alone
 PLAIN, R2, R4 = ["attention=none"], ["attention=se", "ratio=2"], ["attention=se", "ratio=4"]
 ECA, STATIC = ["attention=eca"], ["attention=static"]
 NUM_IMAGES = 10_000
@@ -119,7 +120,7 @@ def test_only_open_arms_go_on_and_senet_compare_says_the_same(senet: Senet, benc
     )
     assert second.startswith("look at 5 seeds: se_resnet20-r2 is better; static_resnet20 stays ")
     assert second.endswith(" points (max_seeds=5); nothing goes on")
-    assert "finished 18 of 18 runs" in result.err
+    assert "finished 18 of 18 runs" in result.out
     said = verdicts(result.out)
     assert len(said) == 3
     [line] = re.findall(r"^all of it: (.+)$", result.out, re.MULTILINE)

@@ -1,0 +1,97 @@
+"""The fault tests can fail: each protection is taken out of a copy of the program, and one does."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+# What is taken out, and the test that notices: file, old words, new words.
+PROTECTIONS = {
+    "a signal waits for the step's end": (
+        "signals.py",
+        "if not _deferring or (signum == signal.SIGINT and len(_pending) > 1):",
+        "if True:",
+        "tests/faults/test_exact_resume.py::test_stopped_by_a_signal",
+    ),
+    "the checkpoint before the last is kept": (
+        "checkpoint_io.py",
+        "os.replace(path, previous(path))",
+        "pass",
+        "tests/faults/test_exact_resume.py::test_a_truncated_checkpoint_falls_back",
+    ),
+    "a checkpoint is written beside the old one": (
+        "checkpoint_io.py",
+        'fresh = path.with_suffix(".new")\n    try:\n'
+        "        write_atomic(fresh, lambda file: torch.save(checkpoint, file))",
+        'fresh = path.with_suffix(".new")\n    try:\n'
+        "        torch.save(checkpoint, path), shutil.copy(path, fresh)",
+        "tests/faults/test_exact_resume.py::test_killed_while_it_saves",
+    ),
+    "metrics.csv is cut back to the checkpoint": (
+        "journal.py",
+        "write_text(file, as_csv(self.rows))",
+        "pass",
+        "tests/faults/test_exact_resume.py::test_killed",
+    ),
+    "the run is locked": (
+        "lock.py",
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        "tests/test_cli.py::test_held_then_stopped_by_a_signal",
+    ),
+    "a run ends when its sweep is killed": (
+        "local_launcher.py",
+        "threading.Thread(target=end_with_the_sweep, daemon=True).start()",
+        "pass",
+        "tests/faults/test_local_sweep.py::test_a_killed_sweep_leaves_no_orphans",
+    ),
+    "an error of the status hides none of the run": (
+        "run.py",
+        "    except OSError as second:\n        log.warning(",
+        "    except ZeroDivisionError as second:\n        log.warning(",
+        "tests/faults/test_faults.py::test_a_full_disk",
+    ),
+}
+
+
+def passes(copy: Path, test: str) -> bool:
+    """Whether the test passes in that copy. It must have run."""
+    paths = (copy, copy / "senet_train" / "_plugins")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.returncode == 0
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in ("senet_train", "tests", "conf"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_without_it_a_test_fails(copy: Path, protection: str) -> None:
+    name, old, new, test = PROTECTIONS[protection]
+    file = copy / "senet_train" / name
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new).replace("import os\n", "import os\nimport shutil\n"))
+    assert not passes(copy, test)
+
+
+@pytest.mark.slow
+def test_with_all_of_them_none_fails(copy: Path) -> None:
+    assert all(passes(copy, test) for *_, test in PROTECTIONS.values())
