@@ -23,7 +23,7 @@ LINE = (
     'arms=[["attention=none"],["attention=se","ratio=4"]]',
     "seeds=2",
 )
-LONG = (*LINE, "trainer.max_epochs=25")
+LONG = (*LINE, "trainer.max_epochs=12")
 
 
 @pytest.fixture
