@@ -6,6 +6,7 @@ A run lives in `<output_dir>/<data>/<label>-<first 8 digits of the hash>/seed<N>
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from senet_train.config import Choice, Config
 LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
 LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
+LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 
 
@@ -67,7 +69,12 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     words += [where.position] if where.position != "standard" else []
     words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
     words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
-    return "-".join([f"{config.attention.name}_{config.model.name}", *words])
+    return legal("-".join([f"{config.attention.name}_{config.model.name}", *words]))
+
+
+def legal(label: str) -> str:
+    """What any file system takes as a name with a hash behind it; the hash tells labels apart."""
+    return re.sub(r"[^\w.+-]", "_", label, flags=re.ASCII)[:LONGEST_LABEL]
 
 
 def as_tree(config: Config) -> dict[str, Any]:

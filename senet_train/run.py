@@ -49,6 +49,7 @@ from senet_train.several import run_in_processes
 from senet_train.signals import pending
 from senet_train.speed import median_and_quartiles
 from senet_train.summary import network_line, print_summary
+from senet_train.sweep_view import rows_of
 
 log = logging.getLogger("senet_train")
 
@@ -126,11 +127,16 @@ def run_in_several(plan: Plan, command: list[str], wait: bool) -> float:
             return report_found(plan)
         if plan.config.retry == "none" and not plan.config.overwrite:
             refuse_ended_badly(folder)
+        environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
+        made = made_by(environment, trainer.devices)
+        find_start(folder, made, environment.threads, plan.config.overwrite)  # or one line, now
     threads = max(1, torch.get_num_threads() // trainer.devices)
     code = run_in_processes(trainer.devices, [*command, "hydra.mode=RUN"], threads)
     if code == 0 and folder.finished:
         return read_record(folder.path / "result.json").metrics.val_top1
     status = read_status(folder.path)
+    if code == 0 and status and status.state == "pruned":
+        return max(top1 for top1, _ in rows_of(folder.path / "metrics.csv"))
     became = f"{status.state} ({status.reason})" if status else "not begun"
     raise RunError(f"{folder.path} of {trainer.devices} processes: {became}, exit code {code}")
 

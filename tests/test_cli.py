@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -345,7 +346,7 @@ def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> N
     """Through the entry points `senet_train.attention`; its signature is its schema."""
 
     class Mine(SqueezeExcite):
-        def __init__(self, channels: int, *, strength: int) -> None:
+        def __init__(self, channels: int, *, strength: int, note: str = "none") -> None:
             super().__init__(channels, ratio=strength)
 
     class Entry:
@@ -358,9 +359,15 @@ def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> N
     monkeypatch.setattr(options, "entry_points", lambda group: found.get(group, []))
     own = tmp_path_factory.mktemp("own")
     (own / "attention").mkdir()
-    (own / "attention" / "mine.yaml").write_text("name: mine\nstrength: 2\n")
+    (own / "attention" / "mine.yaml").write_text("name: mine\nstrength: 2\nnote: none\n")
     arguments = ["--config-dir", str(own), "data=fake", "model=resnet20", "attention=mine"]
     assert "mine_resnet20-strength_2: " in senet(*arguments, "dry_run=true").err
+    # Distinct and legal folders, whatever stands in a value.
+    notes = ("a/b", "a_b", "../../c", "x" * 300, "x" * 301)
+    runs = [senet(*arguments, f"attention.note={note}", "dry_run=true").err for note in notes]
+    folders = [re.search(r"dry run: (\S+) is", run)[1].split("/") for run in runs]
+    assert len({folder[2] for folder in folders}) == len(notes)
+    assert all(len(folder) == 4 and len(folder[2]) < 255 for folder in folders)
     refused = senet(*arguments, "attention.strength=much")
     assert refused.code == 2
     assert "attention.strength=much: must be a valid integer" in refused.err
