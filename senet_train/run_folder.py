@@ -151,10 +151,10 @@ def refuse_full_disk(folder: Path, num_bytes: int) -> None:
     `folder` need not exist.
     """
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if free < num_bytes:
+    disk = shutil.disk_usage(existing)
+    if disk.total and disk.free < num_bytes:  # /proc and the like have no size at all
         raise InputError(
-            f"{existing} has {free / 1e6:.0f} MB free and the run's checkpoints may take "
+            f"{existing} has {disk.free / 1e6:.0f} MB free and the run's checkpoints may take "
             f"{num_bytes / 1e6:.0f} MB: free some, or choose another output_dir"
         )
 

@@ -305,6 +305,7 @@ def test_a_sweep_runs_an_arm_once_and_mentions_an_unread_ratio(
     senet: Senet, tmp_path: Path
 ) -> None:
     arguments = [word for word in TINY if not word.startswith(("model", "ratio"))]
+    arguments.append("hydra/launcher=basic")
     result = senet("-m", *arguments, "model=se_resnet20,resnet20", "ratio=4,8")
     assert result.code == 0
     assert result.err.count("changes nothing, as nothing reads it with attention=none") == 1

@@ -39,7 +39,7 @@ def test_jobs_are_processes_with_ends_of_their_own(senet: Senet, tmp_path: Path)
     words = ("model=resnet20", "trainer.max_epochs=1", "hydra/launcher=submitit_local", arms)
     result = senet(*PLAIN, *words)
     assert result.code == 1
-    assert "finished 1 of 2 runs" in result.err
+    assert "finished 1 of 2 runs" in result.out
     assert "did not finish: resnet20-" in result.err
     assert "  error: the loss is " in result.err
     assert result.err.count(": done\n") == result.err.count(": exit 1\n") == 1
@@ -56,7 +56,7 @@ def test_what_sbatch_is_asked(senet: Senet, slurm: Callable[[str, str], None]) -
     assert result.code == 1
     assert "2 jobs, from 7_0 to 7_1" in result.err
     assert result.err.count("ended without a result") == 2
-    assert result.err.count("(not started)") == 2
+    assert result.err.count("(waiting)") == 2
     asked = Path("asked.sh").read_text().splitlines()
     for flag in (
         *("array=0-1%2", "partition=short", "mem=4GB", "time=60", "cpus-per-task=1"),

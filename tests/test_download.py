@@ -68,8 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         half = (odd == ["cut"] and not wanted) or odd == ["stuck"]
         stop = len(content) // 2 if half else len(content)
+        self.server.sent += stop - start  # first: whoever has read it all may count at once
         self.wfile.write(content[start:stop])
-        self.server.sent += stop - start
         if odd == ["stuck"]:
             self.server.closing.wait()
 

@@ -89,7 +89,7 @@ def test_too_little_room_is_seen_before_training(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        run_folder.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000)
+        run_folder.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000, total=10**12)
     )
     result = senet(*LINE)
     assert result.code == 2
