@@ -1,7 +1,6 @@
 """A folder read each epoch or held in memory; two runs at once or one after the other."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarking.pictures import write_folder
@@ -41,20 +40,22 @@ def run_folder(workload: Workload, folder: Path, *extra: str) -> Measured:
     return run_command_with(folder / "outputs", [*kept, *extra])
 
 
+NUM_RUNS = 6
+
+
 def sweep(rounds: int) -> Iterator[str]:
-    """Two runs at once with a thread each, against one after the other with two threads."""
+    """A sweep with two runs at once, a thread each, and with one after the other, two threads."""
     workload = WORKLOADS["resnet20"]
 
-    def train(threads: int) -> float:
+    def train(jobs: int) -> float:
         with scratch() as folder:
             asked = [*arguments(workload, "se", 20, 3), f"output_dir={folder}"]
-            return seconds([str(SENET_TRAIN), *asked], OMP_NUM_THREADS=str(threads))
+            asked = [word for word in asked if not word.startswith("seed=")]
+            launcher = [f"seeds={NUM_RUNS}", f"hydra.launcher.jobs={jobs}"]
+            return seconds([str(SENET_TRAIN), *asked, *launcher])
 
-    def at_once() -> float:
-        with ThreadPoolExecutor(2) as pool:
-            return max(pool.map(train, [1, 1]))
-
-    together, in_turn = interleaved(rounds, at_once, lambda: train(2) + train(2))
-    yield "\n## Two runs\n\nSE-ResNet-20, 3 epochs of 20 steps, whole processes. At once with one "
-    yield f"thread each {spread(together, 1)} s; one after the other with two threads "
-    yield f"{spread(in_turn, 1)} s: {ratio(in_turn, together)} x the runs an hour.\n"
+    together, in_turn = interleaved(rounds, lambda: train(2), lambda: train(1))
+    yield f"\n## A sweep\n\nSE-ResNet-20, {NUM_RUNS} runs of 3 epochs of 20 steps, the whole "
+    yield f"command. Two at once with one thread each {spread(together, 1)} s; one after the other "
+    yield f"with two threads {spread(in_turn, 1)} s: {ratio(in_turn, together)} x the runs an "
+    yield "hour.\n"
