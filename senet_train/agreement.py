@@ -64,6 +64,16 @@ def largest(*values: float) -> list[float]:
     return result
 
 
+def of_first(*values: float) -> list[float]:
+    """The first one's values, for all."""
+    if crew().size == 1:
+        return list(values)
+    told = torch.tensor(values, dtype=torch.float64, device=meeting_place())
+    dist.broadcast(told, 0)
+    result: list[float] = told.tolist()
+    return result
+
+
 def meet() -> None:
     """Wait until all have come so far."""
     largest(0)

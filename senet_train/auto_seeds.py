@@ -13,11 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from senet_train.compare.assemble import DEFAULT_BASELINE, assemble
-from senet_train.compare.blocks import RunsOfArm, RunsOfBlock, control_of, flatten
+from senet_train.compare.blocks import (
+    RunsOfArm,
+    RunsOfBlock,
+    UnfairError,
+    control_of,
+    flatten,
+)
 from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Comparison
 from senet_train.compare.looks import LAST_LOOK, LOOKS, look_reached, next_look
 from senet_train.compare.next_step import Step, next_step
+from senet_train.compare.verdict import Difference
 from senet_train.errors import InputError
 from senet_train.forecast import blocks_of
 from senet_train.plan import Plan
@@ -72,7 +79,22 @@ class GrowingStudy:
             num_arms = len(block.arms) - 1
             for arm in block.arms:
                 if arm.folder in arms and arm.difference:
+                    self.refuse_mixed(arm.difference)
                     yield arm, next_step(arm.difference, num_arms, MARGIN, self.max_seeds)
+
+    def refuse_mixed(self, found: Difference) -> None:
+        """Runs of one arm by two versions of the program are two arms. Raises UnfairError."""
+        if found.num_seeds != self.look:
+            raise UnfairError(
+                f"the {self.look} seeds of {found.arm} and its control were not all made alike "
+                f"(by one code, on one machine): {shlex.join(self.command())} tells what differs; "
+                "overwrite=true makes them anew"
+            )
+
+    def command(self) -> list[str]:
+        """The line that compares all these runs."""
+        options = [] if self.baseline == DEFAULT_BASELINE else ["--baseline", self.baseline]
+        return ["senet-compare", *map(str, self.paths()), *options]
 
     def compared(self, num_seeds: int) -> Comparison:
         """The finished runs of the first so many seeds, as `senet-compare` judges them."""
@@ -125,8 +147,7 @@ class GrowingStudy:
         for block in self.compared(sys.maxsize).blocks:
             for found in (arm.difference for arm in block.arms if arm.difference):
                 print(f"  {found.arm}, {found.num_seeds} seeds: {found.words}")
-        options = [] if self.baseline == DEFAULT_BASELINE else ["--baseline", self.baseline]
-        print(f"all of it: {shlex.join(['senet-compare', *map(str, self.paths()), *options])}")
+        print(f"all of it: {shlex.join(self.command())}")
 
 
 def ending(arm: Arm, step: Step, max_seeds: int) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train.agreement import largest
+from senet_train.agreement import largest, of_first
 from senet_train.config import Optim
 from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
@@ -83,6 +83,8 @@ class ImageClassifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         num_images, progress = self.tally["val"].num_images, self.progress
         means = self.tally["val"].means("val")
+        # Each process has evaluated: where their hardware rounds apart, the first's word counts.
+        means = dict(zip(means, of_first(*means.values()), strict=True))
         self.stop_if_not_finite(means["val_loss"], f"in validation of epoch {progress.epoch}")
         train = progress.train.of_all().means("train")
         progress.train.reset()

@@ -43,6 +43,8 @@ from senet_train.signals import pending, signals_raised
 
 log = logging.getLogger("senet_train")
 
+ASKED = "SENET_TRAIN_FULL_ERROR"  # what the user set HYDRA_FULL_ERROR to
+
 
 def entry() -> None:
     """What the console script calls."""
@@ -74,10 +76,10 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
         return 128 + signum if signum else int(end.code or 0)
     except (HydraException, OmegaConfBaseException, InputError, ValueError) as error:
         show(error, explain_composition(error), full_error)
-        return 2
+        return error.exit_code if isinstance(error, RunError) else 2
     except RunError as error:  # a sweep's last word: some of its runs did not finish
         show(error, str(error), full_error)
-        exit_codes = exit_codes or [error.exit_code]
+        exit_codes.append(error.exit_code)
     return 1 if 1 in exit_codes else max(exit_codes, default=0)
 
 
@@ -137,10 +139,13 @@ def is_finding(error: Exception) -> bool:
 
 
 def config_flags() -> list[str]:
-    """The flag that says where more configuration is, for a process that repeats the command."""
-    sources = HydraConfig.get().runtime.config_sources
-    folders = [source.path for source in sources if source.provider == "command-line"]
-    return [word for folder in folders for word in ("--config-dir", folder)]
+    """The flags of this command that choose configuration files, for one that repeats it."""
+    parsed = get_args_parser().parse_args(sys.argv[1:])
+    flags = ["--config-name", parsed.config_name] if parsed.config_name else []
+    for name in ("config_dir", "config_path"):
+        if folder := getattr(parsed, name):
+            flags += [f"--{name.replace('_', '-')}", os.path.abspath(folder)]
+    return [*flags, *(word for word in parsed.overrides if word.startswith("hydra.searchpath="))]
 
 
 def refuse_unplanned(raw: DictConfig) -> None:
@@ -214,15 +219,18 @@ def explain_composition(error: Exception) -> str:
 @contextmanager
 def hydra_raises() -> Iterator[bool]:
     """Make Hydra raise its errors, so that we print them; whether the user wants tracebacks."""
-    asked = os.environ.get("HYDRA_FULL_ERROR")
+    before = {name: os.environ.get(name) for name in ("HYDRA_FULL_ERROR", ASKED)}
+    # A process that repeats this command must not take our word for the user's.
+    os.environ.setdefault(ASKED, before["HYDRA_FULL_ERROR"] or "")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        yield asked == "1"
+        yield os.environ[ASKED] == "1"
     finally:
-        if asked is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = asked
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

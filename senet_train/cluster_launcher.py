@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, suppress
@@ -24,10 +23,11 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from senet_train.cli import config_flags
 from senet_train.cluster_job import ClusterJob
 from senet_train.config import STRICT, Count, Natural, explain
 from senet_train.errors import InputError, Interrupted
-from senet_train.local_launcher import WORTH_SAYING, config_flags
+from senet_train.local_launcher import WORTH_SAYING
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -87,7 +87,7 @@ class ClusterLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.root, self.loader = config, hydra_context.config_loader
-        self.flags = config_flags(sys.argv[1:])
+        self.flags = config_flags()
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -152,7 +152,10 @@ class ClusterLauncher(Launcher):
 
     def parameters(self, queue: LocalQueue) -> dict[str, Any]:
         """What submitit is told; it has no word for what is left to the cluster."""
-        return {key: v for key, v in asdict(queue).items() if v not in ("auto", [], {}, 0)}
+        given = asdict(queue)
+        empty = {key for key, value in given.items() if value in ("auto", [], {})}
+        empty |= {"gpus_per_node"} if queue.gpus_per_node == 0 else set()
+        return {key: value for key, value in given.items() if key not in empty}
 
     def wait_for(self, jobs: "Sequence[Job[int]]", names: Sequence[str]) -> list[int | None]:
         """Each job's exit code, None for one that ended without; said as they end."""

@@ -21,6 +21,7 @@ from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.crew import crew
 from senet_train.data.loaders import DataModule, load_splits
+from senet_train.errors import InputError
 from senet_train.fold.tails import TAILS
 from senet_train.heartbeat import Heartbeat
 from senet_train.insert import build_network
@@ -70,6 +71,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     keep_freed_memory()
     folder, config = plan.folder.path, plan.config
     splits = load_splits(plan.source, config.data)
+    refuse_uneven(min(config.data.batch_size, len(splits.train.labels)))
     data = DataModule(
         splits, config.data, seed=config.seed, channels_last=config.trainer.channels_last
     )
@@ -98,6 +100,15 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     image = data.laid_out(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
     return Fitted(metrics, speed.steady(), speed.earlier_seconds, latency, peak)
+
+
+def refuse_uneven(batch_size: int) -> None:
+    """An only batch may be smaller than asked for. Raises InputError if it makes no equal parts."""
+    if batch_size % crew().size:
+        raise InputError(
+            f"the only batch has {batch_size} images, which trainer.devices={crew().size} cannot "
+            "share in equal parts: choose a smaller data.batch_size, or trainer.devices=1"
+        )
 
 
 def build_classifier(plan: Plan, steps_per_epoch: int) -> ImageClassifier:

@@ -21,12 +21,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from senet_train.cli import config_flags
 from senet_train.errors import InputError, Interrupted
 
 log = logging.getLogger("senet_train")
@@ -57,7 +57,9 @@ class LocalLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.flags = config_flags(sys.argv[1:])
+        self.flags = config_flags()
+        devices = config.trainer.devices  # of a run
+        self.devices = devices if isinstance(devices, int) and devices >= 1 else 1
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -67,7 +69,7 @@ class LocalLauncher(Launcher):
         A status is COMPLETED for the exit code 0, else FAILED.
         """
         num_gpus, cores = count_gpus(), usable_cores()
-        jobs = self.jobs if self.jobs != "auto" else usual_jobs(num_gpus, cores)
+        jobs = self.jobs if self.jobs != "auto" else usual_jobs(num_gpus, cores, self.devices)
         jobs = min(jobs, len(job_overrides))
         threads = max(1, cores // jobs)
         log.info("%d runs, %d at once with %d threads each", len(job_overrides), jobs, threads)
@@ -81,10 +83,11 @@ class LocalLauncher(Launcher):
                 settings = [word for word in overrides if not word.startswith("hydra.mode=")]
                 output = Path(words) / f"{number}.txt"
                 place = min(set(range(jobs)) - {child.place for child in running})
-                gpu = str(place % num_gpus) if num_gpus > 1 else ""
+                gpus = gpus_of(place, num_gpus, self.devices)
                 argv = [*self.flags, *settings, "hydra.mode=RUN"]
-                process = context.Process(target=run_alone, args=(argv, threads, gpu, str(output)))
-                process.start()
+                process = context.Process(target=run_alone, args=(argv, threads, gpus, str(output)))
+                with without_interrupts():  # until it is in a group of its own
+                    process.start()
                 name = " ".join(word for word in settings if word not in shared) or "the run"
                 running.append(Child(process, number, place, name, output))
             while running:
@@ -101,18 +104,29 @@ def processes(on_gpu: bool) -> SpawnContext | ForkServerContext:
     return server
 
 
-def run_alone(argv: list[str], threads: int, gpu: str, output: str) -> None:
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """For the block, and in processes that it starts, Ctrl-C waits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run_alone(argv: list[str], threads: int, gpus: str, output: str) -> None:
     """In the new process: the command for one run of the sweep, its words to a file.
 
-    `gpu` is the one it may use, among several.
+    `gpus` are those it may use, where there are several.
     """
-    if gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch looks
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before torch looks
     import torch
 
     from senet_train.cli import main
 
     os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     multiprocessing.set_start_method(None, force=True)  # the data's workers are forked as ever
     torch.set_num_threads(threads)
     with open(output, "ab", buffering=0) as file:
@@ -162,17 +176,22 @@ def ended_with_us() -> Iterator[list[Child]]:
             child.process.join()
 
 
-def config_flags(argv: Sequence[str]) -> list[str]:
-    """The flags that say where the configuration is, which every run needs as well."""
-    parsed = get_args_parser().parse_args(list(argv))
-    return ["--config-dir", os.path.abspath(parsed.config_dir)] if parsed.config_dir else []
+def usual_jobs(num_gpus: int, cores: int, devices: int) -> int:
+    """How many runs of so many processes at once.
+
+    Two on two cores give half as many again an hour as one on both.
+    """
+    memory = free_memory_bytes() // MEMORY_A_RUN
+    return max(1, (num_gpus or min(cores, memory)) // devices)
 
 
-def usual_jobs(num_gpus: int, cores: int) -> int:
-    """How many runs at once: two on two cores give half as many again an hour as one on both."""
-    if num_gpus:
-        return num_gpus
-    return max(1, min(cores, free_memory_bytes() // MEMORY_A_RUN))
+def gpus_of(place: int, num_gpus: int, devices: int) -> str:
+    """The GPUs of the run at a place, as CUDA_VISIBLE_DEVICES has them; "" where one will do."""
+    if num_gpus <= 1 or devices > num_gpus:
+        return ""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = visible if len(visible) == num_gpus else [str(number) for number in range(num_gpus)]
+    return ",".join(names[(place * devices + i) % num_gpus] for i in range(devices))
 
 
 def count_gpus() -> int:

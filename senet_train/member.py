@@ -6,7 +6,6 @@ import sys
 import threading
 
 from senet_train.cli import main
-from senet_train.crew import crew
 
 
 def end_with_the_parent() -> None:
@@ -16,6 +15,5 @@ def end_with_the_parent() -> None:
 
 
 if __name__ == "__main__":
-    if crew().leads:  # the others follow it
-        threading.Thread(target=end_with_the_parent, daemon=True).start()
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
     sys.exit(main(sys.argv[1:], planned=True))

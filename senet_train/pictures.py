@@ -5,6 +5,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+# A file's content counts, not its name. Others are never tried: Pillow hands EPS to a program.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
 
 class Unreadable(ValueError):
     """The file's content is no image that can be trained on; `kind` says how it is bad."""
@@ -30,7 +33,7 @@ def read_rgb(path: str) -> tuple[Image.Image, str]:
     """
     with open(path, "rb") as file:
         try:
-            with Image.open(file) as stored:
+            with Image.open(file, formats=FORMATS) as stored:
                 return to_rgb(stored), stored.mode
         except MemoryError:
             raise

@@ -90,6 +90,7 @@ def make_plan(config: Config) -> Plan:
         network, slots = build(num_classes=int(config.data.num_classes))
         cost = measure_cost(network, slots, config.data.image_size)
         refuse_batch(network, config.data)
+        refuse_mixing(network, config.trainer.devices)
     identity = identify(config, source.fingerprint, label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
@@ -109,6 +110,15 @@ def refuse_batch(network: Backbone, data: Data) -> None:
             f"data.batch_size={data.batch_size} cannot be trained on ({error}): "
             "choose data.batch_size >= 2"
         ) from error
+
+
+def refuse_mixing(network: Backbone, devices: int) -> None:
+    """Raises InputError where images of one batch see each other, and lie in several processes."""
+    if devices > 1 and any(getattr(module, "mixes_images", False) for module in network.modules()):
+        raise InputError(
+            f"this attention takes something of another image of the batch, and trainer.devices="
+            f"{devices} puts them in several processes: choose trainer.devices=1"
+        )
 
 
 def refuse_optim(config: Config) -> None:
@@ -150,6 +160,10 @@ def refuse_devices(config: Config) -> int:
             f"data.batch_size={config.data.batch_size} cannot be shared by trainer.devices="
             f"{devices} in equal parts: choose a multiple of {devices}"
         )
+    here = devices if processes == 1 else crew().local_size
+    present = torch.cuda.device_count()
+    if choose_accelerator(config.trainer.accelerator) == "gpu" and here > present:
+        raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")
     return devices
 
 

@@ -15,14 +15,23 @@ import torch
 from omegaconf import OmegaConf
 
 from senet_train import __version__
-from senet_train.agreement import meet, peers_explained, together
+from senet_train.agreement import meet, of_first, peers_explained, together
 from senet_train.atomic import write_text
 from senet_train.checkpoint_io import LAST, checkpoint_bytes, previous
-from senet_train.config import Config
+from senet_train.config import Config, Data
 from senet_train.crew import crew
 from senet_train.data.images import workers_explained
 from senet_train.environment import code_hash, describe_environment
-from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned, RunError
+from senet_train.errors import (
+    Diverged,
+    HeldError,
+    InputError,
+    Interrupted,
+    OutOfMemory,
+    PeerLost,
+    Pruned,
+    RunError,
+)
 from senet_train.fit import Fitted, fit_and_test
 from senet_train.identity import as_tree
 from senet_train.lock import hold
@@ -37,7 +46,7 @@ from senet_train.record import (
     read_record,
     write_record,
 )
-from senet_train.resume import Start, find_start, made_by, refuse_ended_badly
+from senet_train.resume import find_start, made_by, refuse_ended_badly
 from senet_train.run_folder import (
     RunFolder,
     count_running,
@@ -138,7 +147,14 @@ def run_in_several(plan: Plan, command: list[str], wait: bool) -> float:
     if code == 0 and status and status.state == "pruned":
         return max(top1 for top1, _ in rows_of(folder.path / "metrics.csv"))
     became = f"{status.state} ({status.reason})" if status else "not begun"
-    raise RunError(f"{folder.path} of {trainer.devices} processes: {became}, exit code {code}")
+    kind: type[RunError] = ENDS.get(code, RunError)
+    if code == Diverged.exit_code and status and status.state == "diverged":
+        kind = Diverged
+    raise kind(f"{folder.path} of {trainer.devices} processes: {became}, exit code {code}")
+
+
+# What a run of several processes ended with, by its exit code.
+ENDS = {InputError.exit_code: InputError, HeldError.exit_code: HeldError}
 
 
 def announce(plan: Plan) -> None:
@@ -179,10 +195,10 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     refuse_clash(folder.identity_file, plan.identity)
     environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
     made = made_by(environment, trainer.devices)
-    start = find_start(folder, made, environment.threads, plan.config.overwrite)
-    meet()  # nobody changes the folder before all have looked
     if not crew().leads:
-        return follow(plan, start, made)
+        return follow(plan, made)
+    start = find_start(folder, made, environment.threads, plan.config.overwrite)
+    of_first(checkpoints_of(folder).index(start.checkpoint), start.threads)
     try:
         moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
         with logging_to(folder.path / "run.log"), arithmetic(trainer.deterministic, start.threads):
@@ -206,14 +222,35 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     return record.metrics.val_top1
 
 
-def follow(plan: Plan, start: Start, made: dict[str, str]) -> float:
-    """Train beside the first process, and write nothing."""
-    trainer = plan.config.trainer
-    with arithmetic(trainer.deterministic, start.threads), peers_explained():
-        try:
-            return fit_and_test(plan, start.checkpoint, made).metrics.val_top1
-        except Pruned as stop:
-            return stop.val_top1
+def follow(plan: Plan, made: dict[str, str]) -> float:
+    """Train beside the first process, from where it says, and write nothing."""
+    which, threads = map(int, of_first(0, 0))
+    start = checkpoints_of(plan.folder)[which]
+    try:
+        with (
+            arithmetic(plan.config.trainer.deterministic, threads),
+            troubles_explained(plan.config.data),
+        ):
+            return fit_and_test(plan, start, made).metrics.val_top1
+    except Pruned as stop:
+        return stop.val_top1
+
+
+def checkpoints_of(folder: RunFolder) -> list[Path | None]:
+    """From what a run may start: nothing, its last checkpoint, the one before."""
+    last = folder.checkpoints / LAST
+    return [None, last, previous(last)]
+
+
+@contextmanager
+def troubles_explained(data: Data) -> Iterator[None]:
+    """Raise errors of ours, with the way out, for those that torch has only words for."""
+    with (
+        shortage_explained(data.batch_size),
+        peers_explained(),
+        workers_explained(data.workers),
+    ):
+        yield
 
 
 def note_end(folder: RunFolder, error: BaseException) -> None:
@@ -249,11 +286,7 @@ def record_run(
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     others = count_running(plan.folder.output_dir, but=path)
-    with (
-        shortage_explained(config.data.batch_size),
-        workers_explained(config.data.workers),
-        peers_explained(),
-    ):
+    with troubles_explained(config.data):
         fitted = fit_and_test(plan, start, made)
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(

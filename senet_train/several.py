@@ -31,6 +31,7 @@ def run_in_processes(size: int, argv: Sequence[str], threads: int) -> int:
         try:
             wait_for(processes)
         except Interrupted as end:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends two: one is enough
             # To the first alone, which agrees with the others on the step to stop at.
             processes[0].send_signal(signal.Signals(end.exit_code - 128))
             wait_for(processes)

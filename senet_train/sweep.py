@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from senet_train.arms import combinations, key_of, read_table, refuse_both
 from senet_train.config import read_config, unknown_key
+from senet_train.crew import crew
 from senet_train.errors import CannotExist, InputError
 from senet_train.sweep_report import report
 from senet_train.sweep_view import shown
@@ -62,6 +63,11 @@ class ArmSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
+        if crew().size > 1:
+            raise InputError(
+                "torchrun starts the processes of one run, and this is a sweep: leave torchrun "
+                "out, and set trainer.devices"
+            )
         arms, skipped, grows = self.plan(arguments)
         if not arms:
             raise InputError(" and ".join(dict.fromkeys(arm.reason for arm in skipped)))

@@ -6,13 +6,12 @@ All of it is read from the run folders, so that it is true under any launcher th
 import csv
 import logging
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +40,8 @@ class Standing:
     state: str
     num_epochs: int  # that are done
     max_epochs: int
-    val_top1: float  # the best so far, 0 before the first
-    epoch_seconds: float  # the mean of its epochs, validation aside
+    val_top1: float = 0.0  # the best so far, 0 before the first
+    epoch_seconds: float = 0.0  # the mean of its epochs, validation aside
 
     @property
     def line(self) -> str:
@@ -64,14 +63,17 @@ class Standing:
         )
 
 
-def standing_of(plan: "Plan") -> Standing:
-    """What the run's folder says."""
+def standing_of(plan: "Plan", started: str = "") -> Standing:
+    """What the run's folder says; what is to be overwritten counts from `started` on."""
     folder, config = plan.folder.path, plan.config
+    status = read_status(folder)
+    if config.overwrite and status and status.since < started:
+        return Standing(plan.identity.label, config.seed, "waiting", 0, config.trainer.max_epochs)
     rows = rows_of(folder / "metrics.csv")
     return Standing(
         plan.identity.label,
         config.seed,
-        state_in_words(read_status(folder)),
+        state_in_words(status),
         len(rows),
         config.trainer.max_epochs,
         max((top1 for top1, _ in rows), default=0.0),
@@ -89,11 +91,11 @@ def state_in_words(status: Status | None) -> str:
 
 
 def rows_of(file: Path) -> tuple[tuple[float, float], ...]:
-    """Validation top-1 and seconds of each epoch so far; none before there is a file."""
+    """Validation top-1 and seconds of each epoch so far; none of a file that cannot be read."""
     try:
         stat = file.stat()
         return parse_rows(file, stat.st_mtime_ns, stat.st_size)
-    except FileNotFoundError:
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or a power cut's zeros
         return ()
 
 
@@ -112,12 +114,12 @@ def shown(plans: Sequence["Plan"]) -> Iterator[None]:
     console = Console(stderr=True)
     pace = Pace(plans)
     if console.is_terminal:
-        table = partial(table_of, plans, pace, console)
+        table = partial(table_of, pace, console)
         with Live(get_renderable=table, console=console, refresh_per_second=1 / POLL_SECONDS):
             yield
         return
     ended = threading.Event()
-    teller = threading.Thread(target=tell_changes, args=(plans, pace, ended))
+    teller = threading.Thread(target=tell_changes, args=(pace, ended))
     teller.start()
     try:
         yield
@@ -130,8 +132,13 @@ class Pace:
     """How fast the sweep's epochs go by, and so how long the rest will take."""
 
     def __init__(self, plans: Sequence["Plan"]) -> None:
-        self.start = time.monotonic()
-        self.epochs_before = sum(standing_of(plan).num_epochs for plan in plans)
+        self.start, self.plans = time.monotonic(), plans
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")  # as statuses have it
+        self.epochs_before = sum(standing.num_epochs for standing in self.standings())
+
+    def standings(self) -> list[Standing]:
+        """Of every run, now."""
+        return [standing_of(plan, self.started) for plan in self.plans]
 
     def summary(self, standings: Sequence[Standing]) -> str:
         """`3 of 12 finished, about 0:04:10 left`."""
@@ -151,9 +158,9 @@ def clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def table_of(plans: Sequence["Plan"], pace: Pace, console: Console) -> Table:
+def table_of(pace: Pace, console: Console) -> Table:
     """As many runs as the terminal has lines for: those that go on and those in trouble first."""
-    standings = [standing_of(plan) for plan in plans]
+    standings = pace.standings()
     table = Table("arm", "seed", "state", "epoch", "val top-1", "left", box=None)
     table.caption, table.caption_justify = pace.summary(standings), "left"
     lines = max(console.height - 4, 1)
@@ -164,15 +171,14 @@ def table_of(plans: Sequence["Plan"], pace: Pace, console: Console) -> Table:
     return table
 
 
-def tell_changes(plans: Sequence["Plan"], pace: Pace, ended: threading.Event) -> None:
+def tell_changes(pace: Pace, ended: threading.Event) -> None:
     """Until `ended`, and once more then, say whose state is another than before."""
-    before = {plan.folder.path: standing_of(plan).state for plan in plans}
+    before = pace.standings()
     last = False
     while not last:
         last = ended.wait(POLL_SECONDS)
-        standings = {plan.folder.path: standing_of(plan) for plan in plans}
-        for path, standing in standings.items():
-            if standing.state != before[path]:
-                log.info("%s (%s)", standing.line, pace.summary(list(standings.values())))
-        before = {path: standing.state for path, standing in standings.items()}
-        sys.stderr.flush()
+        now = pace.standings()
+        for old, new in zip(before, now, strict=True):
+            if new.state != old.state:
+                log.info("%s (%s)", new.line, pace.summary(now))
+        before = now

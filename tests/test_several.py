@@ -274,6 +274,10 @@ def test_two_processes_go_on_exactly(
         (["trainer.devices=0"], "trainer.devices=0: must be greater than or equal to 1"),
         (["trainer.devices=3"], "data.batch_size=8 cannot be shared by trainer.devices=3 in equal"),
         (["trainer.devices=2", "trainer.kernel=joined"], "by one process: choose auto or composed"),
+        (
+            ["trainer.devices=2", "attention=shuffled"],
+            "of another image of the batch, and",
+        ),
     ],
 )
 def test_bad_input(senet: Senet, tmp_path: Path, words: list[str], message: str) -> None:
@@ -281,6 +285,22 @@ def test_bad_input(senet: Senet, tmp_path: Path, words: list[str], message: str)
     assert result.code == 2
     assert message in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_under_torchrun(senet: Senet, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(monkeypatch, 0)
+    result = senet(*TWO, "seeds=2", "trainer.devices=2")
+    assert result.code == 2
+    assert "error: torchrun starts the processes of one run, and this is a sweep" in result.err
+
+
+@pytest.mark.slow
+def test_an_only_batch_of_unequal_parts(senet: Senet) -> None:
+    """49 images to train on, 60 a batch."""
+    line = [word for word in TWO if "batch_size" not in word and "val_fraction" not in word]
+    result = senet(*line, "data.batch_size=60", "data.val_fraction=0.18", "trainer.devices=2")
+    assert result.code == 2
+    assert "choose a smaller data.batch_size, or trainer.devices=1" in result.err
 
 
 def test_torchrun_with_another_number(senet: Senet, monkeypatch: pytest.MonkeyPatch) -> None:

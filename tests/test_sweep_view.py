@@ -17,14 +17,14 @@ from senet_train.sweep_view import Pace, clock, rows_of, standing_of, table_of
 HEADER = "epoch,step,val_top1,seconds\n"
 
 
-def plan(base: Path, seed: int, state: str = "", rows: str = "") -> Any:
+def plan(base: Path, seed: int, state: str = "", rows: str = "", overwrite: bool = False) -> Any:
     """A run of 5 epochs in that state, its metrics as given."""
     folder = RunFolder(base, "digits", "net-12345678", seed)
     if state:
         folder.path.mkdir(parents=True)
         folder.set_state(state)
         (folder.path / "metrics.csv").write_text(HEADER + rows)
-    config = SimpleNamespace(seed=seed, trainer=SimpleNamespace(max_epochs=5))
+    config = SimpleNamespace(seed=seed, overwrite=overwrite, trainer=SimpleNamespace(max_epochs=5))
     return SimpleNamespace(identity=SimpleNamespace(label="net"), config=config, folder=folder)
 
 
@@ -57,6 +57,20 @@ def test_running_without_a_process_is_killed(tmp_path: Path) -> None:
     assert standing_of(run).state == "killed"
 
 
+def test_a_damaged_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(HEADER.encode() + b"\0\0\0\0\n")
+    assert rows_of(tmp_path / "metrics.csv") == ()
+
+
+def test_what_is_to_be_overwritten_is_not_finished(tmp_path: Path) -> None:
+    run = plan(tmp_path, 0, "finished", "0,6,0.5,2.0\n", overwrite=True)
+    status = run.folder.path / "status.json"
+    status.write_text(status.read_text().replace('"since": "20', '"since": "19'))
+    assert [standing.state for standing in Pace([run]).standings()] == ["waiting"]
+    run.folder.set_state("finished")
+    assert [standing.state for standing in Pace([run]).standings()] == ["finished"]
+
+
 def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the epochs of this sweep alone: the two that were there before took it no time."""
     now = [100.0]
@@ -75,7 +89,7 @@ def test_the_table_keeps_to_the_terminal(tmp_path: Path) -> None:
     states = ["finished", "finished", "failed", "", "running", "diverged", "", "finished"]
     runs = [plan(tmp_path, seed, state) for seed, state in enumerate(states)]
     console = Console(width=80, height=8)
-    table = table_of(runs, Pace(runs), console)
+    table = table_of(Pace(runs), console)
     with console.capture() as captured:
         console.print(table)
     lines = captured.get().splitlines()

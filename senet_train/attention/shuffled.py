@@ -19,6 +19,8 @@ from senet_train.attention.squeeze_excite import SqueezeExcite
 class ShuffledSqueezeExcite(SqueezeExcite):
     """SE with its neighbour's gate; a batch of one image has no other, and uses its own."""
 
+    mixes_images = True  # so that the whole batch must be in one process
+
     def excite(self, z: Tensor) -> Tensor:
         """Means (B, C) -> the factors (B, C) of the image before."""
         return super().excite(z).roll(1, 0)

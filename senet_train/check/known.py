@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from senet_train.atomic import write_text
 from senet_train.check.decode import Verdict
+from senet_train.check.findings import KINDS
 from senet_train.check.survey import ImageFile
 
 SCHEMA = 1
@@ -29,9 +30,17 @@ def read_known(file: Path) -> dict[ImageFile, Verdict]:
         if [content["schema"], content["pillow"]] != [SCHEMA, pillow_version]:
             return {}
         rows = ROWS.validate_python([tuple(row) for row in content["files"]], strict=True)
+        refuse_odd(rows)  # the tree, and this file in it, may come from a stranger
     except (OSError, ValueError, TypeError, KeyError, ValidationError):
         return {}  # all of it can be found again
     return {ImageFile(*row[:3]): Verdict(*row[3:]) for row in rows}
+
+
+def refuse_odd(rows: list[Row]) -> None:
+    """Raises ValueError for a verdict that this program never wrote."""
+    for *_, fault, detail, mode, pixels in rows:
+        if fault not in ("", *KINDS) or not f"{detail}{mode}{pixels}".isprintable():
+            raise ValueError("not ours")
 
 
 def write_known(file: Path, known: dict[ImageFile, Verdict]) -> None:

@@ -162,7 +162,10 @@ def tell(study: "Study", trial: "Trial", job: Job) -> str:
     state, reason = (status.state, status.reason) if status else ("not started", "")
     curve = read_curve(run)
     if state == "finished":
-        value = read_record(run / "result.json").metrics.val_top1
+        try:
+            value = read_record(run / "result.json").metrics.val_top1
+        except InputError as error:
+            return f"damaged: {error}"
         study.report_all(trial, curve)
         study.tell(trial, state, value=value)
         log.info("trial %d: val top-1 %.4f", study.position(trial), value)

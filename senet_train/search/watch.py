@@ -1,11 +1,11 @@
 """While trials run: read their metrics.csv, report each epoch, ask the hopeless ones to stop."""
 
-import csv
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from optuna.trial import Trial
@@ -13,6 +13,7 @@ from optuna.trial import Trial
 from senet_train.run_folder import read_status
 from senet_train.search.study import Study
 from senet_train.stop_request import ask_to_stop, withdraw
+from senet_train.sweep_view import rows_of
 
 POLL_SECONDS = 0.2
 
@@ -25,6 +26,9 @@ class Watched:
     run: Path
     max_epochs: int
     verdict: str = ""
+    launched: str = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
+    )  # a run that began before is somebody else's
 
 
 @contextmanager
@@ -56,15 +60,10 @@ def look(study: Study, watched: Watched) -> None:
         watched.verdict = study.judge(watched.trial, curve, watched.max_epochs)
     if watched.verdict:
         status = read_status(watched.run)
-        if status is not None and status.state == "running":
+        if status and status.state == "running" and status.since >= watched.launched:
             ask_to_stop(watched.run, watched.verdict)
 
 
 def read_curve(run: Path) -> list[float]:
     """Validation top-1 after each epoch, as far as it is written whole."""
-    try:
-        text = (run / "metrics.csv").read_text()
-    except FileNotFoundError:
-        return []
-    whole, _, _ = text.rpartition("\n")
-    return [float(row["val_top1"]) for row in csv.DictReader(whole.splitlines())]
+    return [top1 for top1, _ in rows_of(run / "metrics.csv")]

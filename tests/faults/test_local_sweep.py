@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, TINY, Result, run_folders
 
-from senet_train.local_launcher import MEMORY_A_RUN, free_memory_bytes, usual_jobs
+from senet_train.local_launcher import MEMORY_A_RUN, free_memory_bytes, gpus_of, usual_jobs
 from senet_train.run_folder import is_alive
 
 Senet = Callable[..., Result]
@@ -131,10 +131,16 @@ def test_lines_where_there_is_no_terminal(senet: Senet, tmp_path: Path) -> None:
     assert "(4 of 4 finished)" in result.err
 
 
-def test_places_and_counts() -> None:
-    assert usual_jobs(0, 1) == 1
-    assert usual_jobs(8, 2) == 8
-    assert 1 <= usual_jobs(0, 10**6) <= free_memory_bytes() // MEMORY_A_RUN
+def test_places_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usual_jobs(0, 1, 1) == usual_jobs(0, 2, 2) == usual_jobs(1, 8, 2) == 1
+    assert usual_jobs(8, 2, 1) == 8
+    assert usual_jobs(8, 2, 2) == 4
+    assert 1 <= usual_jobs(0, 10**6, 1) <= free_memory_bytes() // MEMORY_A_RUN
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [gpus_of(place, 4, 2) for place in (0, 1)] == ["0,1", "2,3"]
+    assert [gpus_of(place, 1, 1) for place in (0, 1)] == ["", ""]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-a")
+    assert [gpus_of(place, 2, 1) for place in (0, 1, 2)] == ["5", "GPU-a", "5"]
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5"])
