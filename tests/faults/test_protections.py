@@ -62,7 +62,7 @@ def passes(copy: Path, test: str) -> bool:
     """Whether the test passes in that copy. It must have run."""
     paths = (copy, copy / "senet_train" / "_plugins")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test],
+        [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", test],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         capture_output=True,
