@@ -2,7 +2,7 @@
 
 An exception inside `__del__` or a C callback is printed and dropped; Lightning turns SIGTERM into
 an exit of its own; one in the middle of a step leaves weights that no checkpoint should hold. So
-the signal is remembered, and `raise_pending` is asked before every step.
+the signal is remembered, and `pending` is asked before every step.
 """
 
 import signal
@@ -35,7 +35,7 @@ def raise_pending() -> None:
 
 @contextmanager
 def between_steps() -> Iterator[None]:
-    """For the block, which asks `raise_pending`, a first signal waits to be asked for.
+    """For the block, which asks `pending`, a first signal waits to be asked for.
 
     At the latest to the block's end; a second SIGINT is raised where it arrives.
     """

@@ -20,6 +20,7 @@ from torch import nn
 
 from senet_train import options
 from senet_train.attention import SqueezeExcite
+from senet_train.cli import config_flags
 from senet_train.record import read_record
 
 Senet = Callable[..., Result]
@@ -343,6 +344,17 @@ def test_a_users_own_config_folder(senet: Senet, tmp_path_factory) -> None:
     assert "se_resnet20" in result.err  # the command line wins over the preset
 
 
+def test_a_command_is_repeated_with_its_own_configuration(monkeypatch) -> None:
+    """By the launchers, and by a run of several processes."""
+    words = ["--config-dir", "mine", "--config-name", "my"]
+    search = "hydra.searchpath=[file:///x]"
+    monkeypatch.setattr(sys, "argv", ["senet-train", *words, search, "seed=1"])
+    assert config_flags() == [
+        *("--config-name", "my", "--config-dir", str(Path("mine").absolute())),
+        search,
+    ]
+
+
 def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> None:
     """Through the entry points `senet_train.attention`; its signature is its schema."""
 
@@ -462,7 +474,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 
 def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from senet_train.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from senet_train.cli import config_flags, main; code = main(sys.argv[1:]); "
         "sys.exit(code or 10 * ('torch' in sys.modules or 'pytorch_lightning' in sys.modules))"
     )
     for arguments in (["--help"], ["-sc", "query=bash"], ["--cfg", "job"], ["ratio=0"]):

@@ -114,6 +114,8 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
     write_image(tree / "val" / "fox" / "0.png", 52)
     (tree / "val" / "emu").mkdir()
     (dog / "esc\x1b[31m.png").write_bytes(whole)
+    # PostScript: Pillow would have another program draw it.
+    (dog / "print.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
     Image.open(cat / "1.png").convert("L").save(dog / "grey.png")
     Image.open(cat / "3.png").rotate(180).convert("CMYK").save(dog / "print.tif")
     Image.open(cat / "3.png").convert("F").save(dog / "float.tif")
@@ -121,6 +123,7 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
         ("truncated", "exclude", "train/cat/cut.png"),
         ("unreadable", "exclude", "train/cat/page.jpg"),
         ("unreadable", "exclude", "train/dog/float.tif"),
+        ("unreadable", "exclude", "train/dog/print.png"),
         ("zero bytes", "exclude", "val/dog/none.png"),
         ("too many pixels", "exclude", "train/cat/bomb.png"),
         ("leak", "exclude", "train/cat/leak.png"),
@@ -229,7 +232,7 @@ def test_what_is_known_is_not_read(check: Check, tree: Path) -> None:
     assert "unreadable: 1 excluded" in result.out
 
 
-@pytest.mark.parametrize("change", ["cut", "text", "pillow", "rows", "folder"])
+@pytest.mark.parametrize("change", ["cut", "text", "pillow", "rows", "folder", "stranger", "kind"])
 def test_a_cache_that_is_no_use(check: Check, tree: Path, decoded: list[str], change: str) -> None:
     check()
     decoded.clear()
@@ -242,6 +245,10 @@ def test_a_cache_that_is_no_use(check: Check, tree: Path, decoded: list[str], ch
     elif change == "folder":
         cache.unlink()
         cache.mkdir()
+    elif change in ("stranger", "kind"):  # a line break would write a path into a list
+        detail, fault = ("x\ntrain/cat/1.png", "truncated") if change == "stranger" else ("", "odd")
+        content["files"][0][3:5] = [fault, detail]
+        cache.write_text(json.dumps(content))
     else:
         content |= {"pillow": "1.0"} if change == "pillow" else {"files": [["train/cat/0.png", 1]]}
         cache.write_text(json.dumps(content))
