@@ -35,7 +35,7 @@ PROTECTIONS = {
         "journal.py",
         "write_text(file, as_csv(self.rows))",
         "pass",
-        "tests/faults/test_exact_resume.py::test_killed",
+        "tests/faults/test_exact_resume.py::test_killed_while_it_saves",
     ),
     "the run is locked": (
         "lock.py",
