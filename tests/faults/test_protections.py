@@ -41,7 +41,7 @@ PROTECTIONS = {
         "lock.py",
         "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
-        "tests/test_cli.py::test_held_then_stopped_by_a_signal",
+        "tests/test_run_folder.py::test_lock",
     ),
     "a run ends when its sweep is killed": (
         "local_launcher.py",
