@@ -69,10 +69,10 @@ class Training:
         if error := self.trouble.get(len(self.rates)):
             raise error
         file = planned.folder.path / "metrics.csv"
-        file.write_text("epoch,val_top1\n")
+        file.write_text("epoch,val_top1,seconds\n")
         for epoch, value in enumerate(curve_of(lr)):
             with file.open("a") as handle:
-                handle.write(f"{epoch},{value}\n")
+                handle.write(f"{epoch},{value},1.0\n")
             self.obey(planned.folder.path, lr, epoch)
         plain = record_of(
             "label", "arm", 0, max(curve_of(lr)), {"attention": {"name": "se"}}, {}, []
