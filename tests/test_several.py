@@ -24,6 +24,8 @@ from senet_train.config import Data
 from senet_train.crew import ALONE, STORE, Crew, crew
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
+from senet_train.errors import InputError
+from senet_train.fit import refuse_uneven
 from senet_train.run_folder import is_alive, read_status
 from senet_train.shared_layers import share_layers
 
@@ -294,13 +296,12 @@ def test_a_sweep_under_torchrun(senet: Senet, monkeypatch: pytest.MonkeyPatch) -
     assert "error: torchrun starts the processes of one run, and this is a sweep" in result.err
 
 
-@pytest.mark.slow
-def test_an_only_batch_of_unequal_parts(senet: Senet) -> None:
-    """49 images to train on, 60 a batch."""
-    line = [word for word in TWO if "batch_size" not in word and "val_fraction" not in word]
-    result = senet(*line, "data.batch_size=60", "data.val_fraction=0.18", "trainer.devices=2")
-    assert result.code == 2
-    assert "choose a smaller data.batch_size, or trainer.devices=1" in result.err
+def test_an_only_batch_of_unequal_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be smaller than data.batch_size, which was seen to be a multiple."""
+    place(monkeypatch, 0)
+    refuse_uneven(50)
+    with pytest.raises(InputError, match=r"49 images, which trainer\.devices=2 cannot share"):
+        refuse_uneven(49)
 
 
 def test_torchrun_with_another_number(senet: Senet, monkeypatch: pytest.MonkeyPatch) -> None:
