@@ -10,6 +10,7 @@ import logging
 import shutil
 import subprocess
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import asdict
@@ -174,9 +175,9 @@ class ClusterLauncher(Launcher):
                 log.info("job %s, %s: %s", job.job_id, names[number], how or f"exit {code}")
         return codes
 
+    @abstractmethod
     def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
         """Which of the jobs will do nothing more."""
-        raise NotImplementedError
 
 
 class LocalLauncher(ClusterLauncher):

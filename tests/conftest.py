@@ -1,6 +1,9 @@
 """Shared by all tests: the command in this process, in an empty folder."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,34 @@ def senet(
         return Result(code, printed.out, printed.err)
 
     return run
+
+
+Command = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
+    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "senet_train/_plugins")])
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, folder: Path = tmp_path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "senet_train", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import CONF, ROOT, TINY, Result, run_folders
+from conftest import CONF, ROOT, TINY, Command, Result, run_folders
 from torch import nn
 
 from senet_train import options
@@ -24,7 +24,6 @@ from senet_train.cli import config_flags
 from senet_train.record import read_record
 
 Senet = Callable[..., Result]
-Command = Callable[..., subprocess.Popen[str]]
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -446,30 +445,6 @@ def test_help(senet: Senet) -> None:
     for path in CONF.iterdir():
         if path.is_dir() and path.name != "hydra":
             assert f"\n{path.name}: " in result.out
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
-    """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
-    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "senet_train", *arguments],
-            cwd=tmp_path,
-            env={**environment, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:

@@ -6,15 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, Result, run_folders
+from conftest import Command, Result, run_folders
 from faults.dying import SERVER
 from faults.outcome import EVERY_STEP, LINE, equal, state_of
 from torch import Tensor, nn
@@ -183,33 +182,6 @@ def test_two_processes_train_the_same_network(
     assert "found finished" in again.err
 
 
-PATHS = (ROOT, ROOT / "senet_train" / "_plugins", ROOT / "tests")
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
-    """Starts the command with two processes in `cut`."""
-    started = []
-    (tmp_path / "cut").mkdir()
-
-    def start() -> "subprocess.Popen[bytes]":
-        with open(tmp_path / "output.txt", "ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "senet_train", *LONG],
-                cwd=tmp_path / "cut",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
-                stdout=output,
-                stderr=output,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
 LONG = (*TWO, "trainer.max_epochs=20", "trainer.devices=2", EVERY_STEP)
 
 
@@ -241,32 +213,35 @@ def test_two_processes_go_on_exactly(
     senet: Senet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    pair: Callable[[], "subprocess.Popen[bytes]"],
+    command: Command,
     victim: str,
 ) -> None:
     base, whole = tmp_path / "cut", tmp_path / "whole"
+    base.mkdir()
     whole.mkdir()
     monkeypatch.chdir(whole)
     assert senet(*LONG).code == 0
-    command = pair()
+    first = command(*LONG, folder=base)
     wait_for(lambda: under_way(base, 3))
     processes = members(base)
     assert len(processes) == 2
     if victim == "signal to the command":
-        command.send_signal(signal.SIGTERM)
-        assert command.wait(60) == 143
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 143
     elif victim == "command killed":
-        command.kill()
+        first.kill()
     else:
         os.kill(max(processes), signal.SIGKILL)
-        assert command.wait(90) == 1
+        assert first.wait(90) == 1
     wait_for(lambda: not any(map(is_alive, processes)))
     [folder] = run_folders(base)
     status = read_status(folder)
     assert status is not None
     assert status.state == "interrupted", json.dumps(vars(status))
-    assert pair().wait(120) == 0
-    assert "going on after" in (tmp_path / "output.txt").read_text()
+    second = command(*LONG, folder=base)
+    _, err = second.communicate(timeout=120)
+    assert second.returncode == 0
+    assert "going on after" in err
     assert equal(state_of(whole), state_of(base))
 
 

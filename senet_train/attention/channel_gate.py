@@ -3,17 +3,19 @@
 Shapes: B batch, C channels, H height, W width.
 """
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 
-class ChannelGate(nn.Module):
+class ChannelGate(nn.Module, ABC):
     """`x * excite(mean_hw(x))`. BatchNorm before it can give the means: see `senet_train.fold`."""
 
     sees_only_means = True  # False where an option makes the gate look at more
 
+    @abstractmethod
     def excite(self, z: Tensor) -> Tensor:
         """Means (B, C) -> factors (B, C)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

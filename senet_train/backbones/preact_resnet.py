@@ -12,6 +12,7 @@ convolution's; `post` after the addition, where no ReLU follows.
 Shapes: B batch, C channels, H height, W width.
 """
 
+from abc import ABC, abstractmethod
 from functools import partial
 
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def projection(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d | 
     return conv(in_channels, out_channels, 1, stride)
 
 
-class PreActBlock(ResidualBlock):
+class PreActBlock(ResidualBlock, ABC):
     """What both blocks do round their `branch`, which reads relu(bn1(x))."""
 
     def __init__(self, in_channels: int, channels: int, out_channels: int, stride: int) -> None:
@@ -35,9 +36,9 @@ class PreActBlock(ResidualBlock):
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.projection = projection(in_channels, out_channels, stride)
 
+    @abstractmethod
     def branch(self, o: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from conftest import TINY, run_folders
+from PIL import Image
 
 # 60 images: 54 to train on, 6 steps of 8 an epoch, 2 steps of 4 a validation; 2 epochs.
 LINE = (*TINY, "data.batch_size=8", "trainer.deterministic=true", "data.val_fraction=0.17")
@@ -52,3 +53,16 @@ def equal(a: Any, b: Any) -> bool:
 def said(base: Path) -> str:
     """What the command printed, all tries together."""
     return (base / "output.txt").read_text()
+
+
+def write_tree(tree: Path, *, num_images: int, side: int) -> None:
+    """Two classes of so many pictures of noise, the same ones to train on and to test on."""
+    noise = np.random.default_rng(0).integers(
+        0, 256, (2, num_images, side, side, 3), dtype=np.uint8
+    )
+    for part in ("train", "val"):
+        for label in (0, 1):
+            folder = tree / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for number, pixels in enumerate(noise[label]):
+                Image.fromarray(pixels).save(folder / f"{part}{number}.png")

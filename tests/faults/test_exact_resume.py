@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import run_folders
 from faults.dying import (
@@ -20,8 +19,7 @@ from faults.dying import (
     VALIDATION,
     run,
 )
-from faults.outcome import EVERY_STEP, LINE, equal, said, state_of
-from PIL import Image
+from faults.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
 
 PLACES = {
     "in the first step": (STEP, 0),
@@ -137,13 +135,7 @@ def test_averaged_weights(tmp_path: Path, place: tuple[str, int]) -> None:
 
 def test_any_number_of_workers(tmp_path: Path) -> None:
     """Random crops read from files: 0 and 2 workers, killed or not, all the same."""
-    noise = np.random.default_rng(0).integers(0, 256, (2, 8, 40, 40, 3), dtype=np.uint8)
-    for part in ("train", "val"):
-        for label in (0, 1):
-            folder = tmp_path / "tree" / part / f"class{label}"
-            folder.mkdir(parents=True)
-            for number, pixels in enumerate(noise[label]):
-                Image.fromarray(pixels).save(folder / f"{part}{number}.png")
+    write_tree(tmp_path / "tree", num_images=8, side=40)
     line = (
         "data=imagenet_subset",
         f"data.root={tmp_path / 'tree'}",

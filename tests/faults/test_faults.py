@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import Result, run_folders
 from faults.dying import (
@@ -27,8 +26,7 @@ from faults.dying import (
     VALIDATION,
     run,
 )
-from faults.outcome import EVERY_STEP, LINE, equal, said, state_of
-from PIL import Image
+from faults.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
 
 from senet_train import run_folder
 from senet_train.record import read_record
@@ -163,13 +161,7 @@ def test_threads_are_those_of_the_first_half(whole: dict[str, Any], tmp_path: Pa
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, ...]:
     """A run that reads files by two workers."""
-    noise = np.random.default_rng(0).integers(0, 256, (2, 12, 8, 8, 3), dtype=np.uint8)
-    for part in ("train", "val"):
-        for label in (0, 1):
-            folder = tmp_path / "tree" / part / f"class{label}"
-            folder.mkdir(parents=True)
-            for number, pixels in enumerate(noise[label]):
-                Image.fromarray(pixels).save(folder / f"{part}{number}.png")
+    write_tree(tmp_path / "tree", num_images=12, side=8)
     return (
         *(word for word in LINE if not word.startswith(("data=", "data.num", "data.batch"))),
         "data=imagenet_subset",

@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, Result, run_folders
+from conftest import TINY, Command, Result, run_folders
 
 from senet_train.local_launcher import MEMORY_A_RUN, free_memory_bytes, gpus_of, usual_jobs
 from senet_train.run_folder import is_alive
@@ -27,23 +26,11 @@ LONG = (*LINE, "trainer.max_epochs=12")
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def sweep(command: Command, tmp_path: Path) -> subprocess.Popen[str]:
     """A long sweep as a process of its own, under way."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "senet_train", *LONG],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = command(*LONG)
     wait_for(lambda: len(saved(tmp_path)) == 2)
-    yield process
-    process.kill()
-    process.communicate()
-
-
-PATHS = (ROOT, ROOT / "senet_train" / "_plugins")
+    return process
 
 
 def saved(base: Path) -> list[Path]:
