@@ -1,3 +1,32 @@
-"""senet-train: an ablation bench for channel attention."""
+"""senet-train: an ablation bench for channel attention.
+
+from senet_train import Placement, SqueezeExcite, insert, load_run
+run = load_run("outputs/digits/se_resnet18-r16-36a65738/seed0")
+run.model(run.preprocess("seven.png"))  # (1, num_classes)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from senet_train.attention import SqueezeExcite as SqueezeExcite
+    from senet_train.config import Placement as Placement
+    from senet_train.insert import insert as insert
+    from senet_train.trained.load import load_run as load_run
 
 __version__ = "0.1.0"
+__all__ = ["Placement", "SqueezeExcite", "insert", "load_run"]
+
+# Found when asked for: help and completion must not wait for torch.
+HOMES = {
+    "Placement": "senet_train.config",
+    "SqueezeExcite": "senet_train.attention",
+    "insert": "senet_train.insert",
+    "load_run": "senet_train.trained.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(HOMES[name]), name)

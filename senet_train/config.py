@@ -67,9 +67,9 @@ class Data:
 class Placement:
     """Where attention sits: in which stages, at which position of a block, from which width on."""
 
-    stages: Literal["all", "but_last"] | list[Count]
-    position: Literal["standard", "pre", "post", "identity", "inner", "stage"]
-    min_channels: Count
+    stages: Literal["all", "but_last"] | list[Count] = "all"
+    position: Literal["standard", "pre", "post", "identity", "inner", "stage"] = "standard"
+    min_channels: Count = 1
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -153,8 +153,13 @@ def read_config(raw: DictConfig) -> Config:
     """The composed configuration, typed and checked. Raises InputError."""
     given = OmegaConf.to_container(raw, resolve=True)
     assert isinstance(given, dict)
-    tree: dict[str, Any] = {str(key): value for key, value in given.items()}
-    refuse_targets(tree, "")
+    return read_tree({str(key): value for key, value in given.items()})
+
+
+def read_tree(given: Mapping[str, Any]) -> Config:
+    """The configuration laid out as in conf/, typed and checked. Raises InputError."""
+    refuse_targets(given, "")
+    tree = dict(given)
     for key in SWEEP_KEYS:
         tree.pop(key, None)  # the sweeper's: a run knows its own arm and seed alone
     data = dict(tree.get("data") or {})

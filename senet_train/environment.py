@@ -19,6 +19,12 @@ from senet_train.record import Environment
 
 log = logging.getLogger("senet_train")
 
+# What reads runs or images and makes no run.
+READERS = (
+    *("board", "check", "compare", "drawing", "evaluate", "export"),
+    *("inspect", "predict", "profile", "trained"),
+)
+
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 
 
@@ -97,13 +103,13 @@ def describe_environment(accelerator: str, precision: Precision, kernel: Kernel)
 def code_hash() -> str:
     """sha256 over the source files that make a run: the same in a wheel and in a checkout.
 
-    `compare` only reads runs and `check` only images: a better table must not make runs look made
-    by other code.
+    Commands that only read runs or images are not in it: a better table must not make runs look
+    made by other code.
     """
     root = Path(__file__).parent
     digest = hashlib.sha256()
     files = {*root.rglob("*.py"), *root.rglob("*.cpp")}
-    files -= {*root.glob("compare/**/*.py"), *root.glob("check/**/*.py")}
+    files -= {file for name in READERS for file in root.glob(f"{name}/**/*.py")}
     for file in sorted(files):
         digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()

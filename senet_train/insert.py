@@ -16,6 +16,8 @@ from senet_train.config import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.keyed import forked_random
 
+EVERYWHERE = Placement()
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -49,9 +51,16 @@ def build_network(
 
 
 def insert(
-    network: Backbone, attention: Callable[[int], nn.Module], placement: Placement, *, seed: int
+    network: Backbone,
+    attention: Callable[[int], nn.Module],
+    placement: Placement = EVERYWHERE,
+    *,
+    seed: int = 0,
 ) -> list[Slot]:
-    """Fill the slots that `placement` names; the others stay Identity. Raises CannotExist."""
+    """Fill the slots that `placement` names; the others stay Identity.
+
+    `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. Raises CannotExist.
+    """
     names = {module: name for name, module in network.named_modules()}
     slots = []
     for stage, block, position in chosen_slots(network, placement):

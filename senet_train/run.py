@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from senet_train import __version__
 from senet_train.agreement import meet, of_first, peers_explained, together
-from senet_train.atomic import write_text
+from senet_train.atomic import write_json, write_text
 from senet_train.checkpoint_io import LAST, checkpoint_bytes, previous
 from senet_train.config import Config, Data
 from senet_train.crew import crew
@@ -285,6 +285,7 @@ def record_run(
     config, path = plan.config, plan.folder.path
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
+    write_json(path / "classes.json", list(plan.source.class_names))
     others = count_running(plan.folder.output_dir, but=path)
     with troubles_explained(config.data):
         fitted = fit_and_test(plan, start, made)

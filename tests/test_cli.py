@@ -66,6 +66,7 @@ def test_a_run_leaves_what_the_readme_says(senet: Senet, tmp_path: Path) -> None
     assert names - events == {
         "status.json",
         "config.yaml",
+        "classes.json",
         "result.json",
         "metrics.csv",
         "predictions.npz",

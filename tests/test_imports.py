@@ -22,7 +22,7 @@ READ_AND_JUDGED = (
 LAYERS = [
     ("senet_train", "senet_train.errors", "senet_train.atomic", "senet_train.crew"),
     ("senet_train.signals", "senet_train.config", "senet_train.agreement"),
-    ("senet_train.several",),
+    ("senet_train.several", "senet_train.command_line", "senet_train.drawing"),
     ("senet_train.keyed", "senet_train.lock", "senet_train.schedule", "senet_train.arms"),
     ("senet_train.class_folders", "senet_train.pictures", "senet_train.exclusion"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data", "senet_train.check"),
@@ -31,6 +31,9 @@ LAYERS = [
     ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),
     ("senet_train.memory", "senet_train.progress", "senet_train.checkpoint_io"),
     ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),
+    ("senet_train.trained",),
+    ("senet_train.inspect", "senet_train.predict", "senet_train.export", "senet_train.profile"),
+    ("senet_train.evaluate",),
     ("senet_train.classifier",),
     ("senet_train.journal", "senet_train.checkpoints", "senet_train.resume"),
     ("senet_train.heartbeat",),

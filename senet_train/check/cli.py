@@ -3,16 +3,14 @@
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from senet_train.atomic import write_text
 from senet_train.check.findings import Finding, to_exclude
-from senet_train.errors import InputError, Interrupted
+from senet_train.command_line import Parser, at_least_one, exit_code_of
+from senet_train.errors import InputError
 from senet_train.exclusion import exclusion_text
-from senet_train.signals import signals_raised
 
 DESCRIPTION = "Look after the images of data=imagenet_subset."
 CHECK = """Decode every image below PATH as training would and list what is odd: damaged files,
@@ -31,30 +29,7 @@ def entry() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run `senet-data` with these arguments; the exit code."""
-    try:
-        with signals_raised():
-            return check(parse(argv))
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
-    except Interrupted as end:
-        print(f"stopped by {end}: what was decoded is kept", file=sys.stderr)
-        return end.exit_code
-    except InputError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:  # a report that the disk has no room for
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong as an InputError; its subcommands are parsed by it too."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
-        raise InputError(f"{message}: see {self.prog} --help")
+    return exit_code_of(lambda: check(parse(argv)), kept="what was decoded is kept")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -84,13 +59,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--fresh", action="store_true", help="decode everything, whatever is known"
     )
     return parser.parse_args(list(argv))
-
-
-def at_least_one(text: str) -> int:
-    """A number of processes."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of processes: choose 1 or more")
-    return int(text)
 
 
 def num_cores() -> int:

@@ -2,14 +2,11 @@
 
 import argparse
 import gc
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from senet_train.errors import InputError
+from senet_train.command_line import Parser, exit_code_of, refuse_folder
 
 DESCRIPTION = """Compare arms: is it fair, how good, is it better, at what cost. Runs that are
 equal in everything but attention, placement and declared factors make a block; every block has
@@ -23,34 +20,12 @@ def entry() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run `senet-compare` with these arguments; the exit code."""
-    try:
-        arguments = parse(argv)
-        compare(arguments)
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
-    except InputError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-def refuse_out(folder: Path) -> None:
-    """Raises InputError for a place where the reports cannot be written."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"--out {folder} cannot be made: {existing} is no folder to write to")
+    return exit_code_of(lambda: compare(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = argparse.ArgumentParser(prog="senet-compare", description=DESCRIPTION)
-
-    def refuse(message: str) -> NoReturn:
-        raise InputError(f"{message}: see senet-compare --help")
-
-    parser.error = refuse  # type: ignore[method-assign]
+    parser = Parser(prog="senet-compare", description=DESCRIPTION)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
     parser.add_argument(
         "--baseline",
@@ -79,14 +54,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(argv))
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    """Read, judge, print, write. Raises InputError before anything is written."""
+def compare(arguments: argparse.Namespace) -> int:
+    """Read, judge, print, write; the exit code. Raises InputError before anything is written."""
     from senet_train.compare.assemble import assemble
     from senet_train.compare.collect import collect
     from senet_train.compare.render.table import print_comparison
 
     if arguments.out is not None:
-        refuse_out(arguments.out)
+        refuse_folder(arguments.out, "--out")
     runs, left_out = collect(arguments.paths)
     gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
     comparison = assemble(
@@ -107,3 +82,4 @@ def compare(arguments: argparse.Namespace) -> None:
 
         for file in write_reports(comparison, arguments.out):
             print(file)
+    return 0

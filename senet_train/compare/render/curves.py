@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from senet_train.compare.comparison import Arm, Block
-from senet_train.compare.render.ink import BLUE, GREY
 from senet_train.compare.render.names import arm_names, shortened
+from senet_train.drawing.ink import BLUE, GREY
 
 COLUMNS = 3
 PANEL_HEIGHT = 1.7  # inches

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from senet_train.atomic import write_atomic, write_json, write_text
+from senet_train.atomic import write_json, write_text
 from senet_train.compare.comparison import Comparison
 from senet_train.compare.render.exports import csv_text, plain
 from senet_train.compare.render.latex import latex
 from senet_train.compare.render.markdown import escaped, markdown
 from senet_train.compare.render.methods import methods
 from senet_train.compare.render.page import page
-from senet_train.compare.render.pictures import Picture, draw_pictures
+from senet_train.compare.render.pictures import draw_pictures
 from senet_train.compare.render.report import report_of
+from senet_train.drawing.picture import Picture, write_picture
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -46,11 +47,3 @@ def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[
         "comparison.tex": latex(report),
         "methods.md": methods_text,
     }
-
-
-def write_picture(picture: Picture, folder: Path) -> list[Path]:
-    """The PNG and the SVG."""
-    png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
-    write_atomic(png, lambda file: file.write(picture.png))
-    write_text(svg, picture.svg)
-    return [png, svg]

@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from senet_train.compare.comparison import Block
-from senet_train.compare.render.ink import GREEN, INK, VERDICT_MARKS
+from senet_train.compare.render.ink import VERDICT_MARKS
 from senet_train.compare.render.names import arm_names, shortened
 from senet_train.compare.render.sheets import VERDICT_NAMES
 from senet_train.compare.verdict import Difference
+from senet_train.drawing.ink import GREEN, INK
 
 ROW = 0.3  # inches
 LONGEST_NAME = 42

@@ -1,17 +1,9 @@
-"""Colours and marks of the pictures: Okabe and Ito's colours, and never a colour alone."""
+"""Marks of the verdicts."""
 
 from typing import NamedTuple
 
 from senet_train.compare.verdict import Verdict
-
-# The page replaces these two by its own, light or dark.
-INK = "#1b1b1b"
-PAPER = "#ffffff"
-
-GREY = "#808080"
-BLUE = "#0072b2"
-GREEN = "#009e73"
-ORANGE = "#d55e00"
+from senet_train.drawing.ink import BLUE, GREEN, GREY, ORANGE, PAPER
 
 
 class Mark(NamedTuple):

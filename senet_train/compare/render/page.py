@@ -6,8 +6,8 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from senet_train.compare.render.pictures import Picture
 from senet_train.compare.render.report import Report
+from senet_train.drawing.picture import Picture
 
 TEMPLATE = "page.html.j2"
 

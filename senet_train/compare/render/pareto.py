@@ -11,10 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from senet_train.compare.comparison import Arm, ArmCost, Block
-from senet_train.compare.render.ink import BLUE, GREY, ORANGE, Mark
+from senet_train.compare.render.ink import Mark
 from senet_train.compare.render.labels import Point, beside
 from senet_train.compare.render.names import arm_names, shortened
 from senet_train.compare.render.noise import within_noise_of_highest
+from senet_train.drawing.ink import BLUE, GREY, ORANGE
 
 LONGEST_NAME = 34
 # Inches.

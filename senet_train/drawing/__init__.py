@@ -1,0 +1,1 @@
+"""Pictures in the house's style, as PNG and SVG. Drawn without pyplot: no window, no state."""

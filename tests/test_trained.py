@@ -1,0 +1,55 @@
+"""A run loaded again says what it said when it was tested, and its folder stays data."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, Result, run_folders
+from PIL import Image
+
+from senet_train import load_run
+from senet_train.data.loaders import EvaluationBatches
+from senet_train.trained.data import own_splits
+
+
+@pytest.fixture
+def run_path(senet: Callable[..., Result], tmp_path: Path) -> Path:
+    assert senet(*TINY).code == 0
+    [folder] = run_folders(tmp_path)
+    return folder
+
+
+def test_a_loaded_run_says_what_its_test_said(run_path: Path) -> None:
+    run = load_run(run_path)
+    assert run.class_names == ("class0", "class1")
+    assert run.label == "se_resnet20-r4"
+    assert not run.model.training
+    test = own_splits(run).test
+    with np.load(run_path / "predictions.npz", allow_pickle=False) as file:
+        first, probability = file["top5"][:, 0], file["probability_first"]
+    for images, _, indices in EvaluationBatches(test, run.config.data):
+        with torch.inference_mode():
+            chances = run.model(images).softmax(1)
+        assert chances.argmax(1).tolist() == first[indices].tolist()
+        found = chances.amax(1).half().numpy()
+        np.testing.assert_allclose(found, probability[indices], atol=1e-3)
+
+
+def test_a_checkpoint_file_is_its_run(run_path: Path) -> None:
+    by_file = load_run(run_path / "checkpoints" / "last.ckpt")
+    by_folder = load_run(run_path, checkpoint="last.ckpt")
+    for a, b in zip(by_file.model.parameters(), by_folder.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_preprocessing_is_what_the_run_was_tested_with(run_path: Path, tmp_path: Path) -> None:
+    run = load_run(run_path)
+    test = own_splits(run).test
+    images, _, indices = next(iter(EvaluationBatches(test, run.config.data)))
+    [pixels] = test.read([indices[:1]])
+    Image.fromarray(pixels[0].numpy()).save(tmp_path / "one.png")
+    assert torch.equal(run.preprocess(str(tmp_path / "one.png"))[0], images[0])
+    large = Image.fromarray(pixels[0].numpy()).resize((16, 24))
+    assert run.preprocess(large).shape == (1, 3, 8, 8)
