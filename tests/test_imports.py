@@ -32,7 +32,7 @@ LAYERS = [
     ("senet_train.memory", "senet_train.progress", "senet_train.checkpoint_io"),
     ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),
     ("senet_train.trained",),
-    ("senet_train.inspect", "senet_train.predict", "senet_train.export", "senet_train.profile"),
+    ("senet_train.predict", "senet_train.export", "senet_train.profile"),
     ("senet_train.evaluate",),
     ("senet_train.classifier",),
     ("senet_train.journal", "senet_train.checkpoints", "senet_train.resume"),
@@ -44,6 +44,7 @@ LAYERS = [
     ("senet_train.compare.next_step",),
     ("senet_train.compare.render",),
     ("senet_train.compare",),  # its command
+    ("senet_train.inspect",),
     ("senet_train.forecast",),
     ("senet_train.sweep_view",),
     ("senet_train.sweep_report",),

@@ -1,0 +1,1 @@
+"""senet-inspect: what the excitations of a trained network do."""

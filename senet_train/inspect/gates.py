@@ -1,0 +1,79 @@
+"""The factor by which an attention layer scales each channel of each image, seen from outside.
+
+    s_bc = sum_hw(x_bc y_bc) / sum_hw(x_bc^2),    x the layer's input, y its output
+
+The least-squares factor: where y = s x, a gate over channels, it is s itself, whatever the module
+is called. Of a gate over pixels it is the mean that the map's energy gives; of an addition, what
+that adds along the map. A map that is zero everywhere has no factor: `seen` is 0 there.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from senet_train.attention import SqueezeExcite
+from senet_train.insert import Slot
+
+Seen = Callable[[str, Tensor, Tensor], None]  # a layer's name, its input and its output
+
+
+def factors(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C, H, W) twice -> factors and `seen`, (B, C) float64; both 0 for an empty map."""
+    x, y = x.double(), y.double()
+    energy = x.square().sum((2, 3))  # (B, C, H, W) -> (B, C)
+    seen = energy > 0
+    s = (x * y).sum((2, 3)) / energy.where(seen, 1.0)
+    return s, seen.double()
+
+
+def pixel_factors(x: Tensor, y: Tensor) -> Tensor:
+    """The same over the channels of a pixel: (B, C, H, W) twice -> (B, H, W); 1 where x is 0."""
+    energy = x.square().sum(1)  # (B, C, H, W) -> (B, H, W)
+    s = (x * y).sum(1) / energy.where(energy > 0, 1.0)
+    return s.where(energy > 0, 1.0)
+
+
+def unexplained(x: Tensor, y: Tensor) -> float:
+    """The part of the output's energy that no factor a channel explains: 0 for a channel gate."""
+    s, _ = factors(x, y)
+    rest = y.double() - s[:, :, None, None] * x.double()
+    return float(rest.square().sum() / y.double().square().sum().clamp_min(1e-300))
+
+
+@contextmanager
+def watched(model: nn.Module, slots: Iterable[Slot], see: Seen) -> Iterator[None]:
+    """For the block, `see` is called at every forward pass of every attention layer."""
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda module, inputs, output: see(name, inputs[0], output)
+
+    handles = [
+        model.get_submodule(slot.name).register_forward_hook(hook(slot.name)) for slot in slots
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class HiddenUnits:
+    """Which hidden units of a Squeeze-and-Excitation layer have ever been awake."""
+
+    def __init__(self, module: SqueezeExcite) -> None:
+        self.awake = torch.zeros(module.hidden, dtype=torch.bool)
+        self.handle = module.reduce.register_forward_hook(self.note)
+
+    def note(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Remember the units that ReLU lets through, (B, ..., R)."""
+        self.awake |= (output > 0).flatten(0, -2).any(0).cpu()  # (B, ..., R) -> (R,)
+
+    def num_dead(self) -> int:
+        """How many were zero for every image; the layer is watched no longer."""
+        self.handle.remove()
+        return int((~self.awake).sum())

@@ -1,0 +1,60 @@
+"""One pass over the images: the gates of every attention layer, and the alarms they raise."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from senet_train.attention import SqueezeExcite
+from senet_train.data.images import Images
+from senet_train.data.loaders import EvaluationBatches
+from senet_train.inspect.alarms import Layer
+from senet_train.inspect.gates import HiddenUnits, factors, watched
+from senet_train.inspect.statistics import GateStatistics
+from senet_train.trained.load import Trained
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a run: its layers, and how many of the images it named right."""
+
+    layers: list[Layer]
+    num_images: int
+    top1: float
+
+
+def look_at(run: Trained, images: Images, device: torch.device) -> Look:
+    """Send all images through the network once, in float32."""
+    model = run.model.to(device, memory_format=torch.channels_last)
+    num_classes = len(run.class_names)
+    gathered = {slot.name: GateStatistics(slot.channels, num_classes) for slot in run.slots}
+    units = {
+        slot.name: HiddenUnits(module)
+        for slot in run.slots
+        if isinstance(module := model.get_submodule(slot.name), SqueezeExcite)
+    }
+    now = torch.empty(0, dtype=torch.long)  # the labels of the batch that is under way
+
+    def see(name: str, x: Tensor, y: Tensor) -> None:
+        s, seen = factors(x, y)
+        gathered[name].add(s.cpu(), seen.cpu(), now)
+
+    right = 0
+    with watched(model, run.slots, see), torch.inference_mode():
+        for batch, labels, _ in EvaluationBatches(images, run.config.data):
+            now = labels
+            right += int((model(batch.to(device)).argmax(1).cpu() == labels).sum())
+    layers = [
+        Layer(
+            name=slot.name,
+            stage=slot.stage,
+            channels=slot.channels,
+            hidden=slot.hidden,
+            kind=run.config.attention.name,
+            bias=bool(run.config.attention.options.get("bias", False)),
+            num_dead=units[slot.name].num_dead() if slot.name in units else 0,
+            gates=gathered[slot.name].result(),
+        )
+        for slot in run.slots
+    ]
+    return Look(layers, len(images.labels), right / len(images.labels))
