@@ -1,7 +1,5 @@
 """What a run writes down after every epoch: metrics.csv, TensorBoard curves, a line or a bar."""
 
-import csv
-import io
 import logging
 import math
 import sys
@@ -17,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from senet_train.atomic import write_text
 from senet_train.classifier import ImageClassifier
+from senet_train.rows import as_csv
 from senet_train.speed import SpeedMeter, median_and_quartiles
 
 log = logging.getLogger("senet_train")
@@ -104,17 +103,6 @@ def epoch_line(row: dict[str, float], max_epochs: int) -> str:
         f"top-1 {row['train_top1']:.4f}; val loss {row['val_loss']:.4f}, "
         f"top-1 {row['val_top1']:.4f}; {row['images_per_second']:.0f} images/s"
     )
-
-
-def as_csv(rows: list[dict[str, float]]) -> str:
-    """A header and a line for each row; nothing for none."""
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 class ProgressBar(pl.Callback):

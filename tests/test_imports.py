@@ -21,6 +21,7 @@ READ_AND_JUDGED = (
 # From the ground up: a module imports only from lines above its own (or its own line's package).
 LAYERS = [
     ("senet_train", "senet_train.errors", "senet_train.atomic", "senet_train.crew"),
+    ("senet_train.rows",),
     ("senet_train.signals", "senet_train.config", "senet_train.agreement"),
     ("senet_train.several", "senet_train.command_line", "senet_train.drawing"),
     ("senet_train.keyed", "senet_train.lock", "senet_train.schedule", "senet_train.arms"),

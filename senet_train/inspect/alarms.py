@@ -9,6 +9,7 @@ from senet_train.inspect.statistics import CONSTANT_STD, LayerGates
 
 MANY = 0.25  # of a layer's channels
 MOST = 0.5
+MUCH = 0.05  # of a layer's output
 NEAR_START = 0.02  # how far gates may be from where they start and still look untrained
 
 
@@ -16,7 +17,8 @@ NEAR_START = 0.02  # how far gates may be from where they start and still look u
 class Layer:
     """One attention layer and its gates; `hidden` is 0 where it has no bottleneck.
 
-    `num_dead` of its hidden units never woke; `kind` is its name in conf/attention.
+    `num_dead` of its hidden units never woke; `kind` is its name in conf/attention. `beyond` is the
+    part of its output's energy that no factor a channel explains: 0 for a gate over channels.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Layer:
     kind: str
     bias: bool
     num_dead: int
+    beyond: float
     gates: LayerGates
 
     @property
@@ -71,6 +74,8 @@ def dead(layer: Layer) -> Iterator[str]:
 def stuck(layer: Layer) -> Iterator[str]:
     """Gates that are open, closed, or where they started."""
     gates = layer.gates
+    if layer.beyond > MUCH:  # then the factors are not all that it does
+        return
     if gates.saturated >= MOST:
         yield (
             f"{100 * gates.saturated:.0f} % of gates over 0.95: close to the identity, "

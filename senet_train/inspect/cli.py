@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.command_line import Parser, exit_code_of
+from senet_train.command_line import Parser, exit_code_of, refuse_folder
 
 DESCRIPTION = """What the attention layers of trained networks do with the images they were tested
 on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
@@ -38,27 +38,59 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--data-root", metavar="DIR", help="where the run's data are now, if not where they were"
     )
     parser.add_argument(
+        "--classes",
+        type=lambda text: text.split(","),
+        metavar="A,B,...",
+        help="names of up to four classes to show (default: evenly chosen)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write (default: inspect/ in each run)"
+    )
+    parser.add_argument(
         "--no-knockout", action="store_true", help="leave out what is lost without each layer"
+    )
+    parser.add_argument(
+        "--graph", action="store_true", help="give TensorBoard the network's graph as well"
     )
     return parser.parse_args(list(argv))
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """Look at every run and print what was seen; the exit code. Raises InputError."""
+    """Look at every run, print what was seen, write it; the exit code.
+
+    Raises InputError before anything is written for the run that it is about.
+    """
     from rich.console import Console
 
     from senet_train.compare.render.table import print_report, wide_enough
+    from senet_train.inspect.files import write_inspection
     from senet_train.inspect.report import report_of
     from senet_train.inspect.session import inspect_run
 
-    for path in arguments.runs:
+    folders = [folder_for(run, arguments) for run in arguments.runs]
+    for folder in folders:
+        refuse_folder(folder, "--out")
+    for path, folder in zip(arguments.runs, folders, strict=True):
         with Console(stderr=True).status("") as status:
             found = inspect_run(
                 path,
                 part=arguments.part,
                 root=arguments.data_root,
+                classes=arguments.classes,
                 knockout=not arguments.no_knockout,
                 told=status.update,
             )
         print_report(report_of(found), wide_enough())
+        written = write_inspection(found, folder, graph=arguments.graph)
+        print(f"page: {written[0]}\ncurves: tensorboard --logdir {folder}")
     return 0
+
+
+def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
+    """Where a run's files go. Of several runs each has a folder of its own below --out."""
+    home = run.parent.parent if run.suffix == ".ckpt" else run
+    if arguments.out is None:
+        return home / "inspect"
+    several = len(arguments.runs) > 1
+    out: Path = arguments.out
+    return out / home.resolve().parent.name / home.resolve().name if several else out

@@ -38,11 +38,10 @@ def pixel_factors(x: Tensor, y: Tensor) -> Tensor:
     return s.where(energy > 0, 1.0)
 
 
-def unexplained(x: Tensor, y: Tensor) -> float:
-    """The part of the output's energy that no factor a channel explains: 0 for a channel gate."""
-    s, _ = factors(x, y)
+def energies(x: Tensor, y: Tensor, s: Tensor) -> tuple[float, float]:
+    """Of the output: what no factor (B, C) a channel explains, and all; 0 and all of a gate."""
     rest = y.double() - s[:, :, None, None] * x.double()
-    return float(rest.square().sum() / y.double().square().sum().clamp_min(1e-300))
+    return float(rest.square().sum()), float(y.double().square().sum())
 
 
 @contextmanager

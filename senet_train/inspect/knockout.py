@@ -183,12 +183,12 @@ def from_first(
     of use. Halves the time.
     """
     blocks = blocks_of(model)
-    home = {name: model.get_submodule(name.partition(".attend.")[0]) for name in names(layers)}
-    first = min(blocks.index(block) for block in home.values())
+    homes = {model.get_submodule(name.partition(".attend.")[0]) for name in names(layers)}
+    first = next(number for number, block in enumerate(blocks) if block in homes)
     skipped = blocks[:first]
     try:
         for block in skipped:
-            block.forward = lambda x, kept=outputs[block]: kept  # type: ignore[method-assign]
+            block.forward = lambda x, kept=outputs[block]: kept
         yield
     finally:
         for block in skipped:

@@ -9,7 +9,7 @@ from senet_train.attention import SqueezeExcite
 from senet_train.data.images import Images
 from senet_train.data.loaders import EvaluationBatches
 from senet_train.inspect.alarms import Layer
-from senet_train.inspect.gates import HiddenUnits, factors, watched
+from senet_train.inspect.gates import HiddenUnits, energies, factors, watched
 from senet_train.inspect.statistics import GateStatistics
 from senet_train.trained.load import Trained
 
@@ -25,7 +25,7 @@ class Look:
 
 def look_at(run: Trained, images: Images, device: torch.device) -> Look:
     """Send all images through the network once, in float32."""
-    model = run.model.to(device, memory_format=torch.channels_last)
+    model = run.model.to(device).to(memory_format=torch.channels_last)
     num_classes = len(run.class_names)
     gathered = {slot.name: GateStatistics(slot.channels, num_classes) for slot in run.slots}
     units = {
@@ -33,11 +33,15 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
         for slot in run.slots
         if isinstance(module := model.get_submodule(slot.name), SqueezeExcite)
     }
+    rest, every = (dict.fromkeys(gathered, 0.0) for _ in range(2))
     now = torch.empty(0, dtype=torch.long)  # the labels of the batch that is under way
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
         s, seen = factors(x, y)
         gathered[name].add(s.cpu(), seen.cpu(), now)
+        beyond, whole = energies(x, y, s)
+        rest[name] += beyond
+        every[name] += whole
 
     right = 0
     with watched(model, run.slots, see), torch.inference_mode():
@@ -53,6 +57,7 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
             kind=run.config.attention.name,
             bias=bool(run.config.attention.options.get("bias", False)),
             num_dead=units[slot.name].num_dead() if slot.name in units else 0,
+            beyond=rest[slot.name] / (every[slot.name] or 1.0),
             gates=gathered[slot.name].result(),
         )
         for slot in run.slots

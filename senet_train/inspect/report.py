@@ -9,6 +9,7 @@ from senet_train.compare.render.report import Listing, Report, Section
 from senet_train.compare.render.sheets import Sheet
 from senet_train.inspect.alarms import Layer, alarms_of
 from senet_train.inspect.knockout import Knockout, Loss
+from senet_train.inspect.maps import SPATIAL
 from senet_train.inspect.session import Inspection
 from senet_train.inspect.statistics import Array
 from senet_train.inspect.timing import Saving
@@ -33,8 +34,13 @@ def section(inspection: Inspection) -> Section:
         common=f"run {run.path}",
         sheets=[s for s in sheets_of(inspection) if s.rows],
         verdicts=[],
-        listings=[Listing("Alarms", alarms or ["none"])],
+        listings=[Listing("Alarms", alarms or [nothing_wrong(look.layers)])],
     )
+
+
+def nothing_wrong(layers: list[Layer]) -> str:
+    """What to say where no alarm is raised."""
+    return "none" if layers else "this network has no attention: only where it looks is shown"
 
 
 def recorded(inspection: Inspection) -> str:
@@ -70,19 +76,21 @@ def gate_sheet(layers: list[Layer]) -> Sheet:
             percent(layer.gates.closed),
             percent(layer.gates.constant),
             percent(layer.gates.between),
+            percent(layer.beyond) if layer.beyond > SPATIAL else "0 %",
         ]
         for layer in layers
     ]
     columns = ["layer", "channels", "hidden", "mean", "sd over channels", "sd over images"]
     return Sheet(
         "How open are the gates?",
-        [*columns, "over 0.95", "under 0.05", "constant", "between classes"],
+        [*columns, "over 0.95", "under 0.05", "constant", "between classes", "beyond"],
         rows,
         footnote="mean: of all gates. sd over images: of a channel's gate, mean over channels. "
         "over 0.95, under 0.05: of all gates. constant: channels whose gate varies by less than "
         "0.001 (standard deviation over images). between classes: the part of the variance over "
         "images that lies between classes (epsilon squared): 0 is class-agnostic, 100 % is decided "
-        "by the class.",
+        "by the class. beyond: the part of the layer's output that no factor a channel explains: 0 "
+        "for a gate over channels.",
     )
 
 

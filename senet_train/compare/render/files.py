@@ -13,6 +13,8 @@ from senet_train.compare.render.pictures import draw_pictures
 from senet_train.compare.render.report import report_of
 from senet_train.drawing.picture import Picture, write_picture
 
+TITLE = "Comparison"
+
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
     """Write all of it into `folder`, made if it is missing; return the files written.
@@ -41,8 +43,8 @@ def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[
     report, paragraphs = report_of(comparison), methods(comparison)
     methods_text = "\n\n".join(["## Methods", *map(escaped, paragraphs)]) + "\n"
     return {
-        "index.html": page(report, pictures, paragraphs),
-        "comparison.md": markdown(report, methods_text),
+        "index.html": page(report, pictures, paragraphs, title=TITLE),
+        "comparison.md": markdown(report, methods_text, title=TITLE),
         "comparison.csv": csv_text(comparison),
         "comparison.tex": latex(report),
         "methods.md": methods_text,

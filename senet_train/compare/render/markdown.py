@@ -9,14 +9,14 @@ from senet_train.compare.render.sheets import Sheet
 SPECIAL = re.compile(r"[\\`*\[\]<>|~$&#{}]|(?<!\w)_|_(?!\w)")
 
 
-def markdown(report: Report, methods: str) -> str:
+def markdown(report: Report, methods: str, *, title: str) -> str:
     """The whole document; `methods` is Markdown already."""
-    parts = ["# Comparison", *(f"**{escaped(line)}**" for line in report.opening)]
+    parts = [f"# {title}", *(f"**{escaped(line)}**" for line in report.opening)]
     for section in report.sections:
         parts += section_parts(section)
     if report.left_out:
         parts += listing_parts(Listing("Left out", report.left_out), level=2)
-    return "\n\n".join([*parts, methods.strip()]) + "\n"
+    return "\n\n".join([*parts, methods.strip()]).strip() + "\n"
 
 
 def section_parts(section: Section) -> list[str]:

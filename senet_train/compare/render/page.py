@@ -12,15 +12,15 @@ from senet_train.drawing.picture import Picture
 TEMPLATE = "page.html.j2"
 
 
-def page(report: Report, pictures: list[list[Picture]], methods: list[str]) -> str:
-    """The page. `pictures` holds each block's, in order."""
+def page(report: Report, pictures: list[list[Picture]], methods: list[str], *, title: str) -> str:
+    """The page. `pictures` holds each section's, in order."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"signs": signs, "inline": inline}
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     blocks = list(zip(report.sections, pictures, strict=True))
-    return template.render(report=report, blocks=blocks, methods=methods)
+    return template.render(report=report, blocks=blocks, methods=methods, title=title)
 
 
 def signs(text: str) -> str:
