@@ -33,6 +33,16 @@ MOST_CONFIG_BYTES = 1 << 20
 MOST_CLASSES = 100_000
 
 
+class NoAliases(yaml.SafeLoader):
+    """Plain data alone, each thing written once: aliases of aliases make much of a few lines."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse `*name`."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases")
+        return super().compose_node(parent, index)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A run that can be used: `model` is in evaluation mode, on the CPU.
@@ -103,7 +113,7 @@ def read_config_file(file: Path) -> Config:
             content = opened.read(MOST_CONFIG_BYTES + 1)
         if len(content) > MOST_CONFIG_BYTES:
             raise InputError(f"{file} is no run's configuration: it has over {MOST_CONFIG_BYTES} B")
-        tree = yaml.safe_load(content)
+        tree = yaml.load(content, NoAliases)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{file} is no plain YAML ({error}): not read further") from error
     if not isinstance(tree, dict):

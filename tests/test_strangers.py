@@ -1,0 +1,231 @@
+"""A run from a stranger is data: whatever it holds, it is read or refused, and never obeyed.
+
+Each attack would leave `owned` behind, or read or write what is not the run's; each is refused in
+one line with exit code 2, and the same run without it is accepted.
+"""
+
+import json
+import os
+import pickle
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import TINY, run_folders
+
+from senet_train import load_run, speed
+from senet_train.checkpoint_io import read_checkpoint
+from senet_train.cli import main as train
+from senet_train.errors import InputError
+from senet_train.inspect.cli import main as inspect
+
+
+class Touch:
+    """Pickled, it makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.file}",)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+        assert train([*TINY, "trainer.max_epochs=1"]) == 0
+    [run] = run_folders(folder)
+    return run
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "arm" / "seed0"))
+
+
+def settings(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change config.yaml."""
+    file = run / "config.yaml"
+    tree = yaml.safe_load(file.read_text())
+    change(tree)
+    file.write_text(yaml.safe_dump(tree))
+
+
+def append(run: Path, text: str) -> None:
+    (run / "config.yaml").write_text((run / "config.yaml").read_text() + text)
+
+
+def link_out(run: Path, name: str) -> None:
+    """Replace a file of the run by a link to a copy of it elsewhere."""
+    (run / name).replace(run.parent / "elsewhere")
+    (run / name).symlink_to(run.parent / "elsewhere")
+
+
+def pickled(run: Path, owned: Path) -> None:
+    with open(run / "checkpoints" / "best.ckpt", "wb") as file:
+        pickle.dump({"state_dict": {}, "x": Touch(owned)}, file)
+
+
+def pickled_by_torch(run: Path, owned: Path, legacy: bool) -> None:
+    file = run / "checkpoints" / "best.ckpt"
+    whole = read_checkpoint(file)
+    torch.save(whole | {"x": Touch(owned)}, file, _use_new_zipfile_serialization=not legacy)
+
+
+def cifar10_at(root: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """The data configuration of a run that would have CIFAR-10 fetched to `root`."""
+    kept = {
+        key: value for key, value in data.items() if key not in ("num_images", "num_test_images")
+    }
+    return {**kept, "name": "cifar10", "root": str(root), "download": True}
+
+
+LAUGHS = "a0: &a0 [1]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
+)
+
+ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+    "pickle": (pickled, "is no checkpoint of plain tensors"),
+    "torch pickle": (
+        lambda run, owned: pickled_by_torch(run, owned, legacy=False),
+        "is no checkpoint of plain tensors",
+    ),
+    "legacy pickle": (
+        lambda run, owned: pickled_by_torch(run, owned, legacy=True),
+        "is no checkpoint of plain tensors",
+    ),
+    "target": (
+        lambda run, owned: settings(
+            run, lambda c: c["model"].update(_target_="os.system", command=f"touch {owned}")
+        ),
+        "model._target_ is not obeyed here",
+    ),
+    "tag": (
+        lambda run, owned: append(run, f"x: !!python/object/apply:os.system ['touch {owned}']\n"),
+        "is no plain YAML",
+    ),
+    "name": (
+        lambda run, owned: settings(run, lambda c: c["model"].update(name="os.system")),
+        "there is no model named os.system",
+    ),
+    "callbacks": (
+        lambda run, owned: append(run, "hydra: {callbacks: {a: {b: c}}}\n"),
+        "there is no key hydra",
+    ),
+    "environment": (
+        lambda run, owned: settings(run, lambda c: c["data"].update(image_size="${oc.env:HOME}")),
+        "data.image_size=${oc.env:HOME}: must be a valid integer",
+    ),
+    "laughs": (lambda run, owned: append(run, LAUGHS), "is no plain YAML (it has aliases)"),
+    "depth": (lambda run, owned: append(run, f"x: {'[' * 5000}{']' * 5000}\n"), "no plain YAML"),
+    "large": (lambda run, owned: append(run, f"# {'x' * (1 << 21)}\n"), "is no run's config"),
+    "no keys": (
+        lambda run, owned: (run / "config.yaml").write_text("[1, 2]"),
+        "is no run's configuration: it holds no keys",
+    ),
+    "linked checkpoint": (
+        lambda run, owned: link_out(run, "checkpoints/best.ckpt"),
+        "leads out of the run's folder",
+    ),
+    "linked configuration": (
+        lambda run, owned: link_out(run, "config.yaml"),
+        "leads out of the run's folder",
+    ),
+    "linked classes": (
+        lambda run, owned: link_out(run, "classes.json"),
+        "leads out of the run's folder",
+    ),
+    "linked record": (
+        lambda run, owned: link_out(run, "result.json"),
+        "leads out of the run's folder",
+    ),
+    "classes": (
+        lambda run, owned: (run / "classes.json").write_text(json.dumps({"a": 1})),
+        "is no list of class names",
+    ),
+    "more classes": (
+        lambda run, owned: (run / "classes.json").write_text(json.dumps(["a"] * 99)),
+        "names 99 classes and its network has 2",
+    ),
+    "width": (
+        lambda run, owned: settings(run, lambda c: c["data"].update(num_classes=90_000)),
+        "does not fit the run's configuration: fc.weight is (2, 64), the network's (90000, 64)",
+    ),
+    "no end of classes": (
+        lambda run, owned: settings(run, lambda c: c["data"].update(num_classes=10**12)),
+        "is no number of classes of a run",
+    ),
+    "other network": (
+        lambda run, owned: settings(run, lambda c: c["model"].update(name="resnet56")),
+        "does not fit the run's configuration",
+    ),
+    "download": (
+        lambda run, owned: settings(run, lambda c: c.update(data=cifar10_at(owned, c["data"]))),
+        "is not the official archive",
+    ),
+    "record": (
+        lambda run, owned: (run / "result.json").write_text('{"_target_": "os.system"}'),
+        "is no result of schema 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_refused_in_one_line(
+    attack: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owned, (change, message) = tmp_path / "owned", ATTACKS[attack]
+    load_run(run)  # before, it is accepted
+    change(run, owned)
+    before = sorted(tmp_path.rglob("*"))
+    start = time.monotonic()
+    assert inspect([str(run), "--no-knockout"]) == 2
+    assert time.monotonic() - start < 20
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not owned.exists()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_payload_works_where_it_is_obeyed(tmp_path: Path) -> None:
+    """The control: these pickles do make their file if somebody unpickles them."""
+    owned = tmp_path / "owned"
+    pickle.loads(pickle.dumps(Touch(owned)))
+    assert owned.exists()
+
+
+def test_names_neither_steer_a_terminal_nor_a_page(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["\x1b]0;owned\x07\x1b[31mred", "<script>alert(1)</script>[bold]$x$"]
+    (run / "classes.json").write_text(json.dumps(names))
+    assert inspect([str(run), "--no-knockout"]) == 0
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    page = (run / "inspect" / "index.html").read_text()
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_secret_is_not_copied(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    settings(run, lambda c: c.update(output_dir="${oc.env:SECRET}"))
+    assert load_run(run).config.output_dir == "${oc.env:SECRET}"
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no run: give the folder"):
+        load_run(tmp_path)
+    (tmp_path / "config.yaml").write_text("{}")
+    with pytest.raises(InputError, match=r"has no best\.ckpt yet"):
+        load_run(tmp_path)
