@@ -173,6 +173,7 @@ def test_a_planted_constant_gate_is_named(run: Path) -> None:
         state[expand].fill_(8.0)[:10] = 0  # 10 of 16 channels hang on nothing
         state[reduce].zero_()
         state[apart].mul_(50)
+        state["network.layer3.2.attend.standard.expand.weight"].mul_(1e-4)
 
     before = [line for line in alarms(run) if "constant" in line]
     assert not [line for line in before if "62 %" in line or "dead" in line or "layer3" in line]
@@ -180,7 +181,8 @@ def test_a_planted_constant_gate_is_named(run: Path) -> None:
     found = alarms(run)
     assert "layer1.1: 62 % of gates constant at 0.50: one hidden unit and no bias" in found
     assert "layer2.2: 100 % of gates constant at 0.50: all 2 hidden units dead and no bias" in found
-    assert not [line for line in found if "constant" in line and "layer3" in line]
+    assert "layer3.2: 100 % of gates constant at 0.50: its weights are all but zero" in found
+    assert not [line for line in found if "constant" in line and "layer3.1" in line]
 
 
 def test_other_alarms(run: Path) -> None:

@@ -10,6 +10,7 @@ from senet_train.inspect.statistics import CONSTANT_STD, LayerGates
 MANY = 0.25  # of a layer's channels
 MOST = 0.5
 MUCH = 0.05  # of a layer's output
+FADED = 0.1  # so weak, sigmoid is within 0.025 x |squeeze| of 1/2
 NEAR_START = 0.02  # how far gates may be from where they start and still look untrained
 
 
@@ -19,6 +20,7 @@ class Layer:
 
     `num_dead` of its hidden units never woke; `kind` is its name in conf/attention. `beyond` is the
     part of its output's energy that no factor a channel explains: 0 for a gate over channels.
+    `strength` is the product of its two layers' norms, nan where it is no Squeeze-and-Excitation.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Layer:
     bias: bool
     num_dead: int
     beyond: float
+    strength: float
     gates: LayerGates
 
     @property
@@ -62,7 +65,7 @@ def reason(layer: Layer) -> str:
         return f": {units}{bias}"
     if layer.hidden == 1:
         return f": one hidden unit{bias}"
-    return ""
+    return ": its weights are all but zero" if layer.strength < FADED else ""
 
 
 def dead(layer: Layer) -> Iterator[str]:

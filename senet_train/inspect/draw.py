@@ -22,6 +22,7 @@ from senet_train.inspect.statistics import Array
 MOST_CHANNELS = 50  # the paper shows 50, evenly chosen
 STYLES = (("-", BLUE), ("--", ORANGE), ("-.", GREEN), (":", INK))
 COLUMNS = 2
+LEAST = 0.05  # what a panel spans at least: gates that hardly differ are to look so
 LONGEST_CLASS = 24
 NAMED_CLASSES = 30  # a heat map with more has no room for their names
 
@@ -123,6 +124,8 @@ def start_panel(panel: Axes, layer: Layer, channels: Sequence[int]) -> None:
     ticks = np.linspace(0, len(channels) - 1, 6).round().astype(int)
     panel.set_xticks(ticks, [str(channels[tick]) for tick in ticks])
     panel.tick_params(labelsize=7)
+    middle = np.nanmean(layer.gates.all_mean)
+    panel.plot([0, 0], [middle - LEAST / 2, middle + LEAST / 2], alpha=0)  # no less is shown
 
 
 def band(panel: Axes, mean: Array, std: Array, colour: str) -> None:

@@ -80,6 +80,7 @@ def layer_row(layer: Layer) -> dict[str, Any]:
         "constant": gates.constant,
         "between_classes": gates.between,
         "beyond": layer.beyond,
+        "strength": layer.strength,
     }
 
 

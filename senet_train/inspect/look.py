@@ -1,9 +1,10 @@
 """One pass over the images: the gates of every attention layer, and the alarms they raise."""
 
+import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from senet_train.attention import SqueezeExcite
 from senet_train.data.images import Images
@@ -58,8 +59,16 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
             bias=bool(run.config.attention.options.get("bias", False)),
             num_dead=units[slot.name].num_dead() if slot.name in units else 0,
             beyond=rest[slot.name] / (every[slot.name] or 1.0),
+            strength=strength_of(model.get_submodule(slot.name)),
             gates=gathered[slot.name].result(),
         )
         for slot in run.slots
     ]
     return Look(layers, len(images.labels), right / len(images.labels))
+
+
+def strength_of(module: nn.Module) -> float:
+    """The product of the norms of both layers of Squeeze-and-Excitation; nan of another module."""
+    if not isinstance(module, SqueezeExcite):
+        return math.nan
+    return float(module.reduce.weight.detach().norm() * module.expand.weight.detach().norm())
