@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from senet_train.attention import SqueezeExcite as SqueezeExcite
     from senet_train.config import Placement as Placement
-    from senet_train.insert import insert as insert
+    from senet_train.insertion import insert as insert
     from senet_train.trained.load import load_run as load_run
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ __all__ = ["Placement", "SqueezeExcite", "insert", "load_run"]
 HOMES = {
     "Placement": "senet_train.config",
     "SqueezeExcite": "senet_train.attention",
-    "insert": "senet_train.insert",
+    "insert": "senet_train.insertion",
     "load_run": "senet_train.trained.load",
 }
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from senet_train.insert import Slot
+from senet_train.insertion import Slot
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
 from senet_train.fold.tails import TAILS
 from senet_train.heartbeat import Heartbeat
-from senet_train.insert import build_network
+from senet_train.insertion import build_network
 from senet_train.journal import Journal, ProgressBar
 from senet_train.memory import keep_freed_memory
 from senet_train.plan import Plan

@@ -23,7 +23,7 @@ from senet_train.data.images import Source
 from senet_train.environment import choose_accelerator, choose_kernel, choose_precision
 from senet_train.errors import InputError
 from senet_train.identity import Identity, identify, label_of
-from senet_train.insert import Slot, build_network, written_out
+from senet_train.insertion import Slot, build_network, written_out
 from senet_train.options import bind, defaults, keyword_options, look_up
 from senet_train.run_folder import RunFolder
 from senet_train.schedule import SCHEDULES, Schedule

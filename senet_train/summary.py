@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from senet_train.cost import NetworkCost
-from senet_train.insert import Slot
+from senet_train.insertion import Slot
 from senet_train.record import RunRecord
 
 

@@ -12,7 +12,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
 from senet_train.config import Placement
 from senet_train.fold.folded import can_fold
-from senet_train.insert import build_network
+from senet_train.insertion import build_network
 from senet_train.options import keyword_options
 
 Build = Callable[[int], nn.Module]

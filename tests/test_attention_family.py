@@ -23,7 +23,7 @@ from senet_train.attention.efficient_channel import adaptive_kernel
 from senet_train.backbones import BACKBONES
 from senet_train.config import Placement
 from senet_train.cost import measure_cost
-from senet_train.insert import build_network
+from senet_train.insertion import build_network
 
 CHANNELS, RATIO = 64, 16
 HIDDEN = CHANNELS // RATIO

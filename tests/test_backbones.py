@@ -15,7 +15,7 @@ from senet_train.backbones.cifar_resnet import ZeroPadShortcut
 from senet_train.backbones.preact_resnet import PreActBasicBlock, PreActBottleneck, PreActResNet
 from senet_train.config import Choice, Placement
 from senet_train.errors import InputError
-from senet_train.insert import build_network
+from senet_train.insertion import build_network
 from senet_train.options import bind
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)

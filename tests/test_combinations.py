@@ -16,7 +16,7 @@ from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
 from senet_train.config import Config, read_config, register_resolvers
 from senet_train.cost import measure_cost
-from senet_train.insert import build_network
+from senet_train.insertion import build_network
 from senet_train.options import bind
 
 NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))

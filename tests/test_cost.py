@@ -9,7 +9,7 @@ from senet_train.attention import NoAttention, SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.config import Placement
 from senet_train.cost import NetworkCost, measure_cost
-from senet_train.insert import Slot, build_network
+from senet_train.insertion import Slot, build_network
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 

@@ -15,7 +15,7 @@ MODULES = {
 
 READ_AND_JUDGED = (
     *("looks", "contrast", "adjusted", "verdict", "bootstrap"),
-    *("comparison", "collect", "blocks", "paper"),
+    *("excitations", "comparison", "collect", "blocks", "paper"),
 )
 
 # From the ground up: a module imports only from lines above its own (or its own line's package).
@@ -28,7 +28,7 @@ LAYERS = [
     ("senet_train.class_folders", "senet_train.pictures", "senet_train.exclusion"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data", "senet_train.check"),
     ("senet_train.fold", "senet_train.shared_layers"),
-    ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insert"),
+    ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insertion"),
     ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),
     ("senet_train.memory", "senet_train.progress", "senet_train.checkpoint_io"),
     ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),

@@ -13,7 +13,7 @@ from senet_train.backbones.resnet import BasicBlock, Bottleneck
 from senet_train.backbones.slots import POSITIONS
 from senet_train.config import Placement
 from senet_train.errors import InputError
-from senet_train.insert import build_network, written_out
+from senet_train.insertion import build_network, written_out
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 SE = partial(SqueezeExcite, ratio=16)

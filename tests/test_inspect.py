@@ -18,8 +18,9 @@ from senet_train.attention import ATTENTIONS, ConvolutionalBlockAttention, Squee
 from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.checkpoint_io import read_checkpoint
 from senet_train.cli import main as train
+from senet_train.compare.cli import main as compare
 from senet_train.data.loaders import EvaluationBatches
-from senet_train.insert import insert
+from senet_train.insertion import insert
 from senet_train.inspect import timing
 from senet_train.inspect.alarms import alarms_of
 from senet_train.inspect.cli import main
@@ -353,3 +354,35 @@ def test_bad_input(case: str, se_run: Path, capsys) -> None:
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert sorted(se_run.rglob("*")) == files
+
+
+def test_senet_compare_shows_what_was_seen(tmp_path: Path, capsys) -> None:
+    trained_pair(tmp_path)
+    [se] = [run for run in run_folders(tmp_path) if run.parent.name.startswith("se_")]
+    assert main([str(se)]) == 0
+    capsys.readouterr()
+    assert compare([str(tmp_path), "--out", str(tmp_path / "report")]) == 0
+    table = capsys.readouterr().out.partition("What do its excitations do?")[2]
+    rows = [line.split() for line in table.splitlines() if line.startswith("se_resnet20-r4 ")]
+    with open(se / "inspect" / "layers.csv", newline="") as file:
+        layers = list(csv.DictReader(file))
+    with open(se / "inspect" / "knockouts.csv", newline="") as file:
+        held = {row["knocked_out"]: float(row["held_points"]) for row in csv.DictReader(file)}
+    for stage, row in zip("123", rows, strict=False):
+        of_stage = [layer for layer in layers if layer["stage"] == stage]
+        mean = np.mean([float(layer["mean"]) for layer in of_stage])
+        assert row[1:4] == [stage, "1", f"{mean:.3f}"]
+        assert float(row[-1]) == pytest.approx(held[f"stage {stage}"], abs=0.005)
+    assert "What do its excitations do?" in (tmp_path / "report" / "index.html").read_text()
+    (se / "inspect" / "layers.csv").write_text("stage,mean\n1,x\n")
+    assert compare([str(tmp_path)]) == 2
+    assert "layers.csv cannot be read" in capsys.readouterr().err
+
+
+def trained_pair(folder: Path) -> None:
+    """One epoch of the same network without attention and with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+        assert train([*TINY, "trainer.max_epochs=1"]) == 0
+        assert train([*PLAIN, "attention=none", "trainer.max_epochs=1"]) == 0

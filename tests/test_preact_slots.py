@@ -13,7 +13,7 @@ from senet_train.backbones.preact_resnet import PreActBasicBlock, PreActBottlene
 from senet_train.backbones.slots import POSITIONS
 from senet_train.backbones.wide_resnet import Dropout, WideResNet
 from senet_train.config import Choice, Placement
-from senet_train.insert import build_network
+from senet_train.insertion import build_network
 from senet_train.options import bind
 
 BLOCKS = [PreActBasicBlock, PreActBottleneck]

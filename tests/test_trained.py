@@ -1,6 +1,9 @@
 """A run loaded again says what it said when it was tested, and its folder stays data."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,9 @@ import torch
 from conftest import TINY, Result, run_folders
 from PIL import Image
 
-from senet_train import load_run
+import senet_train
+from senet_train import Placement, SqueezeExcite, insert, load_run
+from senet_train.backbones.resnet import resnet18
 from senet_train.data.loaders import EvaluationBatches
 from senet_train.trained.data import own_splits
 
@@ -53,3 +58,21 @@ def test_preprocessing_is_what_the_run_was_tested_with(run_path: Path, tmp_path:
     assert torch.equal(run.preprocess(str(tmp_path / "one.png"))[0], images[0])
     large = Image.fromarray(pixels[0].numpy()).resize((16, 24))
     assert run.preprocess(large).shape == (1, 3, 8, 8)
+
+
+def test_the_package_reads_like_the_paper() -> None:
+    model = resnet18(10)
+    slots = insert(model, partial(SqueezeExcite, ratio=16), Placement(stages=[3, 4]))
+    assert [slot.name for slot in slots] == [
+        f"layer{stage}.{block}.attend.standard" for stage in (3, 4) for block in (0, 1)
+    ]
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    with pytest.raises(AttributeError, match="no attribute nothing"):
+        senet_train.nothing  # noqa: B018
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import sys, senet_train; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    code = "import sys; from senet_train import insert; sys.exit('torch' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -21,6 +21,7 @@ from senet_train.compare.bootstrap import image_weights, interval_of, resampled
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
 from senet_train.compare.contrast import arm_interval
+from senet_train.compare.excitations import excitations_of
 from senet_train.compare.paper import paper_figure
 from senet_train.compare.verdict import Difference, judge
 from senet_train.errors import InputError
@@ -143,6 +144,7 @@ def describe_arm(
         cost=cost_of(arm),
         curves={seed: run.curve() for seed, run in arm.runs.items()} if with_curves else {},
         paper=paper_of(arm, control),
+        excitations=excitations_of(arm.runs.values()),
     )
 
 

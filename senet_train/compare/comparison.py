@@ -3,7 +3,7 @@
 Accuracies are percent; differences are points (percent less percent).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from senet_train.compare.contrast import ArmMean
@@ -33,6 +33,23 @@ class ArmCost:
 
 
 @dataclass(frozen=True)
+class StageGates:
+    """What senet-inspect saw of one stage's gates over `num_runs` runs: means over its layers.
+
+    Fractions are in 0..1. `between` is nan where nothing varies, `held` (points of top-1 lost with
+    the stage's gates held at their means) where nothing was knocked out.
+    """
+
+    stage: int
+    num_runs: int
+    mean: float
+    sd_over_images: float
+    constant: float
+    between: float
+    held: float
+
+
+@dataclass(frozen=True)
 class Arm:
     """One arm of a block: every seed of one network and recipe.
 
@@ -55,6 +72,7 @@ class Arm:
     cost: ArmCost
     curves: dict[int, list[float]]
     paper: str  # the paper's own figure and where it stands, "" if it has none
+    excitations: list[StageGates] = field(default_factory=list)  # of runs that were inspected
 
 
 @dataclass(frozen=True)

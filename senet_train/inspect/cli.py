@@ -88,9 +88,11 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
     """Where a run's files go. Of several runs each has a folder of its own below --out."""
+    from senet_train.compare.excitations import FOLDER
+
     home = run.parent.parent if run.suffix == ".ckpt" else run
     if arguments.out is None:
-        return home / "inspect"
+        return home / FOLDER
     several = len(arguments.runs) > 1
     out: Path = arguments.out
     return out / home.resolve().parent.name / home.resolve().name if several else out

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from senet_train.atomic import write_atomic, write_text
+from senet_train.compare.excitations import KNOCKOUTS, LAYERS
 from senet_train.compare.render.markdown import markdown
 from senet_train.compare.render.page import page
 from senet_train.drawing.picture import Picture, write_picture
@@ -41,9 +42,9 @@ def write_files(inspection: Inspection, pictures: list[Picture], folder: Path) -
     texts = {
         "index.html": page(report, [pictures], [], title="Excitations"),
         "excitations.md": markdown(report, "", title="Excitations"),
-        "layers.csv": as_csv([layer_row(layer) for layer in layers]),
+        LAYERS: as_csv([layer_row(layer) for layer in layers]),
         "channels.csv": as_csv([row for layer in layers for row in channel_rows(layer)]),
-        "knockouts.csv": as_csv([knockout_row(k) for k in inspection.knockouts]),
+        KNOCKOUTS: as_csv([knockout_row(k) for k in inspection.knockouts]),
         "savings.csv": as_csv([saving_row(saving) for saving in inspection.savings]),
     }
     texts = {name: text for name, text in texts.items() if text}
@@ -58,7 +59,7 @@ def write_files(inspection: Inspection, pictures: list[Picture], folder: Path) -
 
 def drop_old(folder: Path) -> None:
     """Remove what an earlier inspection drew or measured and this one may not."""
-    for name in (*(f"{drawn}.*" for drawn in PICTURES), "knockouts.csv", "savings.csv"):
+    for name in (*(f"{drawn}.*" for drawn in PICTURES), KNOCKOUTS, "savings.csv"):
         for file in folder.glob(name):
             file.unlink()
 
@@ -97,6 +98,7 @@ def knockout_row(knockout: Knockout) -> dict[str, Any]:
     held, removed = knockout.held, knockout.removed
     return {
         "knocked_out": knockout.name,
+        "stage": knockout.stage or "",
         "layers": len(knockout.layers),
         "held_points": held.points,
         "held_low": held.low,

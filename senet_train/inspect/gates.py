@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from senet_train.attention import SqueezeExcite
-from senet_train.insert import Slot
+from senet_train.insertion import Slot
 
 Seen = Callable[[str, Tensor, Tensor], None]  # a layer's name, its input and its output
 

@@ -50,9 +50,13 @@ class Loss:
 
 @dataclass(frozen=True)
 class Knockout:
-    """What was knocked out: `layers` of them, under a name; what that costs and saves."""
+    """What was knocked out: `layers` of them, under a name; what that costs and saves.
+
+    `stage` is the one that they are all the layers of, 0 where they are more or less than one.
+    """
 
     name: str
+    stage: int
     layers: list[str]
     held: Loss
     removed: Loss
@@ -107,6 +111,7 @@ def knock_out(
     return [
         Knockout(
             name=name,
+            stage=whole_stage(chosen, layers),
             layers=names(chosen),
             held=changes[name]["held"].loss(num_images),
             removed=changes[name]["removed"].loss(num_images),
@@ -126,6 +131,12 @@ def groups_of(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
     if len(layers) > 1:
         groups["all"] = list(layers)
     return groups
+
+
+def whole_stage(chosen: Sequence[Layer], layers: Sequence[Layer]) -> int:
+    """The stage that the chosen ones make up, 0 if they do not make up just one."""
+    stage = chosen[0].stage
+    return stage if list(chosen) == [layer for layer in layers if layer.stage == stage] else 0
 
 
 def held(layer: Layer) -> nn.Module:

@@ -4,7 +4,15 @@ import math
 
 import numpy as np
 
-from senet_train.compare.render.cells import NOTHING, counted, share, signed, signed_interval
+from senet_train.compare.render.cells import (
+    NOTHING,
+    counted,
+    decimals,
+    percent,
+    share,
+    signed,
+    signed_interval,
+)
 from senet_train.compare.render.report import Listing, Report, Section
 from senet_train.compare.render.sheets import Sheet
 from senet_train.inspect.alarms import Layer, alarms_of
@@ -69,9 +77,9 @@ def gate_sheet(layers: list[Layer]) -> Sheet:
             layer.block,
             counted(layer.channels),
             str(layer.hidden) if layer.hidden else NOTHING,
-            decimal(mean_of(layer.gates.all_mean)),
-            decimal(spread_of(layer.gates.all_mean)),
-            decimal(mean_of(layer.gates.all_std)),
+            decimals(mean_of(layer.gates.all_mean)),
+            decimals(spread_of(layer.gates.all_mean)),
+            decimals(mean_of(layer.gates.all_std)),
             percent(layer.gates.saturated),
             percent(layer.gates.closed),
             percent(layer.gates.constant),
@@ -152,18 +160,6 @@ def spread_of(values: Array) -> float:
     """The standard deviation of what was seen; nan of nothing."""
     seen = values[~np.isnan(values)]
     return float(seen.std()) if seen.size else math.nan
-
-
-def decimal(value: float) -> str:
-    """`0.512`."""
-    return NOTHING if math.isnan(value) else f"{value:.3f}"
-
-
-def percent(value: float) -> str:
-    """`61 %`, `0.4 %`; a part that rounds to nothing is not called nothing."""
-    if math.isnan(value):
-        return NOTHING
-    return f"{100 * value:.0f} %" if value == 0 or value >= 0.0995 else f"{100 * value:.1f} %"
 
 
 def lost(loss: Loss) -> str:

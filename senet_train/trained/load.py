@@ -24,7 +24,7 @@ from senet_train.checkpoint_io import BEST, read_checkpoint
 from senet_train.config import Config, read_tree
 from senet_train.errors import InputError
 from senet_train.identity import label_of
-from senet_train.insert import Slot, build_network
+from senet_train.insertion import Slot, build_network
 from senet_train.options import bind, defaults
 from senet_train.record import RunRecord, read_record
 from senet_train.trained.preprocess import Preprocess

@@ -1,5 +1,7 @@
 """A number as the text of a table's cell. ASCII: `+-` and `<=`; the page and LaTeX set them."""
 
+import math
+
 from senet_train.compare.comparison import Spread
 from senet_train.compare.contrast import ArmMean
 
@@ -41,6 +43,18 @@ def counted(count: int) -> str:
 def share(part: int, whole: int) -> str:
     """`0.42 %`; of nothing there is no share."""
     return f"{100 * part / whole:.2f} %" if whole else NOTHING
+
+
+def decimals(value: float) -> str:
+    """`0.512`; nan is what the runs cannot give."""
+    return NOTHING if math.isnan(value) else f"{value:.3f}"
+
+
+def percent(part: float) -> str:
+    """`61 %`, `0.4 %`: a part, 0..1, that is small is not called nothing."""
+    if math.isnan(part):
+        return NOTHING
+    return f"{100 * part:.0f} %" if part == 0 or part >= 0.0995 else f"{100 * part:.1f} %"
 
 
 def spread(cost: Spread | None, decimals: int, mark: str = "") -> str:

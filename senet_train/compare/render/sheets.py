@@ -1,5 +1,6 @@
 """The tables of a block as texts, for the terminal and every file alike."""
 
+import math
 from dataclasses import dataclass
 
 from senet_train.compare.comparison import Arm, Block
@@ -7,9 +8,11 @@ from senet_train.compare.looks import LOOKS
 from senet_train.compare.render.cells import (
     NOTHING,
     counted,
+    decimals,
     interval,
     mean_and_sd,
     p_value,
+    percent,
     share,
     signed,
     signed_interval,
@@ -41,8 +44,14 @@ class Sheet:
 
 
 def sheets_of(block: Block) -> list[Sheet]:
-    """How good, against the control, at what cost, how fast."""
-    sheets = [accuracy_sheet(block), difference_sheet(block), cost_sheet(block), speed_sheet(block)]
+    """How good, against the control, at what cost, how fast, and what the gates do."""
+    sheets = [
+        accuracy_sheet(block),
+        difference_sheet(block),
+        cost_sheet(block),
+        speed_sheet(block),
+        excitation_sheet(block),
+    ]
     return [sheet for sheet in sheets if sheet.rows]
 
 
@@ -145,4 +154,31 @@ def speed_sheet(block: Block) -> Sheet:
         rows,
         footnote="Median (lower to upper quartile)."
         + (" * Runs shared the machine: the speed is not the arm's own." if shared else ""),
+    )
+
+
+def excitation_sheet(block: Block) -> Sheet:
+    """What senet-inspect saw, where it has looked."""
+    rows = [
+        [
+            name,
+            str(found.stage),
+            str(found.num_runs),
+            decimals(found.mean),
+            decimals(found.sd_over_images),
+            percent(found.constant),
+            percent(found.between),
+            NOTHING if math.isnan(found.held) else signed(found.held),
+        ]
+        for name, arm in zip(arm_names(block), block.arms, strict=True)
+        for found in arm.excitations
+    ]
+    return Sheet(
+        "What do its excitations do?",
+        ["arm", "stage", "n", "gate", "sd over images", "constant", "between classes", "held"],
+        rows,
+        footnote="Of the n runs that senet-inspect has looked at, means over a stage's layers. "
+        "gate: mean. constant: channels whose gate is the same for every image. between classes: "
+        "share of the variance over images. held: points of top-1 lost with the stage's gates held "
+        "at their means.",
     )
