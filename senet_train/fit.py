@@ -23,10 +23,12 @@ from senet_train.crew import crew
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
 from senet_train.fold.tails import TAILS
+from senet_train.gates import GateHistograms
 from senet_train.heartbeat import Heartbeat
 from senet_train.insert import build_network
 from senet_train.journal import Journal, ProgressBar
 from senet_train.memory import keep_freed_memory
+from senet_train.mistakes import write_mistakes
 from senet_train.plan import Plan
 from senet_train.predictions import write_predictions
 from senet_train.record import Latency, Metrics
@@ -79,8 +81,12 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     module = build_classifier(plan, data.steps_per_epoch)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
-    writers = [journal, Heartbeat(plan.folder), *progress_bar(plan)] if crew().leads else []
-    callbacks = [speed, *writers, StopOnRequest(folder)]
+    writers = [journal, *gate_histograms(plan, journal), Heartbeat(plan.folder)]
+    callbacks = [
+        speed,
+        *(writers + progress_bar(plan) if crew().leads else []),
+        StopOnRequest(folder),
+    ]
     trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
         with between_steps():
@@ -90,10 +96,12 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         metrics = metrics_of(module, best_epoch)
         if not crew().leads:
             return Fitted(metrics, [], 0.0, {}, 0)
+        logits = module.test_logits()
+        write_predictions(folder, logits, splits.test.labels, splits.test.ids)
+        write_mistakes(journal, logits, splits.test, plan.source.class_names, best_epoch)
         journal.write_final(vars(metrics))
     finally:
         journal.close()
-    write_predictions(folder, module.test_logits(), splits.test.labels, splits.test.ids)
     device = trainer.strategy.root_device
     peak = peak_memory_bytes(device)  # before latency is measured at a batch size of its own
     autocast = trainer.precision_plugin.forward_context
@@ -208,6 +216,11 @@ def progress_bar(plan: Plan) -> list[Callback]:
     if not sys.stderr.isatty():
         return []
     return [ProgressBar(Console(stderr=True), plan.identity.label)]
+
+
+def gate_histograms(plan: Plan, journal: Journal) -> list[Callback]:
+    """What looks at the gates after every epoch, where there are any."""
+    return [] if plan.config.attention.name == "none" else [GateHistograms(plan.slots, journal)]
 
 
 def load_best(module: ImageClassifier, path: Path) -> int:

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
@@ -81,6 +83,19 @@ class Journal(pl.Callback):
                 tag = f"{part}/{metric}" if part in ("train", "val") else f"speed/{name}"
                 self.writer.add_scalar("lr" if name == "lr" else tag, value, int(row["epoch"]))
         self.writer.flush()
+
+    def write_histogram(
+        self, tag: str, values: NDArray[np.float32], edges: NDArray[np.float64], epoch: int
+    ) -> None:
+        """How many `values` (N,) lie in each bin; nothing of none."""
+        assert self.writer is not None
+        if values.size:
+            self.writer.add_histogram(tag, values, epoch, bins=edges)
+
+    def write_picture(self, tag: str, pixels: NDArray[np.uint8], epoch: int) -> None:
+        """A picture, (H, W, 3)."""
+        assert self.writer is not None
+        self.writer.add_image(tag, pixels, epoch, dataformats="HWC")
 
     def write_final(self, metrics: dict[str, float]) -> None:
         """Write the final metrics, by their names in FINAL_METRICS, for the HPARAMS tab."""

@@ -36,7 +36,7 @@ LAYERS = [
     ("senet_train.evaluate",),
     ("senet_train.classifier",),
     ("senet_train.journal", "senet_train.checkpoints", "senet_train.resume"),
-    ("senet_train.heartbeat",),
+    ("senet_train.heartbeat", "senet_train.gates", "senet_train.mistakes"),
     ("senet_train.stop_request",),
     ("senet_train.fit",),
     tuple(f"senet_train.compare.{name}" for name in READ_AND_JUDGED),
