@@ -18,7 +18,7 @@ def draw_gallery(pixels: NDArray[np.uint8], captions: Sequence[str], title: str)
     size = (COLUMNS * TILE[0], num_rows * TILE[1] + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=10, x=0.01, horizontalalignment="left")
-    tiles = figure.subplots(num_rows, COLUMNS, squeeze=False).flat
+    tiles = list(figure.subplots(num_rows, COLUMNS, squeeze=False).flat)
     smooth = "nearest" if pixels.shape[1] < SMALL else "antialiased"
     for tile in tiles:
         tile.set_axis_off()
