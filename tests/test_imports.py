@@ -43,6 +43,7 @@ LAYERS = [
     ("senet_train.compare.assemble", "senet_train.compare.next_runs"),
     ("senet_train.compare.next_step",),
     ("senet_train.compare.render",),
+    ("senet_train.compare.arm_runs",),
     ("senet_train.compare",),  # its command
     ("senet_train.forecast",),
     ("senet_train.sweep_view",),

@@ -49,6 +49,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out", type=Path, metavar="DIR", help="write tables, pictures and a page there"
     )
     parser.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write a TensorBoard run for each arm there"
+    )
+    parser.add_argument(
         "--plan", action="store_true", help="say which runs are worth training next"
     )
     return parser.parse_args(list(argv))
@@ -62,6 +65,11 @@ def compare(arguments: argparse.Namespace) -> int:
 
     if arguments.out is not None:
         refuse_folder(arguments.out, "--out")
+    if arguments.tensorboard is not None:
+        from senet_train.compare.arm_runs.folder import refuse_foreign
+
+        refuse_folder(arguments.tensorboard, "--tensorboard")
+        refuse_foreign(arguments.tensorboard)
     runs, left_out = collect(arguments.paths)
     gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
     comparison = assemble(
@@ -82,4 +90,9 @@ def compare(arguments: argparse.Namespace) -> int:
 
         for file in write_reports(comparison, arguments.out):
             print(file)
+    if arguments.tensorboard is not None:
+        from senet_train.compare.arm_runs.folder import write_arms
+
+        write_arms(comparison, runs, arguments.tensorboard)
+        print(f"the arms: senet-board {arguments.tensorboard}")
     return 0

@@ -45,8 +45,12 @@ class Run:
 
     def curve(self) -> list[float]:
         """Validation top-1 after every epoch, percent. Raises InputError if that is damaged."""
-        with readable(self.path / "metrics.csv") as name, name.open(newline="") as file:
-            return [100 * float(row["val_top1"]) for row in csv.DictReader(file)]
+        return [100 * top1 for top1 in self.column("val_top1")]
+
+    def column(self, name: str) -> list[float]:
+        """A column of metrics.csv, a row for each epoch. Raises InputError if that is damaged."""
+        with readable(self.path / "metrics.csv") as path, path.open(newline="") as file:
+            return [float(row[name]) for row in csv.DictReader(file)]
 
 
 @contextmanager
