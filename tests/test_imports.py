@@ -45,6 +45,7 @@ LAYERS = [
     ("senet_train.compare.render",),
     ("senet_train.compare.arm_runs",),
     ("senet_train.compare",),  # its command
+    ("senet_train.board",),
     ("senet_train.forecast",),
     ("senet_train.sweep_view",),
     ("senet_train.sweep_report",),

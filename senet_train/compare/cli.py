@@ -5,8 +5,13 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from senet_train.command_line import Parser, exit_code_of, refuse_folder
+
+if TYPE_CHECKING:
+    from senet_train.compare.collect import Run
+    from senet_train.compare.comparison import Comparison
 
 DESCRIPTION = """Compare arms: is it fair, how good, is it better, at what cost. Runs that are
 equal in everything but attention, placement and declared factors make a block; every block has
@@ -59,8 +64,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Read, judge, print, write; the exit code. Raises InputError before anything is written."""
-    from senet_train.compare.assemble import assemble
-    from senet_train.compare.collect import collect
     from senet_train.compare.render.table import print_comparison
 
     if arguments.out is not None:
@@ -70,16 +73,12 @@ def compare(arguments: argparse.Namespace) -> int:
 
         refuse_folder(arguments.tensorboard, "--tensorboard")
         refuse_foreign(arguments.tensorboard)
-    runs, left_out = collect(arguments.paths)
-    gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
-    comparison = assemble(
-        runs,
-        left_out,
-        baseline=arguments.baseline,
-        allowed=arguments.allow,
-        margin=arguments.margin,
-        with_curves=arguments.out is not None,
-    )
+    comparison, runs = judged(arguments)
+    arms = {}
+    if arguments.tensorboard is not None:
+        from senet_train.compare.arm_runs.arms import event_files
+
+        arms = event_files(comparison, runs)
     print_comparison(comparison)
     if arguments.plan:
         from senet_train.compare.next_runs import print_next_runs
@@ -93,6 +92,24 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.tensorboard is not None:
         from senet_train.compare.arm_runs.folder import write_arms
 
-        write_arms(comparison, runs, arguments.tensorboard)
+        write_arms(arms, arguments.tensorboard)
         print(f"the arms: senet-board {arguments.tensorboard}")
     return 0
+
+
+def judged(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
+    """What the runs below the paths say, and these runs. Raises InputError, UnfairError."""
+    from senet_train.compare.assemble import assemble
+    from senet_train.compare.collect import collect
+
+    runs, left_out = collect(arguments.paths)
+    gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
+    comparison = assemble(
+        runs,
+        left_out,
+        baseline=arguments.baseline,
+        allowed=arguments.allow,
+        margin=arguments.margin,
+        with_curves=arguments.out is not None,
+    )
+    return comparison, runs

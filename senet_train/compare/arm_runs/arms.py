@@ -33,11 +33,12 @@ METRICS = {
     "verdict/difference_low": "points, 95 % from",
     "verdict/difference_high": "points, 95 % to",
 }
+# TensorBoard 2.21 shows the last first.
 CHARTS = {
-    "validation top-1": "val/top1",
-    "validation loss": "val/loss",
-    "training loss": "train/loss",
     "training top-1": "train/top1",
+    "training loss": "train/loss",
+    "validation loss": "val/loss",
+    "validation top-1": "val/top1",
 }
 
 

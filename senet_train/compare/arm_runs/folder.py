@@ -2,13 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from senet_train.atomic import write_atomic
-from senet_train.compare.arm_runs.arms import event_files
-from senet_train.compare.collect import Run
-from senet_train.compare.comparison import Comparison
 from senet_train.errors import InputError
 
 # With the content's hash: a TensorBoard that is open takes another name for new points. The second
@@ -26,15 +23,12 @@ def refuse_foreign(folder: Path) -> None:
             )
 
 
-def write_arms(comparison: Comparison, runs: Sequence[Run], folder: Path) -> None:
-    """Write every arm's run below `folder`, made if it is missing; then remove older files of ours.
+def write_arms(arms: Mapping[str, bytes], folder: Path) -> None:
+    """Write every arm's event file below `folder`, made if it is missing; remove older ones.
 
-    Everything is put together before the first file is written. Raises InputError, OSError.
+    Raises OSError (disk full, no permission).
     """
-    files = {
-        folder / name / file_name(content): content
-        for name, content in event_files(comparison, runs).items()
-    }
+    files = {folder / arm / file_name(content): content for arm, content in arms.items()}
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
