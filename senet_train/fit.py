@@ -81,12 +81,9 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     module = build_classifier(plan, data.steps_per_epoch)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
-    writers = [journal, *gate_histograms(plan, journal), Heartbeat(plan.folder)]
-    callbacks = [
-        speed,
-        *(writers + progress_bar(plan) if crew().leads else []),
-        StopOnRequest(folder),
-    ]
+    looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
+    writers = [journal, *looking, Heartbeat(plan.folder)] if crew().leads else []
+    callbacks = [speed, *writers, StopOnRequest(folder)]
     trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
         with between_steps():
@@ -96,14 +93,14 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         metrics = metrics_of(module, best_epoch)
         if not crew().leads:
             return Fitted(metrics, [], 0.0, {}, 0)
+        device = trainer.strategy.root_device
+        peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
         logits = module.test_logits()
         write_predictions(folder, logits, splits.test.labels, splits.test.ids)
         write_mistakes(journal, logits, splits.test, plan.source.class_names, best_epoch)
         journal.write_final(vars(metrics))
     finally:
         journal.close()
-    device = trainer.strategy.root_device
-    peak = peak_memory_bytes(device)  # before latency is measured at a batch size of its own
     autocast = trainer.precision_plugin.forward_context
     image = data.laid_out(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))

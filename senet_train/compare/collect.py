@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -42,6 +43,11 @@ class Run:
                 "two runs, run it anew with overwrite=true"
             )
         return right
+
+    def ended(self) -> float:
+        """When it finished, in seconds since 1970. Raises InputError if that is damaged."""
+        with readable(self.path / "result.json"):
+            return datetime.fromisoformat(self.record.finished).timestamp()
 
     def curve(self) -> list[float]:
         """Validation top-1 after every epoch, percent. Raises InputError if that is damaged."""

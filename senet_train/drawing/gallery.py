@@ -8,21 +8,27 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 COLUMNS = 4
-TILE = (2.0, 2.3)  # inches
+TILE = 1.9  # inches, the side of an image
+GAP = 0.1  # between images
+WORDS = 0.4  # above each, two lines, and above them all
 SMALL = 64  # pixels: below it an image is shown as its pixels, not smoothed
 
 
 def draw_gallery(pixels: NDArray[np.uint8], captions: Sequence[str], title: str) -> Figure:
     """Images (N, H, W, 3), at least one, in rows of four, a caption above each."""
     num_rows = ceil(len(pixels) / COLUMNS)
-    size = (COLUMNS * TILE[0], num_rows * TILE[1] + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=10, x=0.01, horizontalalignment="left")
-    tiles = list(figure.subplots(num_rows, COLUMNS, squeeze=False).flat)
+    # Placed by hand: with matplotlib's layout 16 images take 0.6 s instead of 0.35.
+    row = TILE + WORDS
+    width, height = COLUMNS * (TILE + GAP) + GAP, num_rows * row + GAP + WORDS
+    figure = Figure(figsize=(width, height))
+    figure.text(GAP / width, 1 - 0.2 / height, title, fontsize=10, va="center")
     smooth = "nearest" if pixels.shape[1] < SMALL else "antialiased"
-    for tile in tiles:
+    for number, (image, caption) in enumerate(zip(pixels, captions, strict=True)):
+        left = GAP + number % COLUMNS * (TILE + GAP)
+        bottom = height - WORDS - (number // COLUMNS + 1) * row
+        place = (left / width, bottom / height, TILE / width, TILE / height)
+        tile = figure.add_axes(place)
         tile.set_axis_off()
-    for tile, image, caption in zip(tiles, pixels, captions, strict=False):
         tile.imshow(image, interpolation=smooth)
         tile.set_title(caption, fontsize=8)
     return figure

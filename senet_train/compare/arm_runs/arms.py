@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain, count
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -107,7 +106,7 @@ def file_name(text: str) -> str:
 
 def content_of(arm: ArmRun, layouts: Sequence[Summary]) -> bytes:
     """An arm's event file, dated by its last run's end."""
-    seconds = max(datetime.fromisoformat(run.record.finished).timestamp() for run in arm.runs)
+    seconds = max(run.ended() for run in arm.runs)
     start = [*layouts, row(arm.folder, arm.cells, seconds)]
     steps = [(0, summary) for summary in start]
     steps += curve_points(arm.runs)
