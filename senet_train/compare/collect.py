@@ -66,7 +66,7 @@ def readable(path: Path) -> Iterator[Path]:
         yield path
     except InputError:
         raise
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}: {error}): run it anew with "
             "overwrite=true, or move it away"
