@@ -20,7 +20,6 @@ from senet_train.insert import Slot
 from senet_train.journal import Journal
 
 MOST_IMAGES = 128
-NUM_BINS = 64
 
 
 class GateHistograms(pl.Callback):
@@ -47,9 +46,7 @@ class GateHistograms(pl.Callback):
             found = effective_gates(pl_module.network, self.slots, self.images)
         self.images = None
         for stage, gates in found.items():
-            self.journal.write_histogram(
-                f"gates/stage{stage}", gates, edges_for(gates), pl_module.progress.epoch
-            )
+            self.journal.write_histogram(f"gates/stage{stage}", gates, pl_module.progress.epoch)
 
 
 def effective_gates(
@@ -84,9 +81,3 @@ def factors(x: Tensor, y: Tensor) -> Tensor:
     """The finite factors of maps (B, C, H, W) before and after attention, (at most B C,)."""
     factor = (x * y).sum((2, 3)) / (x * x).sum((2, 3))  # 0 / 0 is not finite
     return factor[factor.isfinite()]
-
-
-def edges_for(gates: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of equal bins from 0 to 1, or as far as the gates go: the same in every epoch, mostly."""
-    low, high = (float(gates.min()), float(gates.max())) if gates.size else (0.0, 1.0)
-    return np.linspace(min(0.0, low), max(1.0, high), NUM_BINS + 1)

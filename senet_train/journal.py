@@ -26,6 +26,8 @@ log = logging.getLogger("senet_train")
 # The metrics that TensorBoard's HPARAMS tab shows; the tag of a curve must not be among them.
 FINAL_METRICS = ("final/val_top1", "final/test_top1", "final/test_loss")
 
+NUM_BINS = 64
+
 
 class Journal(pl.Callback):
     """After every validation: one row in metrics.csv, one point on each curve, one line of log."""
@@ -84,13 +86,23 @@ class Journal(pl.Callback):
                 self.writer.add_scalar("lr" if name == "lr" else tag, value, int(row["epoch"]))
         self.writer.flush()
 
-    def write_histogram(
-        self, tag: str, values: NDArray[np.float32], edges: NDArray[np.float64], epoch: int
-    ) -> None:
-        """How many `values` (N,) lie in each bin; nothing of none."""
+    def write_histogram(self, tag: str, values: NDArray[np.float32], epoch: int) -> None:
+        """How many `values` (N,) lie in each of NUM_BINS equal bins; nothing of none."""
         assert self.writer is not None
-        if values.size:
-            self.writer.add_histogram(tag, values, epoch, bins=edges)
+        if not values.size:
+            return
+        counts, edges = np.histogram(values, NUM_BINS)
+        self.writer.add_histogram_raw(
+            tag,
+            min=values.min(),
+            max=values.max(),
+            num=values.size,
+            sum=values.sum(),
+            sum_squares=values @ values,
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=epoch,
+        )
 
     def write_picture(self, tag: str, pixels: NDArray[np.uint8], epoch: int) -> None:
         """A picture, (H, W, 3)."""

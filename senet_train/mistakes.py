@@ -15,7 +15,7 @@ from senet_train.data.images import Images
 from senet_train.journal import Journal
 
 MOST_SHOWN = 16
-LONGEST_NAME = 22
+LONGEST_NAME = 16
 
 
 def write_mistakes(
@@ -61,7 +61,7 @@ def captions_of(logits: Tensor, labels: Tensor, names: Sequence[str]) -> list[st
     sureness, said = logits.softmax(1).max(1)
     short = [name[:LONGEST_NAME] for name in names]
     return [
-        f"is {short[true]}\nsaid {short[taken]}, {chance:.2f}"
+        f"is {short[true]}\nsaid {short[taken]}\nat {chance:.2f}"
         for true, taken, chance in zip(
             labels.tolist(), said.tolist(), sureness.tolist(), strict=True
         )

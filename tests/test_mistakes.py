@@ -29,7 +29,7 @@ def test_surest_mistakes_come_first() -> None:
     assert surest_mistakes(logits, labels).tolist() == list(range(19, 3, -1))
     assert surest_mistakes(logits[:2], labels[:2]).tolist() == []
     captions = captions_of(logits[[0, 4]], labels[[0, 4]], ["cat", "d" * 30])
-    assert captions == ["is cat\nsaid cat, 0.88", f"is cat\nsaid {'d' * 22}, 0.88"]
+    assert captions == ["is cat\nsaid cat\nat 0.88", f"is cat\nsaid {'d' * 16}\nat 0.88"]
 
 
 def words(figure: Figure) -> tuple[list[str], list[str], list[str]]:
@@ -61,7 +61,7 @@ def test_a_gallery_shows_the_images_themselves() -> None:
     pixels[4, 0, 0] = (255, 0, 0)  # one red pixel of the only image of the second row
     shown = drawn(lambda: draw_gallery(pixels, ["a", "b", "c", "d", "$e_^"], "five"))
     red = np.argwhere((shown == (255, 0, 0)).all(2))
-    assert len(red) > 1000
+    assert len(red) > 500
     top, left = red.min(0)
     assert top > shown.shape[0] / 2
     assert left < 30

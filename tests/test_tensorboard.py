@@ -212,10 +212,8 @@ def gates_are_those_seen(board: Board, run: str, shown: dict[int, Any]) -> None:
             assert len(values) == 3 * (16 * 2 ** (stage - 1)) * 6  # blocks, channels, images
             assert buckets[0][0] == pytest.approx(values.min())
             assert buckets[-1][1] == pytest.approx(values.max())
-            edges = [0.0, *(right for _, right, _ in buckets[:-1]), 1.0]
-            counts, _ = np.histogram(values, edges)
+            counts, _ = np.histogram(values, 64)
             assert [count for _, _, count in buckets] == counts.tolist()
-            assert len(buckets) > 1
 
 
 def pictures_are_those_of_the_predictions(board: Board, folder: Path, run: str) -> None:
@@ -232,7 +230,7 @@ def pictures_are_those_of_the_predictions(board: Board, folder: Path, run: str) 
     assert not np.array_equal(found, other)
     num_shown = min(int((labels != said).sum()), 16)
     gallery = only_image(board, run, "test/misclassified")
-    assert len(gallery) == pytest.approx(50 + 230 * ceil(num_shown / 4), abs=1)
+    assert len(gallery) == pytest.approx(55 + 175 * ceil(num_shown / 4), abs=1)
 
 
 def only_image(board: Board, run: str, tag: str) -> np.ndarray:
@@ -339,7 +337,7 @@ def arms_have_rows(rows: dict[str, Any]) -> None:
         "arm": "se_resnet20-r4",
         "verdict": "undecided" if paired.pvalue > 0.005 else "better",
         "n": 3,
-        "parameters": 100,
+        "thousand parameters": 0.1,
     }
     control = rows["resnet20"]
     assert control["hparams"]["verdict"] == "control"

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+FEW = 10
 MOST_NUMBERED = 20  # classes; beyond, a cell has no room for its number
 MOST_NAMED = 40  # beyond, an axis has none for names
 LONGEST_NAME = 18
@@ -16,7 +17,8 @@ DARK = 0.5  # share of a row from which its number is white
 def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     """`counts` (K, K): images of each class, by what was said. Shaded by the share of the row."""
     num_classes = len(names)
-    figure = Figure(figsize=(8, 7.4), layout="constrained")
+    side = 5 if num_classes <= FEW else 8  # inches: small pictures are legible among others
+    figure = Figure(figsize=(side * 1.1, side), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -42,7 +44,7 @@ def name_both(axes: Axes, names: Sequence[str]) -> None:
 
 def number_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
     """How many, in every cell that is not empty."""
-    size = 9 if len(counts) <= MOST_NUMBERED // 2 else 7
+    size = 9 if len(counts) <= FEW else 7
     for row, column in np.argwhere(counts):
         colour = "white" if shares[row, column] > DARK else "black"
         text = f"{counts[row, column]:,}"

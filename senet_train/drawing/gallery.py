@@ -1,4 +1,4 @@
-"""A few images side by side, each with a line or two of words."""
+"""A few images side by side, each with a few lines of words."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 COLUMNS = 4
-TILE = 1.9  # inches, the side of an image
+TILE = 1.3  # inches, the side of an image
 GAP = 0.1  # between images
-WORDS = 0.4  # above each, two lines, and above them all
+WORDS = 0.45  # above each, three lines, and above them all
 SMALL = 64  # pixels: below it an image is shown as its pixels, not smoothed
 
 
@@ -30,5 +30,5 @@ def draw_gallery(pixels: NDArray[np.uint8], captions: Sequence[str], title: str)
         tile = figure.add_axes(place)
         tile.set_axis_off()
         tile.imshow(image, interpolation=smooth)
-        tile.set_title(caption, fontsize=8)
+        tile.set_title(caption, fontsize=7)
     return figure

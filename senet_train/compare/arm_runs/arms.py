@@ -85,7 +85,8 @@ def arm_runs(comparison: Comparison, runs: Sequence[Run]) -> Iterator[ArmRun]:
 def cells_of(arm: Arm) -> dict[str, Cell]:
     """What an arm's row says besides its metrics."""
     verdict = VERDICT_NAMES[arm.difference.verdict] if arm.difference else "control"
-    return {"verdict": verdict, "n": len(arm.seeds), "parameters": arm.cost.parameters}
+    thousands = arm.cost.parameters / 1000  # the tab shows five digits
+    return {"verdict": verdict, "n": len(arm.seeds), "thousand parameters": thousands}
 
 
 def folders_of(block: Block) -> list[str]:
