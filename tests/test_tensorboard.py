@@ -266,7 +266,6 @@ def write_table(base: Path) -> dict[str, list[np.ndarray]]:
             rows = [f"{epoch},{','.join(map(str, row))}" for epoch, row in enumerate(values)]
             header = f"epoch,{','.join(COLUMNS)}"
             (folder / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
-            (folder / "events.out.tfevents.1.host").touch()
             curves.setdefault(label, []).append(values)
     return curves
 
@@ -366,7 +365,7 @@ def listens_on_this_machine_alone(pid: int) -> None:
 
 def a_taken_port_is_refused(folder: Path, board: Board) -> None:
     port = board.address.strip("/").rpartition(":")[2]
-    with open_board(folder, "runs", "--port", port) as second:
+    with open_board(folder, "runs", "--arms", "--port", port) as second:
         said, error = second.communicate(timeout=60)
     assert (second.returncode, said, error.count("\n")) == (2, "", 1)
     assert f"--port {port}" in error
@@ -398,7 +397,8 @@ def test_bad_input_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "outputs is no folder" in refused(capsys)
+    for arms in ([], ["--arms"]):
+        assert "outputs is no folder" in refused(capsys, *arms)
     (tmp_path / "outputs").mkdir()
     assert "outputs holds no run" in refused(capsys)
     (tmp_path / "outputs" / "events.out.tfevents.1").touch()

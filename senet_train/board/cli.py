@@ -63,8 +63,8 @@ def board(arguments: argparse.Namespace) -> NoReturn:
     from senet_train.board.serve import serve
 
     path = arguments.path.expanduser()
-    refuse_without_runs(path)
     if not arguments.arms:
+        refuse_without_runs(path)
         serve(path, arguments.port, str(path))
     with tempfile.TemporaryDirectory(prefix="senet-board-") as folder:
         write_arms_of(path, Path(folder))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senet_train.command_line import Parser, exit_code_of, refuse_folder
+from senet_train.compare.arm_runs.folder import refuse_foreign, write_arms
 
 if TYPE_CHECKING:
     from senet_train.compare.collect import Run
@@ -69,8 +70,6 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         refuse_folder(arguments.out, "--out")
     if arguments.tensorboard is not None:
-        from senet_train.compare.arm_runs.folder import refuse_foreign
-
         refuse_folder(arguments.tensorboard, "--tensorboard")
         refuse_foreign(arguments.tensorboard)
     comparison, runs = judged(arguments)
@@ -90,8 +89,6 @@ def compare(arguments: argparse.Namespace) -> int:
         for file in write_reports(comparison, arguments.out):
             print(file)
     if arguments.tensorboard is not None:
-        from senet_train.compare.arm_runs.folder import write_arms
-
         write_arms(arms, arguments.tensorboard)
         print(f"the arms: senet-board {arguments.tensorboard}")
     return 0

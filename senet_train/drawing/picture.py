@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
 
 def drawn(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
     """A figure's pixels in the house's style, (H, W, 3)."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A class's name may be in any script; what the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph")
         canvas = FigureCanvasAgg(draw())
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
