@@ -35,7 +35,9 @@ def write_mistakes(
         return
     [pixels] = test.read([wrong])
     captions = captions_of(logits[wrong], test.labels[wrong], names)
-    title = f"the {len(wrong)} surest of {len(test.labels) - matrix.trace():,} misclassified images"
+    num_wrong = len(test.labels) - int(matrix.trace())
+    which = f"the {MOST_SHOWN} surest of" if num_wrong > MOST_SHOWN else "all"
+    title = f"{which} {num_wrong:,} misclassified images"
     draw = partial(draw_gallery, pixels.numpy(), captions, title)
     journal.write_picture("test/misclassified", drawn(draw), epoch)
 
