@@ -19,15 +19,15 @@ from senet_train.compare.arm_runs.protos import (
 )
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
+from senet_train.compare.render.cells import interval
 from senet_train.compare.render.names import arm_names
 from senet_train.compare.render.sheets import VERDICT_NAMES
 from senet_train.identity import LONGEST_LABEL
 
 # Tag -> name of the column. Accuracies are percent, differences points, as in the other reports.
+# TensorBoard 2.21 shows five at first: the interval of the mean is a cell of words.
 METRICS = {
     "verdict/test_top1": "test top-1 %",
-    "verdict/test_top1_low": "95 % from",
-    "verdict/test_top1_high": "95 % to",
     "verdict/difference": "points to the control",
     "verdict/difference_low": "points, 95 % from",
     "verdict/difference_high": "points, 95 % to",
@@ -73,20 +73,24 @@ def arm_runs(comparison: Comparison, runs: Sequence[Run]) -> Iterator[ArmRun]:
     several = len(comparison.blocks) > 1
     for number, block in enumerate(comparison.blocks, start=1):
         title = f"{number} {block.title}"
-        for arm, name, folder in zip(block.arms, arm_names(block), folders_of(block), strict=True):
+        for arm, folder in zip(block.arms, folders_of(block), strict=True):
             yield ArmRun(
                 arm,
                 [made[arm.folder, seed] for seed in arm.seeds],
                 f"{file_name(title)}/{folder}" if several else folder,
-                {"arm": name, **({"block": title} if several else {}), **cells_of(arm)},
+                {**({"block": title} if several else {}), **cells_of(arm)},
             )
 
 
 def cells_of(arm: Arm) -> dict[str, Cell]:
     """What an arm's row says besides its metrics."""
     verdict = VERDICT_NAMES[arm.difference.verdict] if arm.difference else "control"
-    thousands = arm.cost.parameters / 1000  # the tab shows five digits
-    return {"verdict": verdict, "n": len(arm.seeds), "thousand parameters": thousands}
+    return {
+        "verdict": verdict,
+        "n": len(arm.seeds),
+        "test 95 % interval": interval(arm.test.low, arm.test.high),
+        "thousand parameters": arm.cost.parameters / 1000,  # the tab shows five digits
+    }
 
 
 def folders_of(block: Block) -> list[str]:
@@ -136,8 +140,6 @@ def metrics_of(arm: Arm) -> Mapping[str, float]:
     found = arm.difference
     values = {
         "verdict/test_top1": arm.test.mean,
-        "verdict/test_top1_low": arm.test.low,
-        "verdict/test_top1_high": arm.test.high,
         "verdict/difference": found.difference if found else None,
         "verdict/difference_low": found.low if found else None,
         "verdict/difference_high": found.high if found else None,
