@@ -23,10 +23,12 @@ from senet_train.crew import crew
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
 from senet_train.fold.tails import TAILS
+from senet_train.gates import GateHistograms
 from senet_train.heartbeat import Heartbeat
 from senet_train.insertion import build_network
 from senet_train.journal import Journal, ProgressBar
 from senet_train.memory import keep_freed_memory
+from senet_train.mistakes import write_mistakes
 from senet_train.plan import Plan
 from senet_train.predictions import write_predictions
 from senet_train.record import Latency, Metrics
@@ -79,7 +81,8 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     module = build_classifier(plan, data.steps_per_epoch)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
-    writers = [journal, Heartbeat(plan.folder), *progress_bar(plan)] if crew().leads else []
+    looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
+    writers = [journal, *looking, Heartbeat(plan.folder)] if crew().leads else []
     callbacks = [speed, *writers, StopOnRequest(folder)]
     trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
@@ -90,12 +93,14 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         metrics = metrics_of(module, best_epoch)
         if not crew().leads:
             return Fitted(metrics, [], 0.0, {}, 0)
+        device = trainer.strategy.root_device
+        peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
+        logits = module.test_logits()
+        write_predictions(folder, logits, splits.test.labels, splits.test.ids)
+        write_mistakes(journal, logits, splits.test, plan.source.class_names, best_epoch)
         journal.write_final(vars(metrics))
     finally:
         journal.close()
-    write_predictions(folder, module.test_logits(), splits.test.labels, splits.test.ids)
-    device = trainer.strategy.root_device
-    peak = peak_memory_bytes(device)  # before latency is measured at a batch size of its own
     autocast = trainer.precision_plugin.forward_context
     image = data.laid_out(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
@@ -208,6 +213,11 @@ def progress_bar(plan: Plan) -> list[Callback]:
     if not sys.stderr.isatty():
         return []
     return [ProgressBar(Console(stderr=True), plan.identity.label)]
+
+
+def gate_histograms(plan: Plan, journal: Journal) -> list[Callback]:
+    """What looks at the gates after every epoch, where there are any."""
+    return [] if plan.config.attention.name == "none" else [GateHistograms(plan.slots, journal)]
 
 
 def load_best(module: ImageClassifier, path: Path) -> int:

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
@@ -22,6 +24,8 @@ log = logging.getLogger("senet_train")
 
 # The metrics that TensorBoard's HPARAMS tab shows; the tag of a curve must not be among them.
 FINAL_METRICS = ("final/val_top1", "final/test_top1", "final/test_loss")
+
+NUM_BINS = 64
 
 
 class Journal(pl.Callback):
@@ -80,6 +84,29 @@ class Journal(pl.Callback):
                 tag = f"{part}/{metric}" if part in ("train", "val") else f"speed/{name}"
                 self.writer.add_scalar("lr" if name == "lr" else tag, value, int(row["epoch"]))
         self.writer.flush()
+
+    def write_histogram(self, tag: str, values: NDArray[np.float32], epoch: int) -> None:
+        """How many `values` (N,) lie in each of NUM_BINS equal bins; nothing of none."""
+        assert self.writer is not None
+        if not values.size:
+            return
+        counts, edges = np.histogram(values, NUM_BINS)
+        self.writer.add_histogram_raw(
+            tag,
+            min=values.min(),
+            max=values.max(),
+            num=values.size,
+            sum=values.sum(),
+            sum_squares=values @ values,
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=epoch,
+        )
+
+    def write_picture(self, tag: str, pixels: NDArray[np.uint8], epoch: int) -> None:
+        """A picture, (H, W, 3)."""
+        assert self.writer is not None
+        self.writer.add_image(tag, pixels, epoch, dataformats="HWC")
 
     def write_final(self, metrics: dict[str, float]) -> None:
         """Write the final metrics, by their names in FINAL_METRICS, for the HPARAMS tab."""

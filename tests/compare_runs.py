@@ -117,6 +117,6 @@ def record_of(
         },
         "attention": [],
         "environment": {**machine, **environment},
-        "started": "then",
-        "finished": "now",
+        "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:05:05+00:00",
     }

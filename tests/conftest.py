@@ -54,9 +54,13 @@ class Result:
 def senet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:
-    """`senet("ratio=4")` runs the command in an empty working folder, latency measured briefly."""
+    """`senet("ratio=4")` runs the command in an empty working folder.
+
+    Latency is measured briefly, and no picture is drawn: that takes longer than these runs.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr("senet_train.fit.write_mistakes", lambda *arguments: None)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def run(*arguments: str) -> Result:

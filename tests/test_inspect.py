@@ -20,11 +20,11 @@ from senet_train.checkpoint_io import read_checkpoint
 from senet_train.cli import main as train
 from senet_train.compare.cli import main as compare
 from senet_train.data.loaders import EvaluationBatches
+from senet_train.factors import energies, factors, pixel_factors, watched
 from senet_train.insertion import insert
 from senet_train.inspect import timing
 from senet_train.inspect.alarms import alarms_of
 from senet_train.inspect.cli import main
-from senet_train.inspect.gates import energies, factors, pixel_factors, watched
 from senet_train.inspect.knockout import Changes, from_first, knock_out, remembered, replaced
 from senet_train.inspect.look import look_at
 from senet_train.inspect.maps import SPATIAL

@@ -16,6 +16,7 @@ import torch
 from conftest import Command, Result, run_folders
 from faults.dying import SERVER
 from faults.outcome import EVERY_STEP, LINE, equal, state_of
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor, nn
 
 from senet_train.backbones.wide_resnet import Dropout
@@ -159,6 +160,16 @@ def weights(base: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def gate_points(folder: Path) -> list[tuple[int, str]]:
+    [file] = folder.glob("events.*")
+    return [
+        (event.step, value.tag)
+        for event in EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+        if value.tag.startswith("gates/")
+    ]
+
+
 @pytest.mark.parametrize("attention", ["se", pytest.param("srm", marks=pytest.mark.slow)])
 def test_two_processes_train_the_same_network(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attention: str
@@ -177,6 +188,7 @@ def test_two_processes_train_the_same_network(
     for key, tensor in ones.items():
         torch.testing.assert_close(twos[key], tensor, rtol=1e-4, atol=1e-6)
     folders = [run_folders(tmp_path / name)[0] for name in ("one", "two")]
+    assert gate_points(folders[0]) == gate_points(folders[1]) != []  # the first alone writes
     assert folders[0].parts[-2:] == folders[1].parts[-2:]  # one identity
     again = senet(*line, "trainer.devices=2")
     assert "found finished" in again.err

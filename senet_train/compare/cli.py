@@ -5,8 +5,14 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from senet_train.command_line import Parser, exit_code_of, refuse_folder
+from senet_train.compare.arm_runs.folder import refuse_foreign, write_arms
+
+if TYPE_CHECKING:
+    from senet_train.compare.collect import Run
+    from senet_train.compare.comparison import Comparison
 
 DESCRIPTION = """Compare arms: is it fair, how good, is it better, at what cost. Runs that are
 equal in everything but attention, placement and declared factors make a block; every block has
@@ -49,6 +55,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out", type=Path, metavar="DIR", help="write tables, pictures and a page there"
     )
     parser.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write a TensorBoard run for each arm there"
+    )
+    parser.add_argument(
         "--plan", action="store_true", help="say which runs are worth training next"
     )
     return parser.parse_args(list(argv))
@@ -56,22 +65,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Read, judge, print, write; the exit code. Raises InputError before anything is written."""
-    from senet_train.compare.assemble import assemble
-    from senet_train.compare.collect import collect
     from senet_train.compare.render.table import print_comparison
 
     if arguments.out is not None:
         refuse_folder(arguments.out, "--out")
-    runs, left_out = collect(arguments.paths)
-    gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
-    comparison = assemble(
-        runs,
-        left_out,
-        baseline=arguments.baseline,
-        allowed=arguments.allow,
-        margin=arguments.margin,
-        with_curves=arguments.out is not None,
-    )
+    if arguments.tensorboard is not None:
+        refuse_folder(arguments.tensorboard, "--tensorboard")
+        refuse_foreign(arguments.tensorboard)
+    comparison, runs = judged(arguments)
+    arms = {}
+    if arguments.tensorboard is not None:
+        from senet_train.compare.arm_runs.arms import event_files
+
+        arms = event_files(comparison, runs)
     print_comparison(comparison)
     if arguments.plan:
         from senet_train.compare.next_runs import print_next_runs
@@ -82,4 +88,25 @@ def compare(arguments: argparse.Namespace) -> int:
 
         for file in write_reports(comparison, arguments.out):
             print(file)
+    if arguments.tensorboard is not None:
+        write_arms(arms, arguments.tensorboard)
+        print(f"the arms: senet-board {arguments.tensorboard}")
     return 0
+
+
+def judged(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
+    """What the runs below the paths say, and these runs. Raises InputError, UnfairError."""
+    from senet_train.compare.assemble import assemble
+    from senet_train.compare.collect import collect
+
+    runs, left_out = collect(arguments.paths)
+    gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
+    comparison = assemble(
+        runs,
+        left_out,
+        baseline=arguments.baseline,
+        allowed=arguments.allow,
+        margin=arguments.margin,
+        with_curves=arguments.out is not None,
+    )
+    return comparison, runs

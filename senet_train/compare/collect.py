@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -43,10 +44,19 @@ class Run:
             )
         return right
 
+    def ended(self) -> float:
+        """When it finished, in seconds since 1970. Raises InputError if that is damaged."""
+        with readable(self.path / "result.json"):
+            return datetime.fromisoformat(self.record.finished).timestamp()
+
     def curve(self) -> list[float]:
         """Validation top-1 after every epoch, percent. Raises InputError if that is damaged."""
-        with readable(self.path / "metrics.csv") as name, name.open(newline="") as file:
-            return [100 * float(row["val_top1"]) for row in csv.DictReader(file)]
+        return [100 * top1 for top1 in self.column("val_top1")]
+
+    def column(self, name: str) -> list[float]:
+        """A column of metrics.csv, a row for each epoch. Raises InputError if that is damaged."""
+        with readable(self.path / "metrics.csv") as path, path.open(newline="") as file:
+            return [float(row[name]) for row in csv.DictReader(file)]
 
 
 @contextmanager
@@ -56,7 +66,7 @@ def readable(path: Path) -> Iterator[Path]:
         yield path
     except InputError:
         raise
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}: {error}): run it anew with "
             "overwrite=true, or move it away"

@@ -2,13 +2,17 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from senet_train.atomic import write_atomic, write_text
 from senet_train.drawing.ink import INK, PAPER
@@ -65,6 +69,16 @@ def picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
         figure.savefig(png, format="png", dpi=DOTS_PER_INCH)
         figure.savefig(svg, format="svg", metadata={"Date": None})
     return Picture(name, caption, png.getvalue(), svg.getvalue())
+
+
+def drawn(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
+    """A figure's pixels in the house's style, (H, W, 3)."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A class's name may be in any script; what the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph")
+        canvas = FigureCanvasAgg(draw())
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def write_picture(picture: Picture, folder: Path) -> list[Path]:

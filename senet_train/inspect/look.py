@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from senet_train.attention import SqueezeExcite
 from senet_train.data.images import Images
 from senet_train.data.loaders import EvaluationBatches
+from senet_train.factors import energies, factors, watched
 from senet_train.inspect.alarms import Layer
-from senet_train.inspect.gates import HiddenUnits, energies, factors, watched
+from senet_train.inspect.hidden import HiddenUnits
 from senet_train.inspect.statistics import GateStatistics
 from senet_train.trained.load import Trained
 

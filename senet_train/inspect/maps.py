@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from senet_train.data.images import Images
+from senet_train.factors import energies, factors, pixel_factors, watched
 from senet_train.insertion import Slot
-from senet_train.inspect.gates import energies, factors, pixel_factors, watched
 from senet_train.inspect.knockout import remembered
 from senet_train.trained.load import Trained
 

@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from senet_train.attention import SqueezeExcite
 from senet_train.insertion import Slot
 
 Seen = Callable[[str, Tensor, Tensor], None]  # a layer's name, its input and its output
@@ -59,20 +57,3 @@ def watched(model: nn.Module, slots: Iterable[Slot], see: Seen) -> Iterator[None
     finally:
         for handle in handles:
             handle.remove()
-
-
-class HiddenUnits:
-    """Which hidden units of a Squeeze-and-Excitation layer have ever been awake."""
-
-    def __init__(self, module: SqueezeExcite) -> None:
-        self.awake = torch.zeros(module.hidden, dtype=torch.bool)
-        self.handle = module.reduce.register_forward_hook(self.note)
-
-    def note(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Remember the units that ReLU lets through, (B, ..., R)."""
-        self.awake |= (output > 0).flatten(0, -2).any(0).cpu()  # (B, ..., R) -> (R,)
-
-    def num_dead(self) -> int:
-        """How many were zero for every image; the layer is watched no longer."""
-        self.handle.remove()
-        return int((~self.awake).sum())

@@ -1,0 +1,1 @@
+"""TensorBoard over a folder of runs, for this machine alone."""

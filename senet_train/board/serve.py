@@ -1,0 +1,36 @@
+"""TensorBoard inside this process."""
+
+import contextlib
+import io
+import signal
+from pathlib import Path
+from typing import NoReturn
+
+from tensorboard.program import TensorBoard, TensorBoardServerException
+
+from senet_train.errors import InputError
+
+HOST = "127.0.0.1"
+
+
+def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
+    """Serve the event files below `folder`, say where, and wait for a signal, which is raised.
+
+    Without a port the first free one from 6006 on. Raises InputError where nothing can listen.
+    """
+    server = TensorBoard()
+    place = ["--port", str(port)] if port is not None else []
+    server.configure(["senet-board", "--logdir", str(folder), "--host", HOST, *place])
+    try:
+        # It advertises its faster loader there.
+        with contextlib.redirect_stderr(io.StringIO()):
+            address = server.launch()
+    except (TensorBoardServerException, OSError) as error:
+        where = f"--port {port}" if port is not None else "every port from 6006 on"
+        raise InputError(
+            f"{where} on {HOST} cannot be listened at, it may be taken: choose another --port, "
+            f"or 0 ({error})"
+        ) from error
+    print(f"{address} shows {shown}; Ctrl-C ends it", flush=True)
+    while True:
+        signal.pause()
