@@ -55,6 +55,26 @@ def refuse_folder(folder: Path, option: str) -> None:
         raise InputError(f"{option} {folder} cannot be made: {existing} is no folder to write to")
 
 
+def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
+    """Raises InputError for a place where no file can be written, or that holds another's.
+
+    What begins with one of `beginnings` is ours, and may be overwritten.
+    """
+    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option} {file} cannot be written: name a file in a folder of yours")
+    if file.exists():
+        with open(file, "rb") as there:
+            if not there.read(100).startswith(beginnings):
+                raise InputError(
+                    f"{option} {file} exists and holds something else: name another file"
+                )
+
+
+def printable(text: str) -> str:
+    """What a terminal would obey, or could not print, is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def at_least_one(text: str) -> int:
     """A count."""
     if not text.isdecimal() or int(text) < 1:
