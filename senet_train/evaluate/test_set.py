@@ -45,6 +45,8 @@ def find_test_set(run: Trained, words: Sequence[str]) -> TestSet:
             f"{' '.join(words)}: give one folder of class folders, or settings of the data such as "
             "data=cifar10 data.root=DIR, or nothing for the run's own test images"
         )
+    if folders and "=" in folders[0] and not Path(folders[0]).exists():
+        raise InputError(f"{folders[0]}: only data=NAME and data.KEY=VALUE can be set for a run")
     if folders:
         return in_folder(run, Path(folders[0]).expanduser())
     if any(word.startswith("data=") for word in words):
