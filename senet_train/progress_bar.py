@@ -12,8 +12,11 @@ LINE_EVERY_SECONDS = 10
 
 
 @contextmanager
-def counted(num_images: int, done: str) -> Iterator[Callable[[int], None]]:
-    """For the block, a function to call with the number of images `done` (decoded, say) anew."""
+def counted(num_images: int | None, done: str) -> Iterator[Callable[[int], None]]:
+    """For the block, a function to call with the number of images `done` (decoded, say) anew.
+
+    None: nobody knows how many there are.
+    """
     console = Console(stderr=True)
     if not console.is_terminal or num_images == 0:
         yield line_counter(num_images, done)
@@ -24,8 +27,9 @@ def counted(num_images: int, done: str) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def line_counter(num_images: int, done: str) -> Callable[[int], None]:
+def line_counter(num_images: int | None, done: str) -> Callable[[int], None]:
     """Counts, and prints a plain line every ten seconds."""
+    of_all = "" if num_images is None else f" of {num_images:,}"
     total, said_at = 0, time.monotonic()
 
     def count(more: int) -> None:
@@ -33,6 +37,6 @@ def line_counter(num_images: int, done: str) -> Callable[[int], None]:
         total += more
         if time.monotonic() - said_at > LINE_EVERY_SECONDS:
             said_at = time.monotonic()
-            print(f"{done} {total:,} of {num_images:,} images", file=sys.stderr)
+            print(f"{done} {total:,}{of_all} images", file=sys.stderr)
 
     return count

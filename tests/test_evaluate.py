@@ -287,7 +287,7 @@ def test_robustness_counts_what_the_network_says(
 def test_corruptions_are_printed_and_written(evaluate: Evaluate) -> None:
     done = evaluate("--corruptions", "--out", "out")
     assert done.code == 0
-    assert "top-1 at severity" in done.out
+    assert "top-1 on corrupted images" in done.out
     with open("out/corruptions.csv", newline="") as file:
         rows = {row["corruption"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*(c.name for c in CORRUPTIONS), "mean"]

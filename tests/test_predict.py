@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from senet_train.predict import cli, rows
 from senet_train.predict.report import harmless, write_rows
 from senet_train.predict.rows import Row, decoded, predicted
 from senet_train.predict.walk import Skipped, image_files
+from senet_train.trained import forward
 from senet_train.trained.forward import Forward
 
 Predict = Callable[..., Result]
@@ -230,6 +233,45 @@ def test_names_that_are_no_unicode_are_written(tmp_path: Path) -> None:
     for name in ("said.csv", "said.json"):
         assert write_rows([row], tmp_path / name, 1) == 1
         assert "\\udcff.png" in (tmp_path / name).read_text()
+
+
+def test_the_batch_is_what_the_machine_has_room_for(
+    seen: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cpu = load_run(seen[1]), torch.device("cpu")
+    widest = 16 * 8 * 8 * 4  # ResNet-20's first stage at 8 x 8, in float32
+    assert forward.largest_map_bytes(run) == widest
+    assert 2**20 < forward.free_bytes(cpu) < 2**50
+    for free, batch_size in ((2**40, 32), (4 * 8 * widest * 5, 5), (0, 1)):
+        monkeypatch.setattr(forward, "free_bytes", lambda device, free=free: free)
+        assert forward.fitting(run, cpu) == batch_size
+    assert Forward.of(run, 3).batch_size == 3
+
+
+def test_a_batch_without_room_is_one_line(
+    seen: tuple[Path, Path], predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Forward, pixels: torch.Tensor) -> torch.Tensor:
+        with forward.shortage_named(len(pixels)):
+            raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Forward, "__call__", full)
+    done = predict(seen[0] / "val", "--batch-size", "7")
+    assert done.code == 1
+    assert done.err == (
+        "error: there is no memory for 7 images at once: choose --batch-size below that\n"
+    )
+
+
+def test_it_imports_no_torch_before_it_must() -> None:
+    code = (
+        "import sys, senet_train.predict.cli as p, senet_train.evaluate.cli as e; "
+        "codes = [p.main(['--help']), e.main(['--help']), p.main(['run', 'gone.png']), "
+        "p.main(['.', '.', '--out', 'x.txt']), e.main(['.', '--batch-size', '0'])]; "
+        "sys.exit(codes != [0, 0, 2, 2, 2] or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("usage: ")) == (0, 2), done.stderr
 
 
 def test_large_images_are_not_warned_of(tmp_path: Path, capsys, recwarn) -> None:

@@ -30,7 +30,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
         more = len(score.per_class) - MOST_CLASSES
         console.print(Text(f"and {more:,} better ones: --out DIR has all", style="dim"))
     if evaluation.corruptions:
-        console.print("", corruptions(evaluation.corruptions), sep="\n")
+        title = Text("top-1 on corrupted images")
+        console.print("", title, corruptions(evaluation.corruptions), sep="\n")
 
 
 def against_record(evaluation: Evaluation) -> str:
@@ -78,7 +79,7 @@ def classes(scores: list[ClassScore]) -> Table:
 
 def corruptions(scores: list[CorruptionScore]) -> Table:
     """Top-1 by corruption and severity."""
-    table = simple_table("top-1 at severity", "1", "2", "3", "4", "5", "mean", "of clean")
+    table = simple_table("severity", "1", "2", "3", "4", "5", "mean", "of clean")
     for row in scores:
         relative = "-" if row.relative is None else f"{100 * row.relative:.1f} %"
         table.add_row(row.name, *(f"{top1:.4f}" for top1 in (*row.top1, row.mean)), relative)

@@ -17,6 +17,7 @@ from rich.text import Text
 from senet_train.atomic import write_atomic
 from senet_train.command_line import printable
 from senet_train.predict.rows import Row
+from senet_train.progress_bar import counted
 
 WIDTH = 110  # where nothing else is known
 BLOCK = 20  # images that stand in one table
@@ -63,15 +64,17 @@ def write_rows(rows: Iterable[Row], file: Path, top: int) -> int:
     """
     written = 0
 
-    def counted() -> Iterator[Row]:
+    def noted(count: Callable[[int], None]) -> Iterator[Row]:
         nonlocal written
         for row in rows:
             yield row
             written += 1
+            count(1)
 
     def fill(binary: IO[bytes]) -> None:
         text = io.TextIOWrapper(binary, "utf-8", errors="backslashreplace", newline="")
-        WRITERS[file.suffix.lower()](counted(), text, top)
+        with counted(None, "predicted") as count:
+            WRITERS[file.suffix.lower()](noted(count), text, top)
         text.flush()
         text.detach()
 
