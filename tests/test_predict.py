@@ -122,7 +122,7 @@ def test_bad_images_are_named_and_counted(
     done = predict(tmp_path / "bad", seen[0] / "val" / "dog", "--out", "said.csv")
     assert done.code == 1
     *reasons, count = done.err.splitlines()
-    assert count == "5 could not be read, 9 could"
+    assert count == "5 of 14 could not be read"
     assert len(reasons) == 5
     assert any("bomb.png" in line and "900000000 pixels" in line for line in reasons)
     assert any("page.jpg: in no known format" in line for line in reasons)

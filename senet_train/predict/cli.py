@@ -92,7 +92,7 @@ def predict(arguments: argparse.Namespace) -> int:
 def conclude(count: int, num_skipped: int) -> int:
     """Say how many were left out; the exit code."""
     if num_skipped:
-        print(f"{num_skipped:,} could not be read, {count:,} could", file=sys.stderr)
+        print(f"{num_skipped:,} of {num_skipped + count:,} could not be read", file=sys.stderr)
     elif not count:
         print("there is no image: name one, or a folder that holds some", file=sys.stderr)
     return 1 if num_skipped or not count else 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,23 +22,33 @@ from senet_train.progress_bar import counted
 
 WIDTH = 110  # where nothing else is known
 BLOCK = 20  # images that stand in one table
-LONGEST_FILE, LONGEST_CLASS = 56, 32  # characters a line; longer names go on below
+LONGEST_FILE, LONGEST_CLASS = 60, 32  # characters in a line; longer names go on below
 
 
 def print_rows(rows: Iterator[Row], names: Iterable[str]) -> int:
-    """Tables of some images each, with the same columns, the header on the first; how many."""
+    """Tables of some images each, with the same columns, the header on the first; how many.
+
+    The columns are as wide as the first images and all classes ask for.
+    """
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=WIDTH)
-    class_width = max(len("class"), *(min(len(name), LONGEST_CLASS) for name in names))
-    count = 0
+    widest_class = fitting(names, "class", LONGEST_CLASS)
+    count, widest_file = 0, 0
     while block := list(islice(rows, BLOCK)):
-        console.print(table_of(block, class_width, console.width, header=not count))
+        files = (printable(row.file) for row in block)
+        widest_file = widest_file or fitting(files, "image", LONGEST_FILE)
+        console.print(table_of(block, widest_file, widest_class, header=not count))
         count += len(block)
     return count
 
 
-def table_of(rows: Iterable[Row], class_width: int, width: int, *, header: bool) -> Table:
+def fitting(words: Iterable[str], heading: str, longest: int) -> int:
+    """The width of a column of these words."""
+    return min(max(map(cell_len, (heading, *words))), longest)
+
+
+def table_of(rows: Iterable[Row], widest_file: int, widest_class: int, *, header: bool) -> Table:
     """A line for each class of each image; the file's name beside the first."""
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -46,10 +57,9 @@ def table_of(rows: Iterable[Row], class_width: int, width: int, *, header: bool)
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
-    figures = len("probability")
-    table.add_column("image", width=max(12, width - class_width - figures - 6), overflow="fold")
-    table.add_column("class", width=class_width, overflow="fold")
-    table.add_column("probability", width=figures, justify="right")
+    table.add_column("image", width=widest_file, overflow="fold")
+    table.add_column("class", width=widest_class, overflow="fold")
+    table.add_column("probability", width=len("probability"), justify="right")
     for row in rows:
         for rank, (name, probability) in enumerate(row.classes):
             file = "" if rank else printable(row.file)
