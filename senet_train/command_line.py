@@ -44,7 +44,7 @@ def complain(error: Exception, exit_code: int) -> int:
     """Print the error's line; the exit code."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
     return exit_code
 
 

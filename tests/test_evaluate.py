@@ -265,7 +265,7 @@ def test_robustness_counts_what_the_network_says(
 ) -> None:
     """Images that are not corrupted leave the top-1; those that are, counted one by one here."""
     run = load_run(seen[1])
-    forward, test = Forward.of(run, 7), own_splits(run).test
+    forward, test = Forward.of(run, 4), own_splits(run).test.take(torch.arange(0, 27, 3))
     assert isinstance(test, MemoryImages)
     answers, hits = ask(forward, test, corruptions=True)
     expected = [
@@ -324,6 +324,15 @@ def test_bad_input_is_one_line(
     assert words in done.err
     assert len(done.err.splitlines()) == 1
     assert done.out == ""
+
+
+def test_a_strangers_names_steer_no_terminal(
+    evaluate: Evaluate, tmp_path: Path, seen: tuple[Path, Path]
+) -> None:
+    shutil.copytree(seen[0] / "val" / "cat", tmp_path / "strange" / "\x1b[2Jant")
+    done = evaluate("strange")
+    assert done.code == 2
+    assert "(\\x1b[2Jant)" in done.err
 
 
 def test_a_bad_image_ends_it_in_one_line(

@@ -16,12 +16,14 @@ from conftest import Result
 from test_data_check import png_that_claims
 
 from senet_train import load_run
+from senet_train.data.imagenet_subset import load_image
 from senet_train.predict import cli, rows
 from senet_train.predict.report import harmless, write_rows
 from senet_train.predict.rows import Row, decoded, predicted
 from senet_train.predict.walk import Skipped, image_files
 from senet_train.trained import forward
 from senet_train.trained.forward import Forward
+from senet_train.trained.preprocess import Preprocess
 
 Predict = Callable[..., Result]
 
@@ -78,6 +80,15 @@ def test_another_preprocessing_says_something_else(seen: tuple[Path, Path]) -> N
             abs(row.classes[0][1] - known[str(Path(row.file).relative_to(tree))][1]) for row in said
         ]
         assert max(apart) > 5e-3, change
+
+
+@pytest.mark.parametrize("crop", ["none", "resized"])
+def test_images_are_cut_as_in_testing(seen: tuple[Path, Path], crop: str) -> None:
+    tree, folder = seen
+    data = dataclasses.replace(load_run(folder).config.data, crop=crop)
+    file = str(tree / "val" / "cat" / "3.png")
+    tested = load_image(file, (), image_size=8, crop=crop)
+    assert torch.equal(Preprocess.of(data).pixels(file), tested)
 
 
 def test_json_holds_the_same(seen: tuple[Path, Path], predict: Predict) -> None:
@@ -252,14 +263,15 @@ def test_a_batch_without_room_is_one_line(
     seen: tuple[Path, Path], predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Forward, pixels: torch.Tensor) -> torch.Tensor:
-        with forward.shortage_named(len(pixels)):
+        with forward.shortage_named(self.run, len(pixels)):
             raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(Forward, "__call__", full)
     done = predict(seen[0] / "val", "--batch-size", "7")
     assert done.code == 1
     assert done.err == (
-        "error: there is no memory for 7 images at once: choose --batch-size below that\n"
+        "error: there is no memory for 7 images of 8 x 8 pixels at once: "
+        "choose a smaller --batch-size\n"
     )
 
 

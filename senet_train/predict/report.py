@@ -34,10 +34,11 @@ def print_rows(rows: Iterator[Row], names: Iterable[str]) -> int:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=WIDTH)
     widest_class = fitting(names, "class", LONGEST_CLASS)
+    room = max(console.width - widest_class - len("probability") - 6, 12)
     count, widest_file = 0, 0
     while block := list(islice(rows, BLOCK)):
         files = (printable(row.file) for row in block)
-        widest_file = widest_file or fitting(files, "image", LONGEST_FILE)
+        widest_file = widest_file or fitting(files, "image", min(LONGEST_FILE, room))
         console.print(table_of(block, widest_file, widest_class, header=not count))
         count += len(block)
     return count

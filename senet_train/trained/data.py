@@ -22,11 +22,6 @@ def own_splits(run: Trained, root: str | None = None) -> Splits:
     return load_splits(find_own_data(run, root), run.config.data)
 
 
-def own_test(run: Trained, root: str | None = None) -> Images:
-    """The run's test images alone: those of files are not read yet. Raises InputError."""
-    return tested_images(find_own_data(run, root), run.config.data)
-
-
 def tested_images(source: Source, data: Data) -> Images:
     """A source's test images at the size of `data`; those of files are not read yet."""
     _, test = source.load()

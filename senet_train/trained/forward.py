@@ -45,13 +45,14 @@ class Forward:
                 "image depends on the images beside it",
                 run.label,
             )
-        chosen = run.config.data.batch_size if mixes else fitting(run, device)
+        if batch_size is None:
+            batch_size = run.config.data.batch_size if mixes else fitting(run, device)
         run.model.to(device)
-        return cls(run, device, batch_size or chosen)
+        return cls(run, device, batch_size)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> logits (B, K) float32 on the CPU. Raises OutOfMemory."""
-        with torch.inference_mode(), exact(), shortage_named(len(pixels)):
+        with torch.inference_mode(), exact(), shortage_named(self.run, len(pixels)):
             images = self.run.preprocess.normalise(pixels).to(self.device)
             logits: Tensor = self.run.model(images)
             return logits.float().cpu()
@@ -83,7 +84,7 @@ def largest_map_bytes(run: Trained) -> int:
     hooks = [module.register_forward_hook(note) for module in run.model.modules()]
     side = run.preprocess.image_size
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), shortage_named(run, 1):
             run.model(torch.zeros(1, 3, side, side))
     finally:
         for hook in hooks:
@@ -99,12 +100,14 @@ def exact() -> Iterator[None]:
 
 
 @contextmanager
-def shortage_named(num_images: int) -> Iterator[None]:
+def shortage_named(run: Trained, num_images: int) -> Iterator[None]:
     """Raise OutOfMemory, with what to change, where there is no memory for a batch."""
     try:
         with shortage_explained(num_images):
             yield
     except OutOfMemory as error:
+        side = run.preprocess.image_size
         raise OutOfMemory(
-            f"there is no memory for {num_images} images at once: choose --batch-size below that"
+            f"there is no memory for {num_images} images of {side} x {side} pixels at once: "
+            + ("choose a smaller --batch-size" if num_images > 1 else "use a larger machine")
         ) from error
