@@ -281,7 +281,8 @@ def test_robustness_counts_what_the_network_says(
     clean = score(answers, run.class_names)
     scores = corruption_scores(same, [c.name for c in CORRUPTIONS], clean)
     assert len(scores) == 9
-    assert all(row.relative == 1 and row.mean == clean.top1.value for row in scores)
+    assert [row.relative for row in scores] == pytest.approx([1.0] * 9)
+    assert [row.mean for row in scores] == pytest.approx([clean.top1.value] * 9)
 
 
 def test_corruptions_are_printed_and_written(evaluate: Evaluate) -> None:
