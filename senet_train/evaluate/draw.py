@@ -62,10 +62,10 @@ def draw_cells(axes: Axes, percent: NDArray[np.float64], *, numbers: bool) -> No
     if not numbers:
         return
     for (row, column), value in np.ndenumerate(percent):
-        if value >= 0.5:
+        if round(value) >= 1:
             colour = PAPER if value > 60 else INK
             axes.text(
-                column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour
+                column, row, str(round(value)), ha="center", va="center", fontsize=7, color=colour
             )
 
 
