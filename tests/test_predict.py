@@ -17,7 +17,8 @@ from test_data_check import png_that_claims
 
 from senet_train import load_run
 from senet_train.data.imagenet_subset import load_image
-from senet_train.predict import cli, rows
+from senet_train.pictures import decoders_silent
+from senet_train.predict import cli
 from senet_train.predict.report import harmless, write_rows
 from senet_train.predict.rows import Row, decoded, predicted
 from senet_train.predict.walk import Skipped, image_files
@@ -290,7 +291,7 @@ def test_large_images_are_not_warned_of(tmp_path: Path, capsys, recwarn) -> None
     from PIL import Image
 
     Image.new("RGB", (200, 200)).save(tmp_path / "large.png")
-    with pytest.MonkeyPatch.context() as patch, rows.decoders_silent():
+    with pytest.MonkeyPatch.context() as patch, decoders_silent():
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 30_000)  # warns above it, refuses above twice
         with Image.open(tmp_path / "large.png") as picture:
             assert picture.size == (200, 200)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from senet_train.data.images import FileImages, Images, workers_explained
 from senet_train.evaluate.corruptions import CORRUPTIONS, NUM_SEVERITIES, corrupted
 from senet_train.keyed import keyed_permutation
+from senet_train.pictures import decoders_silent
 from senet_train.progress_bar import counted
 from senet_train.trained.forward import Forward
 
@@ -43,7 +44,9 @@ def ask(forward: Forward, images: Images, *, corruptions: bool) -> tuple[Answers
     """
     rows: list[list[Tensor]] = []
     hits = [[0] * NUM_SEVERITIES for _ in CORRUPTIONS] if corruptions else []
-    with counted(len(images.labels), "evaluated") as count:
+    workers = images.workers if isinstance(images, FileImages) else 0
+    bar = counted(len(images.labels), "evaluated")
+    with bar as count, workers_explained(workers), decoders_silent():
         for pixels, batch in batches(images, forward.batch_size):
             labels = images.labels[batch]
             rows.append(answers_to(forward(pixels), labels))
@@ -59,9 +62,7 @@ def ask(forward: Forward, images: Images, *, corruptions: bool) -> tuple[Answers
 def batches(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Pixels (B, H, W, 3) and indices (B,), in the order in which the run was tested."""
     order = keyed_permutation(len(images.labels), "evaluation").split(batch_size)
-    workers = images.workers if isinstance(images, FileImages) else 0
-    with workers_explained(workers):
-        yield from zip(images.read(order), order, strict=True)
+    yield from zip(images.read(order), order, strict=True)
 
 
 def answers_to(logits: Tensor, labels: Tensor) -> list[Tensor]:

@@ -67,8 +67,9 @@ def predict(arguments: argparse.Namespace) -> int:
     refuse_missing(arguments.images)
     if arguments.out is not None:
         refuse_out(arguments.out)
+    from senet_train.pictures import decoders_silent
     from senet_train.predict.report import print_rows, write_rows
-    from senet_train.predict.rows import decoders_silent, predicted
+    from senet_train.predict.rows import predicted
     from senet_train.predict.walk import Skipped, image_files
     from senet_train.trained.forward import Forward
     from senet_train.trained.load import load_run

@@ -4,11 +4,9 @@ Shapes: B batch, H = W = the run's image size, K classes.
 """
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -78,11 +76,3 @@ def failure(error: BaseException | None) -> str | None:
         case MemoryError():
             return "no memory to decode it"
     raise error
-
-
-@contextmanager
-def decoders_silent() -> Iterator[None]:
-    """Pillow warns of large and of odd files; what cannot be used is named by us."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
