@@ -23,7 +23,7 @@ from senet_train.evaluate.answers import Answers, ask
 from senet_train.evaluate.cli import main
 from senet_train.evaluate.corruptions import CORRUPTIONS, corrupted
 from senet_train.evaluate.score import corruption_scores, score
-from senet_train.evaluate.test_set import find_other_data
+from senet_train.evaluate.which_images import find_other_data
 from senet_train.trained.data import own_splits
 from senet_train.trained.forward import Forward
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from senet_train.evaluate.answers import ask
 from senet_train.evaluate.corruptions import CORRUPTIONS
 from senet_train.evaluate.score import CorruptionScore, Score, corruption_scores, score
-from senet_train.evaluate.test_set import find_test_set
+from senet_train.evaluate.which_images import find_test_set
 from senet_train.trained.forward import Forward
 from senet_train.trained.load import Trained
 
