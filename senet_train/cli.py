@@ -17,26 +17,13 @@ from typing import NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import (
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-    SearchPathException,
-)
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from senet_train.config import (
-    config_dir,
-    known_keys,
-    mode_for,
-    read_config,
-    refuse_code,
-    register_resolvers,
-    suggestion,
-    unknown_key,
-)
+from senet_train.composition import explain_composition
+from senet_train.config import config_dir, mode_for, read_config, refuse_code, register_resolvers
 from senet_train.crew import crew
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.signals import pending, signals_raised
@@ -198,22 +185,6 @@ def show(error: BaseException, text: str, full_error: bool) -> None:
         traceback.print_exception(error)
     who = "" if crew().leads else f"process {crew().rank}: "
     print(f"{who}error: {' '.join(text.split())}", file=sys.stderr)
-
-
-def explain_composition(error: Exception) -> str:
-    """Hydra's many lines in one: what was given, and what could have been."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}={name} is none of the options: {', '.join(error.options or ())}"
-    if isinstance(error, OverrideParseException):
-        return f"{error.override} is no setting: write key=value (and a list as key=[a,b])"
-    if isinstance(error, SearchPathException):
-        return f"{error}: give a folder that exists"
-    if isinstance(error.__cause__, InputError):  # of a launcher, which Hydra builds
-        return str(error.__cause__)
-    if key := unknown_key(error):
-        return f"there is no key {key}{suggestion(key, known_keys())}"
-    return f"{error} {error.__cause__ or ''}"
 
 
 @contextmanager

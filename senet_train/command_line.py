@@ -44,7 +44,7 @@ def complain(error: Exception, exit_code: int) -> int:
     """Print the error's line; the exit code."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
     return exit_code
 
 
@@ -53,6 +53,26 @@ def refuse_folder(folder: Path, option: str) -> None:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{option} {folder} cannot be made: {existing} is no folder to write to")
+
+
+def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
+    """Raises InputError for a place where no file can be written, or that holds another's.
+
+    What begins with one of `beginnings` is ours, and may be overwritten.
+    """
+    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option} {file} cannot be written: name a file in a folder of yours")
+    if file.exists():
+        with open(file, "rb") as there:
+            if not there.read(100).startswith(beginnings):
+                raise InputError(
+                    f"{option} {file} exists and holds something else: name another file"
+                )
+
+
+def printable(text: str) -> str:
+    """What a terminal would obey, or could not print, is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def at_least_one(text: str) -> int:

@@ -61,7 +61,7 @@ def effective_gates(
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
         s, seen = factors(x, y)
-        gates[stage_of[name]].append(s[seen > 0])
+        gates[stage_of[name]].append(s[(seen > 0) & s.isfinite()])
 
     with watched(network, slots, see), torch.inference_mode():
         network(images)

@@ -1,5 +1,8 @@
 """Decode one image file to 8-bit RGB, or say what is wrong with it. No torch."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -55,3 +58,11 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture.convert("RGB")
+
+
+@contextmanager
+def decoders_silent() -> Iterator[None]:
+    """For the block, no warnings of large and of odd files: what cannot be used, we name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield

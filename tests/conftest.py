@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from senet_train import speed
 from senet_train.cli import main
@@ -107,6 +109,33 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("whole")
     assert dying.run(folder, outcome.LINE) == 0
     return outcome.state_of(folder)
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tree of class folders, and the folder of a tiny run that was trained on it."""
+    base = tmp_path_factory.mktemp("seen")
+    draw_tree(base / "tree")
+    settings = [word for word in TINY if not word.startswith(("data.num", "data=", "trainer.max"))]
+    tree = ("data=imagenet_subset", f"data.root={base / 'tree'}", "trainer.max_epochs=6")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(base)
+        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+        assert main([*settings, *tree, "optim.label_smoothing=0.0"]) == 0
+    [folder] = run_folders(base)
+    return base / "tree", folder
+
+
+def draw_tree(base: Path) -> None:
+    """cat, dog and eel, noise of three hues that overlap: 24 images to train on, 9 to test on."""
+    random = np.random.default_rng(0)
+    for number, name in enumerate(("cat", "dog", "eel")):
+        for part, count in (("train", 24), ("val", 9)):
+            (base / part / name).mkdir(parents=True)
+            for i in range(count):
+                noise = random.integers(0, 200, (9 + i % 4, 10, 3), dtype=np.uint8)
+                noise[..., number] += 25
+                Image.fromarray(noise).save(base / part / name / f"{i}.png")
 
 
 def run_folders(base: Path) -> list[Path]:

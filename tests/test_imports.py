@@ -24,6 +24,7 @@ LAYERS = [
     ("senet_train.rows",),
     ("senet_train.signals", "senet_train.config", "senet_train.agreement"),
     ("senet_train.several", "senet_train.command_line", "senet_train.drawing"),
+    ("senet_train.progress_bar", "senet_train.composition"),
     ("senet_train.keyed", "senet_train.lock", "senet_train.schedule", "senet_train.arms"),
     ("senet_train.class_folders", "senet_train.pictures", "senet_train.exclusion"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data", "senet_train.check"),

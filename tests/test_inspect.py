@@ -338,7 +338,8 @@ BAD = {
     "no class": (["RUN", "--classes", "class9"], "has no class class9: did you mean class"),
     "classes": (["RUN", "--classes", "class0,class1,class2,class3,class0"], "choose up to 4"),
     "part": (["RUN", "--part", "train"], "invalid choice: 'train'"),
-    "root": (["RUN", "--data-root", "x"], "data.root=x is not for fake: leave it out"),
+    "root": (["RUN", "data.root=x"], "data.root=x: data=fake lies in no folder, leave it out"),
+    "only a root": (["data.root=x"], "required: RUN: see senet-inspect --help"),
     "nothing": ([], "required: RUN: see senet-inspect --help"),
     "out": (["RUN", "--out", "RUN/config.yaml/x"], "is no folder to write to"),
 }

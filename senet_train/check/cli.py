@@ -8,7 +8,7 @@ from pathlib import Path
 
 from senet_train.atomic import write_text
 from senet_train.check.findings import Finding, to_exclude
-from senet_train.command_line import Parser, at_least_one, exit_code_of
+from senet_train.command_line import Parser, at_least_one, exit_code_of, refuse_file
 from senet_train.errors import InputError
 from senet_train.exclusion import exclusion_text
 
@@ -77,7 +77,7 @@ def check(arguments: argparse.Namespace) -> int:
     parts = find_parts(base, "PATH")
     for option in ("exclude", "out", "cache"):
         if getattr(arguments, option) is not None:
-            refuse_file(getattr(arguments, option), option)
+            refuse_file(getattr(arguments, option), f"--{option}", BEGINNINGS[option])
     cache = arguments.cache or base / NAME
     found = inspect_tree(parts, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
     print(*lines_of(found, base), sep="\n")
@@ -108,15 +108,3 @@ def exclude(findings: Sequence[Finding], file: Path) -> None:
         )
     write_text(file, text)
     print(f"\n{len(reasons):,} files to leave out: senet-train data.exclude={file}")
-
-
-def refuse_file(file: Path, option: str) -> None:
-    """Raises InputError for a place where no file can be written, or that holds another's."""
-    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--{option} {file} cannot be written: name a file in a folder of yours")
-    if file.exists():
-        with open(file, "rb") as there:
-            if not there.read(100).startswith(BEGINNINGS[option]):
-                raise InputError(
-                    f"--{option} {file} exists and holds something else: name another file"
-                )

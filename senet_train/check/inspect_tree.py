@@ -10,9 +10,9 @@ from pathlib import Path
 from senet_train.check.decode import Verdict, judged
 from senet_train.check.findings import Finding, to_exclude
 from senet_train.check.known import read_known, write_known
-from senet_train.check.progress import counted
 from senet_train.check.repeats import repeats
 from senet_train.check.survey import ImageFile, Survey, survey
+from senet_train.progress_bar import counted
 
 KEEP_EVERY_SECONDS = 60
 
@@ -61,10 +61,10 @@ def decode_rest(
     rest = {str(base / i.path): i for i in seen.images if i not in verdicts}
     unkept, kept_at = "", time.monotonic()
     try:
-        with counted(len(rest)) as count, closing(judged(list(rest), num_jobs)) as found:
+        with counted(len(rest), "decoded") as count, closing(judged(list(rest), num_jobs)) as found:
             for path, verdict in found:
                 verdicts[rest[path]] = verdict
-                count()
+                count(1)
                 if time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
                     unkept, kept_at = keep(cache, verdicts), time.monotonic()
     finally:

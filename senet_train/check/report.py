@@ -8,6 +8,7 @@ from pathlib import Path
 from senet_train.atomic import write_text
 from senet_train.check.findings import KINDS, Finding
 from senet_train.check.inspect_tree import Inspection
+from senet_train.command_line import printable
 
 NUM_SHOWN = 3  # of each kind
 CONSEQUENCE = {"exclude": "excluded", "mend": "to be mended", "note": "noted"}
@@ -33,9 +34,8 @@ def lines_of(inspection: Inspection, base: Path) -> Iterable[str]:
 
 
 def shown(finding: Finding) -> str:
-    """One line; what a terminal would obey, or could not print, is written as an escape."""
-    text = f"{finding.path} ({finding.detail})" if finding.detail else finding.path
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """One line."""
+    return printable(f"{finding.path} ({finding.detail})" if finding.detail else finding.path)
 
 
 def write_csv(findings: Iterable[Finding], file: Path) -> None:

@@ -11,6 +11,8 @@ DESCRIPTION = """What the attention layers of trained networks do with the image
 on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
 2 bad input."""
 
+ROOT = "data.root="
+
 
 def entry() -> None:
     """What the console script calls."""
@@ -26,16 +28,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = Parser(prog="senet-inspect", description=DESCRIPTION)
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="a run's folder, or a checkpoint in one"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run's folder, or a checkpoint in one; data.root=DIR says where the data are now",
     )
     parser.add_argument(
         "--part",
         choices=("test", "val"),
         default="test",
         help="the images to look at; choose a layer to drop by val (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="where the run's data are now, if not where they were"
     )
     parser.add_argument(
         "--classes",
@@ -52,7 +54,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--graph", action="store_true", help="give TensorBoard the network's graph as well"
     )
-    return parser.parse_args(list(argv))
+    arguments = parser.parse_args(list(argv))
+    roots = [word for word in arguments.runs if word.startswith(ROOT)]
+    arguments.root = roots[-1].removeprefix(ROOT) if roots else None
+    arguments.runs = [Path(word) for word in arguments.runs if word not in roots]
+    if not arguments.runs:
+        parser.error("the following arguments are required: RUN")
+    return arguments
 
 
 def inspect(arguments: argparse.Namespace) -> int:
@@ -75,7 +83,7 @@ def inspect(arguments: argparse.Namespace) -> int:
             found = inspect_run(
                 path,
                 part=arguments.part,
-                root=arguments.data_root,
+                root=arguments.root,
                 classes=arguments.classes,
                 knockout=not arguments.no_knockout,
                 told=status.update,

@@ -1,0 +1,1 @@
+"""senet-predict: what a trained run sees in images."""

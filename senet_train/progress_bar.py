@@ -1,0 +1,42 @@
+"""How many images are done: a bar on a terminal, a line now and then elsewhere; standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_SECONDS = 10
+
+
+@contextmanager
+def counted(num_images: int | None, done: str) -> Iterator[Callable[[int], None]]:
+    """For the block, a function to call with the number of images `done` (decoded, say) anew.
+
+    None: nobody knows how many there are.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal or num_images == 0:
+        yield line_counter(num_images, done)
+        return
+    columns = (TextColumn(done), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(done, total=num_images)
+        yield lambda count: bar.advance(task, count)
+
+
+def line_counter(num_images: int | None, done: str) -> Callable[[int], None]:
+    """Counts, and prints a plain line every ten seconds."""
+    of_all = "" if num_images is None else f" of {num_images:,}"
+    total, said_at = 0, time.monotonic()
+
+    def count(more: int) -> None:
+        nonlocal total, said_at
+        total += more
+        if time.monotonic() - said_at > LINE_EVERY_SECONDS:
+            said_at = time.monotonic()
+            print(f"{done} {total:,}{of_all} images", file=sys.stderr)
+
+    return count
