@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from compare_runs import write_run
 from conftest import CONF, ROOT, TINY, Result, run_folders
 from hydra import compose, initialize_config_dir
 from PIL import Image
@@ -26,12 +27,15 @@ from senet_train.cli import main as train
 from senet_train.config import read_config, register_resolvers
 from senet_train.errors import InputError
 from senet_train.export import as_onnx, as_torch_export, check
+from senet_train.export.card import card, image_line
 from senet_train.export.check import largest_difference, trial_images
 from senet_train.export.cli import main
 from senet_train.export.deployed import deployed
 from senet_train.export.facts import facts_of
+from senet_train.export.verdict import verdict_of
 from senet_train.insert import build_network, insert
 from senet_train.options import bind
+from senet_train.record import read_record
 from senet_train.trained.load import Trained
 from senet_train.trained.preprocess import Preprocess
 
@@ -39,6 +43,7 @@ ATTENTION_NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml
 MODEL_NAMES = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 QUICK_MODELS = {"resnet20", "se_resnet18", "se_preact_resnet20"}
 SIZE = 8
+SE = {"attention.name": "se", "attention.ratio": 4}
 NORMS = nn.BatchNorm1d | nn.BatchNorm2d
 
 Export = Callable[..., Result]
@@ -239,6 +244,49 @@ def test_safetensors_is_the_run(export: Export, run_path: Path) -> None:
     assert loaded.preprocess == run.preprocess
     for name, tensor in run.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor), name
+
+
+def test_the_card_has_the_verdict(tmp_path: Path) -> None:
+    for seed, (plain, se) in enumerate([(0.70, 0.75), (0.71, 0.77), (0.69, 0.74), (0.72, 0.77)]):
+        control = write_run(tmp_path, "resnet20", seed, plain)
+        path = write_run(tmp_path, "se_resnet20-r4", seed, se, changes=SE)
+    run = untrained("model=se_resnet20")
+
+    def card_of(path: Path) -> str:
+        there = replace(run, path=path, record=read_record(path / "result.json"))
+        return card(there, verdict_of(there), [("onnx", "x.onnx")])
+
+    text = card_of(path)
+    assert "4 seeds, test top-1 75.75 +- 1.50 %; +5.25 points" in text
+    assert "against resnet20 (70.50 +- 1.29 %), paired over 4 seeds: **better**" in text
+    assert "this arm is the control of its table" in card_of(control)
+    moved = path.rename(tmp_path / "seed3")  # beside what may be anything
+    assert "no comparison: the run is not in a table's folder" in card_of(moved)
+    (path.parent / "seed0" / "result.json").write_text("damaged")
+    moved.rename(path)
+    assert "no comparison: `senet-compare` finds nothing" in card_of(path)
+
+
+def test_the_card_of_an_unfinished_run() -> None:
+    run = untrained("model=resnet20", "attention=shuffled")
+    text = card(run, verdict_of(run), [("torch-export", "x.pt2")])
+    assert "it was never tested" in text
+    assert "What it costs" not in text
+    assert "**not for use**" in text
+
+
+@pytest.mark.parametrize("margin", [1.0, 256 / 224])
+def test_the_card_cuts_images_as_the_run_did(
+    margin: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = untrained("model=resnet20")
+    run = replace(run, preprocess=replace(run.preprocess, margin=margin))
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 41, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("image.png")
+    names: dict[str, object] = {}
+    exec(f"import PIL.Image, PIL.ImageOps\n{image_line(run)}", names)
+    np.testing.assert_array_equal(names["image"], run.preprocess.pixels("image.png"))
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, b"\x02\0\0\0\0\0\0\0{}"])

@@ -64,8 +64,7 @@ def test_bytes_kept_for_backward_by_hand(words: tuple[str, ...], number: int) ->
     """What every layer of ResNet-20 must remember of an image of 8x8, in numbers of 4 or 2 bytes.
 
     Of each block both convolutions' outputs and both ReLUs'; SE adds the map that it scales, z, the
-    hidden channels and the gate. In bfloat16 autocast puts the means and the gate's sigmoid into
-    float32 nowhere: all numbers are of one size.
+    hidden channels and the gate.
     """
     maps = {16: (64, 14), 32: (16, 13), 64: (4, 13)}  # channels: pixels, maps
     expected = sum(channels * pixels * num for channels, (pixels, num) in maps.items())

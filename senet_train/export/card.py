@@ -78,12 +78,19 @@ def network_lines(run: Trained) -> list[str]:
 
 
 def quality_lines(run: Trained, verdict: str) -> list[str]:
-    """Metrics with the protocol they were got by, and the verdict."""
+    """Whether it can be used at all, then how good it is."""
+    if any(getattr(module, "mixes_images", False) for module in run.model.modules()):
+        control = "this control takes something of another image of the batch"
+        return [f"**not for use**: {control}", *figures(run, verdict)]
+    return figures(run, verdict)
+
+
+def figures(run: Trained, verdict: str) -> list[str]:
+    """What was measured, and how."""
     if run.record is None:
-        return ["the run has not finished: it was never tested", verdict]
+        return ["the run has not finished: it was never tested", f"its arm: {verdict}"]
     metrics, precision = run.record.metrics, run.record.environment.precision
-    mixing = any(getattr(module, "mixes_images", False) for module in run.model.modules())
-    lines = [
+    return [
         f"test top-1 {metrics.test_top1:.4f}, top-5 {metrics.test_top5:.4f}, loss "
         f"{metrics.test_loss:.4f}: n = 1 seed, the test images read once, at the end",
         f"validation top-1 {metrics.val_top1:.4f} at epoch {metrics.best_epoch + 1}, which was "
@@ -91,12 +98,6 @@ def quality_lines(run: Trained, verdict: str) -> list[str]:
         f"tested in precision {precision}; the exported file computes in float32",
         f"its arm: {verdict}",
     ]
-    if mixing:
-        lines.append(
-            "**not for use**: this control takes something of another image of the batch, so an "
-            "image's logits depend on its neighbours"
-        )
-    return lines
 
 
 def cost_lines(record: RunRecord) -> list[str]:
@@ -128,7 +129,11 @@ def input_lines(run: Trained) -> list[str]:
 
 def use_of(run: Trained, name: str, file: str) -> str:
     """The lines of code for one file."""
+    return USES[name].format(image=image_line(run), file=file, input=INPUT)
+
+
+def image_line(run: Trained) -> str:
+    """The line that cuts out and scales an image as the run did."""
     margin = run.preprocess.margin
-    bleed = "" if margin == 1 else f", bleed={(1 - 1 / margin) / 2:.6g}"
-    image = IMAGE.format(size=run.preprocess.image_size, bleed=bleed)
-    return USES[name].format(image=image, file=file, input=INPUT)
+    bleed = "" if margin == 1 else f", bleed={(1 - 1 / margin) / 2!r}"
+    return IMAGE.format(size=run.preprocess.image_size, bleed=bleed)
