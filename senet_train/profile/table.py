@@ -33,9 +33,9 @@ def where(profiles: Sequence[Profile], environment: Environment) -> str:
     kernels = ", ".join(dict.fromkeys(profile.kernel for profile in profiles))
     sizes = ", ".join(dict.fromkeys(f"{profile.image_size} px" for profile in profiles))
     return (
-        f"{environment.device}, {environment.threads} threads, torch "
+        f"{environment.device}, threads {environment.threads}, torch "
         f"{environment.versions['torch']}, kernel {kernels}, images of {sizes}; kept for backward "
-        f"in {environment.precision}; milliseconds: median (quartiles)"
+        f"in {environment.precision}; times in ms, median (quartiles)"
     )
 
 
@@ -59,13 +59,13 @@ def cells(profile: Profile) -> list[tuple[str, str]]:
         ("  attention's", part(cost.attention_parameters, cost.parameters, "{:,}", some)),
         ("multiply-adds, M", f"{cost.multiply_adds / 1e6:,.3f}"),
         ("  attention's pools", part(inside.pool, cost.multiply_adds, MEGA, some)),
-        ("  attention's FC, convolutions", part(inside.layers, cost.multiply_adds, MEGA, some)),
+        ("  attention's layers", part(inside.layers, cost.multiply_adds, MEGA, some)),
         ("  attention's scales", part(inside.scale, cost.multiply_adds, MEGA, some)),
-        ("kept for backward, KB an image", f"{profile.activation_bytes / 1e3:,.1f}"),
+        ("kept for backward, MB an image", f"{profile.activation_bytes / 1e6:,.3f}"),
         ("  attention adds", added(profile)),
     ]
     for timing in profile.timings:
-        case = f"{timing.precision}, {images(timing.batch_size)}, ms"
+        case = f"{timing.precision}, {images(timing.batch_size)}"
         found.append((case, spread(timing.milliseconds, "{:.2f}")))
         found.append(("  attention adds", share(timing)))
     return found
