@@ -94,13 +94,14 @@ def untrained(*overrides: str) -> Trained:
 
 
 def as_trained(model: Backbone) -> Backbone:
-    """Its BatchNorms as far from the identity as training makes them."""
+    """Its BatchNorms far from the identity, with the statistics of a batch."""
     for module in model.modules():
         if isinstance(module, NORMS):
-            for table in (module.weight, module.running_var):
-                nn.init.uniform_(table, 0.5, 1.5)
-            for table in (module.bias, module.running_mean):
-                nn.init.normal_(table, 0, 0.3)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.randn(8, 3, SIZE, SIZE))
     return model.eval()
 
 
@@ -128,7 +129,7 @@ def relative(run: Trained, logits_of: Callable[[Tensor], Tensor]) -> float:
 )
 def test_folding_changes_no_backbone(name: str) -> None:
     difference, left = folded_difference(untrained(f"model={name}"))
-    assert difference < 1e-5
+    assert difference < 5e-5
     assert (left > 0) == ("preact" in name or "wrn" in name)
 
 

@@ -1,4 +1,6 @@
-"""Forward passes of several networks in turn: A B A B, so that what slows one slows all.
+"""Forward passes of several networks in turn, so that what slows one slows all.
+
+Each round begins with another: A B, B A. Who comes first finds caches that another has filled.
 
 Shapes: B batch, H = W = image_size.
 """
@@ -11,7 +13,7 @@ import torch
 
 from senet_train.speed import median_and_quartiles
 
-LEAST_ROUNDS = 5
+LEAST_ROUNDS = 8
 SECONDS = 1.0  # measured for each network, at each batch size and precision
 
 
@@ -38,8 +40,9 @@ def in_turn(functions: Sequence[Callable[[], object]], device: torch.device) -> 
     times: list[list[float]] = [[] for _ in functions]
     end = time.perf_counter() + SECONDS * len(functions)
     while len(times[0]) < LEAST_ROUNDS or time.perf_counter() < end:
-        for function, own in zip(functions, times, strict=True):
-            own.append(timed(function, device))
+        first = len(times[0]) % len(functions)
+        for i in (*range(first, len(functions)), *range(first)):
+            times[i].append(timed(functions[i], device))
     return times
 
 

@@ -15,6 +15,7 @@ from senet_train.config import Precision
 from senet_train.cost import NetworkCost
 from senet_train.errors import CannotExist
 from senet_train.keyed import keyed_generator
+from senet_train.memory import keep_freed_memory
 from senet_train.profile.activations import MORE, bytes_an_image
 from senet_train.profile.counts import AttentionOperations, Points, points_of
 from senet_train.profile.latency import Spread, in_turn, share_of
@@ -62,6 +63,7 @@ def measure(
     Every network is measured beside the one without attention, which is built if it is not asked
     for. One of several that cannot exist is skipped, as in a sweep.
     """
+    keep_freed_memory()  # as a run does: else the system hands out every page anew
     every: list[Built] = []
     for words, spec in asked:
         try:
