@@ -72,23 +72,13 @@ def export(arguments: argparse.Namespace) -> int:
     for name in formats:
         refuse_missing(name)
     from senet_train.export.card import card
-    from senet_train.export.check import largest_difference, refuse_unequal
-    from senet_train.export.deployed import deployed
-    from senet_train.export.encoders import encoder
-    from senet_train.export.facts import facts_of
+    from senet_train.export.encoders import encoded
     from senet_train.export.verdict import verdict_of
     from senet_train.trained.load import load_run
 
     run = load_run(arguments.run)
     *files, card_file = places(arguments.out, run.label, formats)
-    model, folded = deployed(run)
-    print(f"{run.label}: {folded}")
-    contents = []
-    for name in formats:
-        contents.append(encoder(name).encode(model, run, facts_of(run)))
-        difference = largest_difference(run, encoder(name).reader(contents[-1]))
-        refuse_unequal(difference, arguments.tolerance, name)
-        print(f"{name}: logits differ from the run's by {difference:.2g} at most")
+    contents = encoded(run, formats, arguments.tolerance)
     named = [(name, file.name) for name, file in zip(formats, files, strict=True)]
     text = card(run, verdict_of(run), named)
     card_file.parent.mkdir(parents=True, exist_ok=True)

@@ -74,10 +74,11 @@ def profile(arguments: argparse.Namespace) -> int:
         raise InputError("none of these networks can exist: the lines above say why")
     kernel = specs[0][1].kernel
     environment = describe_environment(networks.kind_of(device), precisions[-1], kernel)
+    if arguments.out is not None:  # first: a reader that goes away must not cost minutes
+        write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
     print_profiles(profiles, environment)
     if arguments.out is not None:
-        write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
-        print(arguments.out)
+        print(f"\nall of it: {arguments.out}")
     return 0
 
 

@@ -137,10 +137,12 @@ def timed(
     """One timing for each network, none of them if one is too large for the device."""
     print(f"measuring {name_of(precision)}, {images(batch_size)}", file=sys.stderr)
     context = autocast(device, precision)
+    for each in built:
+        each.network.eval()
 
     def forward(each: Built, batch: torch.Tensor) -> None:
         with torch.inference_mode(), context():
-            each.network.eval()(batch)
+            each.network(batch)
 
     try:
         passes = [partial(forward, each, images_for(each, batch_size, device)) for each in built]
