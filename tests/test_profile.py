@@ -187,12 +187,12 @@ def test_a_batch_that_does_not_fit_is_said(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object) -> None:
-        raise torch.OutOfMemoryError
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
     monkeypatch.setattr("senet_train.profile.measure.in_turn", full)
     result = profile(*SMALL, "model=resnet20")
     assert result.code == 0
-    assert "1 image: too much for the device's memory" in result.err
+    assert "1 image: too much for the memory, left out" in result.err
     assert "float32, 1 image " not in result.out
 
 

@@ -13,9 +13,9 @@ import torch
 
 from senet_train.config import Precision
 from senet_train.cost import NetworkCost
-from senet_train.errors import CannotExist
+from senet_train.errors import CannotExist, OutOfMemory
 from senet_train.keyed import keyed_generator
-from senet_train.memory import keep_freed_memory
+from senet_train.memory import keep_freed_memory, shortage_explained
 from senet_train.profile.activations import MORE, bytes_an_image
 from senet_train.profile.counts import AttentionOperations, Points, points_of
 from senet_train.profile.latency import Spread, in_turn, share_of
@@ -72,7 +72,6 @@ def measure(
             if len(asked) == 1:
                 raise
             print(f"skipped: {words}: {error}", file=sys.stderr)
-    specs = [built.spec for built in every]
     kept = [activation_bytes(built, device, precisions[-1]) for built in every]
     timings: list[list[Timing]] = [[] for _ in every]
     for precision in precisions:
@@ -80,10 +79,10 @@ def measure(
             found = timed(every, device, precision, batch_size)
             timings = [own + more for own, more in zip(timings, found, strict=True)]
     return [
-        profile(words, every[i], kept[i], kept[specs.index(spec.plain())], timings[i])
+        profile(words, every[i], kept[i], kept[built_index(spec.plain(), every)], timings[i])
         for words, spec in asked
-        if spec in specs
-        for i in [specs.index(spec)]
+        if spec in [built.spec for built in every]
+        for i in [built_index(spec, every)]
     ]
 
 
@@ -145,23 +144,25 @@ def timed(
             each.network(batch)
 
     try:
-        passes = [partial(forward, each, images_for(each, batch_size, device)) for each in built]
-        times = in_turn(passes, device)
-    except torch.OutOfMemoryError:
-        print(f"{images(batch_size)}: too much for the device's memory", file=sys.stderr)
+        with shortage_explained(batch_size):
+            passes = [
+                partial(forward, each, images_for(each, batch_size, device)) for each in built
+            ]
+            times = in_turn(passes, device)
+    except OutOfMemory:
+        print(f"{images(batch_size)}: too much for the memory, left out", file=sys.stderr)
         return [[] for _ in built]
-    specs = [each.spec for each in built]
+    plain = [built_index(each.spec.plain(), built) for each in built]
+    shares = [share_of(own, times[i]) for own, i in zip(times, plain, strict=True)]
     return [
-        [
-            Timing(
-                precision=name_of(precision),
-                batch_size=batch_size,
-                milliseconds=Spread.of(own),
-                share=share_of(own, times[specs.index(each.spec.plain())]) if each.slots else None,
-            )
-        ]
-        for each, own in zip(built, times, strict=True)
+        [Timing(name_of(precision), batch_size, Spread.of(own), share if each.slots else None)]
+        for each, own, share in zip(built, times, shares, strict=True)
     ]
+
+
+def built_index(spec: Spec, built: Sequence[Built]) -> int:
+    """Where the network stands among those that were built."""
+    return [each.spec for each in built].index(spec)
 
 
 def images(num: int) -> str:
