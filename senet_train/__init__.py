@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from senet_train.attention import SqueezeExcite as SqueezeExcite
     from senet_train.config import Placement as Placement
+    from senet_train.export.as_safetensors import load_safetensors as load_safetensors
     from senet_train.insertion import insert as insert
     from senet_train.trained.load import load_run as load_run
 
 __version__ = "0.1.0"
-__all__ = ["Placement", "SqueezeExcite", "insert", "load_run"]
+__all__ = ["Placement", "SqueezeExcite", "insert", "load_run", "load_safetensors"]
 
 # Found when asked for: help and completion must not wait for torch.
 HOMES = {
@@ -23,6 +24,7 @@ HOMES = {
     "SqueezeExcite": "senet_train.attention",
     "insert": "senet_train.insertion",
     "load_run": "senet_train.trained.load",
+    "load_safetensors": "senet_train.export.as_safetensors",
 }
 
 

@@ -160,23 +160,29 @@ def mention_unread(raw: DictConfig, in_sweep: bool) -> None:
 
     Raises InputError in a single run.
     """
+    line = unread_settings(raw, HydraConfig.get().overrides.task)
+    if line and not in_sweep:
+        raise InputError(line)
+    if line:
+        log.warning("notice: %s", line)
+
+
+def unread_settings(raw: DictConfig, words: Sequence[str]) -> str:
+    """A line on a ratio or placement among the words that nothing reads; "" if all are read."""
     attention = raw.attention.name
     reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
     unread = [
         word
-        for word in (override.lstrip("+") for override in HydraConfig.get().overrides.task)
+        for word in (override.lstrip("+") for override in words)
         if (word.startswith("ratio=") and not reads_ratio)
         or (word.startswith("placement.") and attention == "none")
     ]
     if not unread:
-        return
-    line = (
+        return ""
+    return (
         f"{' '.join(unread)} changes nothing, as nothing reads it with attention={attention}: "
         "leave it out, or choose another model or attention"
     )
-    if not in_sweep:
-        raise InputError(line)
-    log.warning("notice: %s", line)
 
 
 def show(error: BaseException, text: str, full_error: bool) -> None:

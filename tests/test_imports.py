@@ -34,7 +34,7 @@ LAYERS = [
     ("senet_train.memory", "senet_train.progress", "senet_train.checkpoint_io"),
     ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),
     ("senet_train.trained",),
-    ("senet_train.predict", "senet_train.export", "senet_train.profile"),
+    ("senet_train.predict",),
     ("senet_train.evaluate",),
     ("senet_train.classifier", "senet_train.factors"),
     ("senet_train.journal", "senet_train.checkpoints", "senet_train.resume"),
@@ -49,6 +49,7 @@ LAYERS = [
     ("senet_train.compare",),  # its command
     ("senet_train.inspect",),
     ("senet_train.board",),
+    ("senet_train.export",),
     ("senet_train.forecast",),
     ("senet_train.sweep_view",),
     ("senet_train.sweep_report",),
@@ -57,6 +58,7 @@ LAYERS = [
     ("senet_train.sweep",),
     ("senet_train.search",),
     ("senet_train.cli",),
+    ("senet_train.profile",),
     ("senet_train.local_launcher", "senet_train.cluster_job"),  # they start the command again
     ("senet_train.cluster_launcher",),
     ("senet_train._plugins",),

@@ -1,0 +1,1 @@
+"""`senet-profile`: what networks cost on this machine, side by side, and attention's share."""
