@@ -22,8 +22,15 @@ class GlobalContext(nn.Module):
     nothing but its own bias.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16, bias: bool = True) -> None:
+    def __init__(
+        self, channels: int, *, ratio: int = 16, bias: bool = True, identity: bool = True
+    ) -> None:
         super().__init__()
+        if not identity:
+            raise ValueError(
+                "attention.identity=false is not for gc: it always starts as the identity, "
+                "leave it out"
+            )
         self.hidden = hidden_channels(channels, ratio)
         if self.hidden < 2:
             raise ValueError(

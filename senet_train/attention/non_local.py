@@ -21,8 +21,13 @@ class NonLocal(nn.Module):
     Raises ValueError when `ratio` leaves no hidden channel.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 2) -> None:
+    def __init__(self, channels: int, *, ratio: int = 2, identity: bool = True) -> None:
         super().__init__()
+        if not identity:
+            raise ValueError(
+                "attention.identity=false is not for nonlocal: it always starts as the identity, "
+                "leave it out"
+            )
         self.hidden = hidden_channels(channels, ratio)
         self.query = nn.Conv2d(channels, self.hidden, 1)
         self.key = nn.Conv2d(channels, self.hidden, 1)
