@@ -16,7 +16,10 @@ EPSILON = 1e-5
 
 
 class GatedChannelTransformation(nn.Module):
-    """`x * (1 + tanh(gamma * normalised embedding + beta))`; at first the identity."""
+    """`x * (1 + tanh(gamma * normalised embedding + beta))`; at first the identity.
+
+    Raises ValueError for `identity=False`: it has no other start.
+    """
 
     def __init__(self, channels: int, *, identity: bool = True) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ from senet_train.attention.reduction import hidden_channels
 
 
 class GatherExcite(ChannelGate):
-    """`x * sigmoid(up(pool(x)))`: no parameters."""
+    """`x * sigmoid(up(pool(x)))`: no parameters, so `identity` raises ValueError."""
 
     def __init__(
         self,

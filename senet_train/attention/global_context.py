@@ -19,7 +19,7 @@ class GlobalContext(nn.Module):
     """`x + W2 relu(LN(W1 attention_pool(x)))`; at first the identity.
 
     Raises ValueError when `ratio` leaves fewer than 2 hidden channels: of one, LayerNorm leaves
-    nothing but its own bias.
+    nothing but its own bias; and for `identity=False`, as it has no other start.
     """
 
     def __init__(

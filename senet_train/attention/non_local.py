@@ -18,7 +18,8 @@ from senet_train.attention.reduction import hidden_channels
 class NonLocal(nn.Module):
     """Self-attention between pixels, added to its input; at first the identity.
 
-    Raises ValueError when `ratio` leaves no hidden channel.
+    Raises ValueError when `ratio` leaves no hidden channel, and for `identity=False`, as it has no
+    other start.
     """
 
     def __init__(self, channels: int, *, ratio: int = 2, identity: bool = True) -> None:

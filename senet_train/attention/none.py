@@ -4,7 +4,7 @@ from torch import nn
 
 
 class NoAttention(nn.Identity):
-    """`y = x`: no parameters, nothing computed."""
+    """`y = x`: no parameters, nothing computed. Raises ValueError for `identity`."""
 
     def __init__(self, channels: int, *, identity: bool = False) -> None:
         super().__init__()

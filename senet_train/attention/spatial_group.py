@@ -20,7 +20,7 @@ EPSILON = 1e-5
 
 
 class SpatialGroupEnhance(nn.Module):
-    """One pixel gate a group; at first the same for all pixels, sigmoid(1).
+    """One pixel gate a group; at first nearly the same for all pixels, sigmoid(1).
 
     With `identity` beta starts at 0 and the gate at 1: it goes from 0 to 2 instead of 0 to 1.
 
