@@ -17,7 +17,7 @@ from torch import Tensor, nn
 class SimpleAttention(nn.Module):
     """`x * sigmoid(energy^-1)`; `regulariser` is the paper's lambda: 1e-4 CIFAR, 0.1 ImageNet.
 
-    Raises ValueError for `identity`, as there is no parameter to start at it, and for no regulariser.
+    Raises ValueError for a regulariser of 0, and for `identity`: it has no parameter to start with.
     """
 
     def __init__(self, channels: int, *, regulariser: float = 1e-4, identity: bool = False) -> None:
