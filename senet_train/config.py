@@ -259,6 +259,7 @@ def known_keys() -> list[str]:
         *inner,
         "attention.ratio",
         "attention.bias",
+        "attention.identity",
     ]
 
 

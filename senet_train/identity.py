@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from senet_train.config import Choice, Config
@@ -18,6 +18,7 @@ from senet_train.config import Choice, Config
 LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
 LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
+LATER_OPTIONS = ("identity",)  # of attention, younger than the first runs
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 
@@ -51,6 +52,13 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
+
+
+def written_as_ever(attention: Choice, usual: Mapping[str, Any]) -> Choice:
+    """The choice without later options at their default: runs that lack them stay what they are."""
+    idle = {key for key in LATER_OPTIONS if attention.options.get(key) == usual.get(key)}
+    options = {key: value for key, value in attention.options.items() if key not in idle}
+    return replace(attention, options=options)
 
 
 def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -> str:

@@ -22,7 +22,7 @@ from senet_train.data import SOURCES
 from senet_train.data.images import Source
 from senet_train.environment import choose_accelerator, choose_kernel, choose_precision
 from senet_train.errors import InputError
-from senet_train.identity import Identity, identify, label_of
+from senet_train.identity import Identity, identify, label_of, written_as_ever
 from senet_train.insertion import Slot, build_network, written_out
 from senet_train.options import bind, defaults, keyword_options, look_up
 from senet_train.run_folder import RunFolder
@@ -77,13 +77,15 @@ def make_plan(config: Config) -> Plan:
     )
     optim = replace(config.optim, schedule=shape)
     refuse_optim(config)
+    usual = defaults(attention.func)
+    kind = written_as_ever(kind, usual)
     config = replace(config, model=model, attention=kind, optim=optim)
     config = resolve_hardware(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
     with torch.device("meta"):
         network, _ = build(num_classes=10)  # before the data are looked for: they may take a while
     config = replace(config, placement=written_out(network, config.placement))
-    label = label_of(config, defaults(attention.func), list(network.stages()))
+    label = label_of(config, usual, list(network.stages()))
     source, data = find_data(config.data)
     config = replace(config, data=resolve_classes(data, source))
     with torch.device("meta"):

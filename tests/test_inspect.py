@@ -23,7 +23,7 @@ from senet_train.data.loaders import EvaluationBatches
 from senet_train.factors import energies, factors, pixel_factors, watched
 from senet_train.insertion import insert
 from senet_train.inspect import timing
-from senet_train.inspect.alarms import alarms_of
+from senet_train.inspect.alarms import Layer, alarms_of
 from senet_train.inspect.cli import main
 from senet_train.inspect.knockout import Changes, from_first, knock_out, remembered, replaced
 from senet_train.inspect.look import look_at
@@ -203,6 +203,33 @@ def test_other_alarms(run: Path) -> None:
     assert any(line.startswith("layer3.2: 100 % of gates under 0.05") for line in found)
     started = "every gate within 0.02 of 0.50, where it started: hardly trained"
     assert [line for line in found if line.endswith(started)]
+
+
+@pytest.mark.parametrize("identity", [True, False])
+def test_gates_that_may_go_to_two(identity: bool) -> None:
+    """Over 0.95 is then no end of their range, and where they started is 1."""
+    noise = 0.005 * np.random.default_rng(0).standard_normal((40, 8))
+    labels = np.arange(40) % 4
+    told = []
+    for level in (1.6, 1.0, 0.5):
+        layer = Layer(
+            *("layer1.0.attend.standard", 1, 8, 2, "se"),
+            bias=False,
+            identity=identity,
+            num_dead=0,
+            beyond=0.0,
+            strength=1.0,
+            gates=gathered(level + noise, np.ones_like(noise), labels, [40]).result(),
+        )
+        told += [f"{level}: {line}" for line in alarms_of(layer)]
+    started = "layer1.0: every gate within 0.02 of {}, where it started: hardly trained"
+    if identity:
+        assert told == ["1.0: " + started.format("1.00")]
+    else:
+        open_ = (
+            "layer1.0: 100 % of gates over 0.95: close to the identity, see what removing it costs"
+        )
+        assert told == [f"1.6: {open_}", f"1.0: {open_}", "0.5: " + started.format("0.50")]
 
 
 def test_knock_outs_are_what_the_changed_network_says(se_run: Path) -> None:

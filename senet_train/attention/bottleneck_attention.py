@@ -11,19 +11,23 @@ Parameters: 3 C R + 18 R^2 + 3 C + 5 R + 3 (ResNet-50: 360,761 in three places).
 Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 """
 
-import torch
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind
 from senet_train.attention.reduction import hidden_channels
 
 
 class BottleneckAttention(nn.Module):
     """`x * (1 + sigmoid(channel + spatial))`, each branch scaled by a BatchNorm of its own.
 
+    With `identity` the gate is `2 sigmoid(...)`: 1 at first, and from 0 to 2 instead of 1 to 2.
+
     Raises ValueError when `ratio` leaves no hidden channel.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16, dilation: int = 4) -> None:
+    def __init__(
+        self, channels: int, *, ratio: int = 16, dilation: int = 4, identity: bool = False
+    ) -> None:
         super().__init__()
         self.hidden = hidden = hidden_channels(channels, ratio)
         self.channel = nn.Sequential(
@@ -39,9 +43,11 @@ class BottleneckAttention(nn.Module):
             nn.Conv2d(hidden, 1, 1),
             nn.BatchNorm2d(1),
         )
+        last = (self.channel[-1], self.spatial[-1])
+        self.activation = gate_behind(*last, gate="open", identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         channel = self.channel(x.mean((2, 3)))[:, :, None, None]  # (B, C, H, W) -> (B, C, 1, 1)
         spatial = self.spatial(x)  # (B, C, H, W) -> (B, 1, H, W)
-        return x * (1 + torch.sigmoid(channel + spatial))
+        return x * self.activation(channel + spatial)

@@ -13,16 +13,21 @@ Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind
 from senet_train.attention.reduction import hidden_channels
 
 
 class ConvolutionalBlockAttention(nn.Module):
     """A channel gate from average and maximum, then a pixel gate from the same two.
 
+    With `identity` both start at 1 and go from 0 to 2 instead of 0 to 1.
+
     Raises ValueError when `ratio` leaves no hidden channel, and for an even kernel.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16, kernel: int = 7) -> None:
+    def __init__(
+        self, channels: int, *, ratio: int = 16, kernel: int = 7, identity: bool = False
+    ) -> None:
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"kernel={kernel} has no middle: choose an odd kernel >= 1")
@@ -30,6 +35,7 @@ class ConvolutionalBlockAttention(nn.Module):
         self.reduce = nn.Linear(channels, self.hidden, bias=False)
         self.expand = nn.Linear(self.hidden, channels, bias=False)
         self.spatial = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
+        self.activation = gate_behind(self.expand, self.spatial, identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -40,9 +46,9 @@ class ConvolutionalBlockAttention(nn.Module):
         """(B, C, H, W) -> (B, C, 1, 1); the two pools share the layers."""
         pools = torch.stack((x.mean((2, 3)), x.amax((2, 3))))  # (B, C, H, W) -> (2, B, C)
         average, maximum = self.expand(torch.relu(self.reduce(pools)))  # (2, B, C)
-        return torch.sigmoid(average + maximum)[:, :, None, None]
+        return self.activation(average + maximum)[:, :, None, None]
 
     def spatial_gate(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 1, H, W)."""
         pools = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)  # (B, 2, H, W)
-        return torch.sigmoid(self.spatial(pools))
+        return self.activation(self.spatial(pools))

@@ -12,16 +12,19 @@ Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind
 from senet_train.attention.reduction import hidden_channels
 
 
 class CoordinateAttention(nn.Module):
     """`x * gate of the row * gate of the column`.
 
+    With `identity` both gates start at 1 and go from 0 to 2 instead of 0 to 1.
+
     Raises ValueError when `ratio` leaves no hidden channel.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16) -> None:
+    def __init__(self, channels: int, *, ratio: int = 16, identity: bool = False) -> None:
         super().__init__()
         self.hidden = hidden_channels(channels, ratio)
         self.reduce = nn.Conv1d(channels, self.hidden, 1, bias=False)
@@ -29,6 +32,7 @@ class CoordinateAttention(nn.Module):
         self.act = nn.Hardswish()
         self.rows = nn.Conv1d(self.hidden, channels, 1, bias=False)
         self.columns = nn.Conv1d(self.hidden, channels, 1, bias=False)
+        self.activation = gate_behind(self.rows, self.columns, identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -36,5 +40,5 @@ class CoordinateAttention(nn.Module):
         pools = torch.cat((x.mean(3), x.mean(2)), 2)  # (B, C, H, W) -> (B, C, H + W)
         shared = self.act(self.norm(self.reduce(pools)))  # (B, R, H + W)
         rows, columns = shared.split((height, width), 2)
-        row_gate = torch.sigmoid(self.rows(rows))[:, :, :, None]  # (B, C, H, 1)
-        return x * row_gate * torch.sigmoid(self.columns(columns))[:, :, None, :]
+        row_gate = self.activation(self.rows(rows))[:, :, :, None]  # (B, C, H, 1)
+        return x * row_gate * self.activation(self.columns(columns))[:, :, None, :]

@@ -9,18 +9,22 @@ Shapes: B batch, C channels, H height, W width.
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.gates import gate_behind
 
 
 class EffectiveSqueezeExcite(ChannelGate):
-    """`x * hardsigmoid(W mean_hw(x) + b)`."""
+    """`x * hardsigmoid(W mean_hw(x) + b)`.
 
-    def __init__(self, channels: int) -> None:
+    With `identity` the gate starts at 1 and goes from 0 to 2 instead of 0 to 1.
+    """
+
+    def __init__(self, channels: int, *, identity: bool = False) -> None:
         super().__init__()
         self.fc = nn.Linear(channels, channels)
+        self.activation = gate_behind(self.fc, gate="hardsigmoid", identity=identity)
 
     def excite(self, z: Tensor) -> Tensor:
         """Means (B, C) -> factors (B, C)."""
-        return F.hardsigmoid(self.fc(z))
+        return self.activation(self.fc(z))

@@ -11,29 +11,34 @@ Shapes: B batch, C channels, H height, W width.
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.gates import gate_behind
 
 
 class EfficientChannelAttention(ChannelGate):
     """`x * sigmoid(conv1d(mean_hw(x)))`, the convolution along the channels.
 
+    With `identity` the gate starts at 1 and goes from 0 to 2 instead of 0 to 1.
+
     Raises ValueError for an even kernel.
     """
 
-    def __init__(self, channels: int, *, kernel: Literal["auto"] | int = "auto") -> None:
+    def __init__(
+        self, channels: int, *, kernel: Literal["auto"] | int = "auto", identity: bool = False
+    ) -> None:
         super().__init__()
         size = adaptive_kernel(channels) if kernel == "auto" else kernel
         if size < 1 or size % 2 == 0:
             raise ValueError(f"kernel={kernel} has no middle: choose auto or an odd kernel >= 1")
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
+        self.activation = gate_behind(self.conv, identity=identity)
 
     def excite(self, z: Tensor) -> Tensor:
         """Means (B, C) -> factors (B, C)."""
         s = self.conv(z[:, None])  # (B, C) -> (B, 1, C)
-        return torch.sigmoid(s[:, 0])
+        return self.activation(s[:, 0])
 
 
 def adaptive_kernel(channels: int) -> int:

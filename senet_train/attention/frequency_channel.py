@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind
 from senet_train.attention.reduction import hidden_channels
 
 # The paper's choice on a 7x7 grid, best first: the 16 frequencies with the highest top-1 when
@@ -32,11 +33,15 @@ GRID = 7
 class FrequencyChannelAttention(nn.Module):
     """`x * sigmoid(W2 relu(W1 dct(x)))`.
 
+    With `identity` the gate starts at 1 and goes from 0 to 2 instead of 0 to 1.
+
     Raises ValueError when `ratio` leaves no hidden channel, and for more frequencies than the
     channels can be split into.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16, frequencies: int = 16) -> None:
+    def __init__(
+        self, channels: int, *, ratio: int = 16, frequencies: int = 16, identity: bool = False
+    ) -> None:
         super().__init__()
         most = min(len(ROWS), channels)
         if not 1 <= frequencies <= most:
@@ -47,6 +52,7 @@ class FrequencyChannelAttention(nn.Module):
         self.hidden = hidden_channels(channels, ratio)
         self.reduce = nn.Linear(channels, self.hidden, bias=False)
         self.expand = nn.Linear(self.hidden, channels, bias=False)
+        self.activation = gate_behind(self.expand, identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -54,7 +60,7 @@ class FrequencyChannelAttention(nn.Module):
         basis = cosines(self.frequencies, channels, height, width, x.device, x.dtype)
         z = (x * basis).sum((2, 3))  # (B, C, H, W) -> (B, C)
         s = self.expand(torch.relu(self.reduce(z)))
-        return x * torch.sigmoid(s)[:, :, None, None]
+        return x * self.activation(s)[:, :, None, None]
 
 
 @lru_cache(maxsize=64)

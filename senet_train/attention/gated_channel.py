@@ -16,10 +16,18 @@ EPSILON = 1e-5
 
 
 class GatedChannelTransformation(nn.Module):
-    """`x * (1 + tanh(gamma * normalised embedding + beta))`; at first the identity."""
+    """`x * (1 + tanh(gamma * normalised embedding + beta))`; at first the identity.
 
-    def __init__(self, channels: int) -> None:
+    Raises ValueError for `identity=False`: it has no other start.
+    """
+
+    def __init__(self, channels: int, *, identity: bool = True) -> None:
         super().__init__()
+        if not identity:
+            raise ValueError(
+                "attention.identity=false is not for gct: it always starts as the identity, "
+                "leave it out"
+            )
         self.alpha = nn.Parameter(torch.ones(channels))
         self.gamma = nn.Parameter(torch.zeros(channels))
         self.beta = nn.Parameter(torch.zeros(channels))

@@ -19,14 +19,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.gates import Gate, gate_behind
 from senet_train.attention.reduction import hidden_channels
 
 
 class GatherExcite(ChannelGate):
-    """`x * sigmoid(up(pool(x)))`: no parameters."""
+    """`x * sigmoid(up(pool(x)))`: no parameters, so `identity` raises ValueError."""
 
-    def __init__(self, channels: int, *, extent: Literal["global", 2, 4, 8] = "global") -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        extent: Literal["global", 2, 4, 8] = "global",
+        identity: bool = False,
+    ) -> None:
         super().__init__()
+        if identity:
+            raise ValueError(
+                "attention.identity=true is not for ge: it has no parameter that could start at "
+                "the identity, choose ge_theta or ge_theta_plus"
+            )
         self.extent = extent
         self.sees_only_means = extent == "global"
 
@@ -43,46 +55,59 @@ class GatherExcite(ChannelGate):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return excite(x, self.gather(x))
+        return excite(x, self.gather(x), torch.sigmoid)
 
 
 class GatherExciteTheta(nn.Module):
-    """`x * sigmoid(up(convolutions(x)))`."""
+    """`x * sigmoid(up(convolutions(x)))`.
 
-    def __init__(self, channels: int, *, extent: Literal[2, 4, 8] = 8) -> None:
+    With `identity` the gate starts at 1 and goes from 0 to 2 instead of 0 to 1.
+    """
+
+    def __init__(
+        self, channels: int, *, extent: Literal[2, 4, 8] = 8, identity: bool = False
+    ) -> None:
         super().__init__()
         self.gather = strided_convolutions(channels, extent)
+        self.activation = gate_behind(self.gather[-1], identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return excite(x, self.gather(x))
+        return excite(x, self.gather(x), self.activation)
 
 
 class GatherExciteThetaPlus(GatherExciteTheta):
-    """`x * sigmoid(up(W2 relu(W1 relu(convolutions(x)))))`.
+    """`x * sigmoid(up(W2 relu(W1 relu(convolutions(x)))))`; `identity` as in GatherExciteTheta.
 
     Raises ValueError when `ratio` leaves no hidden channel.
     """
 
     def __init__(
-        self, channels: int, *, extent: Literal[2, 4, 8] = 8, ratio: int = 16, bias: bool = False
+        self,
+        channels: int,
+        *,
+        extent: Literal[2, 4, 8] = 8,
+        ratio: int = 16,
+        bias: bool = False,
+        identity: bool = False,
     ) -> None:
         super().__init__(channels, extent=extent)
         self.hidden = hidden_channels(channels, ratio)
         self.reduce = nn.Conv2d(channels, self.hidden, 1, bias=bias)
         self.expand = nn.Conv2d(self.hidden, channels, 1, bias=bias)
+        self.activation = gate_behind(self.expand, identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         gathered = torch.relu(self.gather(x))
-        return excite(x, self.expand(torch.relu(self.reduce(gathered))))
+        return excite(x, self.expand(torch.relu(self.reduce(gathered))), self.activation)
 
 
-def excite(x: Tensor, s: Tensor) -> Tensor:
+def excite(x: Tensor, s: Tensor, gate: Gate) -> Tensor:
     """Gate `x` by the nearest gathered value, (B, C, H / E, W / E) -> (B, C, H, W)."""
     if s.shape[2:] != (1, 1):
         s = F.interpolate(s, x.shape[2:])
-    return x * torch.sigmoid(s)
+    return x * gate(s)
 
 
 def strided_convolutions(channels: int, extent: int) -> nn.Sequential:

@@ -19,11 +19,18 @@ class GlobalContext(nn.Module):
     """`x + W2 relu(LN(W1 attention_pool(x)))`; at first the identity.
 
     Raises ValueError when `ratio` leaves fewer than 2 hidden channels: of one, LayerNorm leaves
-    nothing but its own bias.
+    nothing but its own bias; and for `identity=False`, as it has no other start.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 16, bias: bool = True) -> None:
+    def __init__(
+        self, channels: int, *, ratio: int = 16, bias: bool = True, identity: bool = True
+    ) -> None:
         super().__init__()
+        if not identity:
+            raise ValueError(
+                "attention.identity=false is not for gc: it always starts as the identity, "
+                "leave it out"
+            )
         self.hidden = hidden_channels(channels, ratio)
         if self.hidden < 2:
             raise ValueError(

@@ -18,11 +18,17 @@ from senet_train.attention.reduction import hidden_channels
 class NonLocal(nn.Module):
     """Self-attention between pixels, added to its input; at first the identity.
 
-    Raises ValueError when `ratio` leaves no hidden channel.
+    Raises ValueError when `ratio` leaves no hidden channel, and for `identity=False`, as it has no
+    other start.
     """
 
-    def __init__(self, channels: int, *, ratio: int = 2) -> None:
+    def __init__(self, channels: int, *, ratio: int = 2, identity: bool = True) -> None:
         super().__init__()
+        if not identity:
+            raise ValueError(
+                "attention.identity=false is not for nonlocal: it always starts as the identity, "
+                "leave it out"
+            )
         self.hidden = hidden_channels(channels, ratio)
         self.query = nn.Conv2d(channels, self.hidden, 1)
         self.key = nn.Conv2d(channels, self.hidden, 1)

@@ -15,10 +15,18 @@ from torch import Tensor, nn
 
 
 class SimpleAttention(nn.Module):
-    """`x * sigmoid(energy^-1)`; `regulariser` is the paper's lambda: 1e-4 CIFAR, 0.1 ImageNet."""
+    """`x * sigmoid(energy^-1)`; `regulariser` is the paper's lambda: 1e-4 CIFAR, 0.1 ImageNet.
 
-    def __init__(self, channels: int, *, regulariser: float = 1e-4) -> None:
+    Raises ValueError for a regulariser of 0, and for `identity`: it has no parameter to start with.
+    """
+
+    def __init__(self, channels: int, *, regulariser: float = 1e-4, identity: bool = False) -> None:
         super().__init__()
+        if identity:
+            raise ValueError(
+                "attention.identity=true is not for simam: it has no parameter that could start at "
+                "the identity, choose another attention"
+            )
         if regulariser <= 0:
             raise ValueError(f"regulariser={regulariser} divides by zero: choose regulariser > 0")
         self.regulariser = regulariser

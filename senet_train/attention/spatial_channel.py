@@ -13,25 +13,38 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind, start_at_zero
 from senet_train.attention.squeeze_excite import SqueezeExcite
 
 
 class SpatialChannelSqueezeExcite(nn.Module):
     """SE over channels beside a 1x1 convolution to one gate a pixel.
 
+    With `identity` both gates start at 1 and go from 0 to 2 instead of 0 to 1, or, where they are
+    added, at 1/2 each as ever, whose sum is 1.
+
     Raises ValueError when `ratio` leaves no hidden channel.
     """
 
     def __init__(
-        self, channels: int, *, ratio: int = 2, combine: Literal["max", "add"] = "max"
+        self,
+        channels: int,
+        *,
+        ratio: int = 2,
+        combine: Literal["max", "add"] = "max",
+        identity: bool = False,
     ) -> None:
         super().__init__()
-        self.channel = SqueezeExcite(channels, ratio=ratio)
+        doubled = identity and combine == "max"
+        self.channel = SqueezeExcite(channels, ratio=ratio, identity=doubled)
         self.hidden = self.channel.hidden
         self.pixel = nn.Conv2d(channels, 1, 1, bias=False)
+        self.activation = gate_behind(identity=doubled)
+        if identity:
+            start_at_zero(self.channel.expand, self.pixel)
         self.combine = torch.maximum if combine == "max" else torch.add
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        pixel = x * torch.sigmoid(self.pixel(x))  # gate (B, 1, H, W)
+        pixel = x * self.activation(self.pixel(x))  # gate (B, 1, H, W)
         return self.combine(self.channel(x), pixel)

@@ -14,16 +14,20 @@ Shapes: B batch, C channels, G groups, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind
+
 EPSILON = 1e-5
 
 
 class SpatialGroupEnhance(nn.Module):
     """One pixel gate a group; at first nearly the same for all pixels, sigmoid(1).
 
+    With `identity` beta starts at 0 and the gate at 1: it goes from 0 to 2 instead of 0 to 1.
+
     Raises ValueError when `groups` does not divide the channels.
     """
 
-    def __init__(self, channels: int, *, groups: int = 8) -> None:
+    def __init__(self, channels: int, *, groups: int = 8, identity: bool = False) -> None:
         super().__init__()
         if groups < 1 or channels % groups:
             raise ValueError(
@@ -32,7 +36,8 @@ class SpatialGroupEnhance(nn.Module):
             )
         self.groups = groups
         self.gamma = nn.Parameter(torch.zeros(groups))
-        self.beta = nn.Parameter(torch.ones(groups))
+        self.beta = nn.Parameter(torch.zeros(groups) if identity else torch.ones(groups))
+        self.activation = gate_behind(identity=identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -41,5 +46,5 @@ class SpatialGroupEnhance(nn.Module):
         variance, mean = torch.var_mean(likeness, (2, 3), correction=0, keepdim=True)
         normalised = (likeness - mean) * (variance + EPSILON).rsqrt()
         s = self.gamma[:, None, None] * normalised + self.beta[:, None, None]  # (B, G, H, W)
-        gate = torch.sigmoid(s).to(x.dtype)
+        gate = self.activation(s).to(x.dtype)
         return (grouped * gate[:, :, None]).flatten(1, 2)

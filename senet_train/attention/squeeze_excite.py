@@ -13,9 +13,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.gates import gate_behind
 from senet_train.attention.reduction import hidden_channels
 
 
@@ -45,18 +45,13 @@ SQUEEZES = {
     "avg_max": average_and_maximum,
     "none": no_squeeze,
 }
-GATES = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "hardsigmoid": F.hardsigmoid,
-}
 
 
 class SqueezeExcite(ChannelGate):
     """Channel attention: `x * sigmoid(W2 relu(W1 mean_hw(x)))`.
 
-    `hidden` is the width of the bottleneck, exactly `channels // ratio`.
+    `hidden` is the width of the bottleneck, exactly `channels // ratio`. With `identity` it starts
+    as the identity, and the gate has the range that `gates` tells: 0 to 2 for sigmoid.
 
     Raises ValueError when `ratio` leaves no hidden channel.
     """
@@ -69,13 +64,15 @@ class SqueezeExcite(ChannelGate):
         bias: bool = False,
         squeeze: Literal["avg", "max", "avg_max", "none"] = "avg",
         gate: Literal["sigmoid", "tanh", "relu", "hardsigmoid"] = "sigmoid",
+        identity: bool = False,
     ) -> None:
         super().__init__()
         self.hidden = hidden_channels(channels, ratio)
-        self.squeeze, self.activation = SQUEEZES[squeeze], GATES[gate]
+        self.squeeze = SQUEEZES[squeeze]
         self.sees_only_means = squeeze == "avg"
         self.reduce = nn.Linear(channels, self.hidden, bias=bias)
         self.expand = nn.Linear(self.hidden, channels, bias=bias)
+        self.activation = gate_behind(self.expand, gate=gate, identity=identity)
 
     def excite(self, z: Tensor) -> Tensor:
         """Squeezed channels (B, ..., C) -> factors (B, ..., C)."""

@@ -15,19 +15,24 @@ import torch
 from torch import Tensor, nn
 
 from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.gates import gate_behind
 
 
 class StaticGate(ChannelGate):
-    """`x * sigmoid(w)`, one `w` a channel; at first 1/2 everywhere."""
+    """`x * sigmoid(w)`, one `w` a channel; at first 1/2 everywhere.
 
-    def __init__(self, channels: int) -> None:
+    With `identity` the gate starts at 1 and goes from 0 to 2 instead of 0 to 1.
+    """
+
+    def __init__(self, channels: int, *, identity: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(channels))
+        self.activation = gate_behind(identity=identity)
 
     def excite(self, z: Tensor) -> Tensor:
         """Means (B, C), which are not looked at -> factors (B, C)."""
-        return torch.sigmoid(self.weight).expand_as(z)
+        return self.activation(self.weight).expand_as(z)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W), without the means that nothing looks at."""
-        return x * torch.sigmoid(self.weight).to(x.dtype)[:, None, None]
+        return x * self.activation(self.weight).to(x.dtype)[:, None, None]

@@ -12,19 +12,25 @@ Shapes: B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from senet_train.attention.gates import gate_behind
+
 
 class StyleRecalibration(nn.Module):
-    """`x * sigmoid(BN(w . [mean, std]))`; at first the gate is 1/2 everywhere."""
+    """`x * sigmoid(BN(w . [mean, std]))`; at first the gate is 1/2 everywhere.
 
-    def __init__(self, channels: int) -> None:
+    With `identity` the gate starts at 1 and goes from 0 to 2 instead of 0 to 1.
+    """
+
+    def __init__(self, channels: int, *, identity: bool = False) -> None:
         super().__init__()
         self.mean_weight = nn.Parameter(torch.zeros(channels))
         self.std_weight = nn.Parameter(torch.zeros(channels))
         self.norm = nn.BatchNorm1d(channels)
+        self.activation = gate_behind(identity=identity)  # w is zero as it is
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         variance, mean = torch.var_mean(x, (2, 3), correction=0)  # (B, C, H, W) -> (B, C)
         style = self.mean_weight * mean + self.std_weight * (variance + 1e-5).sqrt()
-        gate = torch.sigmoid(self.norm(style))  # (B, C)
+        gate = self.activation(self.norm(style))  # (B, C)
         return x * gate.to(x.dtype)[:, :, None, None]

@@ -20,7 +20,8 @@ class Layer:
 
     `num_dead` of its hidden units never woke; `kind` is its name in conf/attention. `beyond` is the
     part of its output's energy that no factor a channel explains: 0 for a gate over channels.
-    `strength` is the product of its two layers' norms, nan where it is no Squeeze-and-Excitation.
+    `identity` says that its gates started at 1 and may go to 2. `strength` is the product of its
+    two layers' norms, nan where it is no Squeeze-and-Excitation.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Layer:
     hidden: int
     kind: str
     bias: bool
+    identity: bool
     num_dead: int
     beyond: float
     strength: float
@@ -79,14 +81,15 @@ def stuck(layer: Layer) -> Iterator[str]:
     gates = layer.gates
     if layer.beyond > MUCH:  # then the factors are not all that it does
         return
-    if gates.saturated >= MOST:
+    if gates.saturated >= MOST and not layer.identity:
         yield (
             f"{100 * gates.saturated:.0f} % of gates over 0.95: close to the identity, "
             "see what removing it costs"
         )
     if gates.closed >= MANY:
         yield f"{100 * gates.closed:.0f} % of gates under 0.05: those channels are switched off"
-    spread = np.nanmax(np.abs(gates.all_mean - 0.5), initial=0.0)
+    start = 1.0 if layer.identity else 0.5
+    spread = np.nanmax(np.abs(gates.all_mean - start), initial=0.0)
     moving = np.nanmax(gates.all_std, initial=0.0)
     if spread < NEAR_START and CONSTANT_STD <= moving < NEAR_START:
-        yield f"every gate within {NEAR_START} of 0.50, where it started: hardly trained"
+        yield f"every gate within {NEAR_START} of {start:.2f}, where it started: hardly trained"

@@ -58,6 +58,7 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
             hidden=slot.hidden,
             kind=run.config.attention.name,
             bias=bool(run.config.attention.options.get("bias", False)),
+            identity=bool(run.config.attention.options.get("identity", False)),
             num_dead=units[slot.name].num_dead() if slot.name in units else 0,
             beyond=rest[slot.name] / (every[slot.name] or 1.0),
             strength=strength_of(model.get_submodule(slot.name)),
