@@ -1,0 +1,88 @@
+"""A network whose graph has been opened at every position of every unit: attention goes in there.
+
+Weights keep their names and the network its numbers: until something is plugged in, each slot is the
+identity.
+"""
+
+from torch import fx, nn
+
+from senet_train.backbones.slots import Backbone
+from senet_train.errors import CannotExist
+from senet_train.weave.own import take_out_own
+from senet_train.weave.trace import trace
+from senet_train.weave.units import Edge, Unit, find_units
+
+ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
+
+
+class UnitSlots(nn.Module):
+    """The slots of one unit, as `ResidualBlock` has them; `slot_channels` says their channels."""
+
+    def __init__(self, unit: Unit, stage: int) -> None:
+        super().__init__()
+        self.stage = stage
+        self.slot_channels = {name: edge.channels for name, edge in unit.positions.items()}
+        self.attend = nn.ModuleDict({position: nn.Identity() for position in self.slot_channels})
+
+
+class WovenNetwork(fx.GraphModule, Backbone):
+    """Any network with attention slots at its units, which `units` holds by their modules' paths."""
+
+    def stages(self) -> dict[int, list[UnitSlots]]:  # type: ignore[override]
+        """Every stage's units in order; a stage is what has maps of one size."""
+        found: dict[int, list[UnitSlots]] = {}
+        for unit in self.units.children():  # type: ignore[union-attr]
+            found.setdefault(unit.stage, []).append(unit)
+        return found
+
+
+def weave(network: nn.Module) -> WovenNetwork:
+    """The network with slots; its modules are taken over, attention of its own is taken out.
+
+    Raises InputError where it has no fixed graph, CannotExist where no unit is found.
+    """
+    graph = trace(network)
+    take_out_own(network, graph)
+    units = find_units(network, graph)
+    if not units:
+        raise CannotExist(
+            f"{type(network).__name__} has no block, concatenation or convolution to put attention "
+            "behind: choose another network"
+        )
+    sizes = sorted({unit.size for unit in units}, reverse=True)
+    slots = nn.ModuleDict(
+        {key_of(unit): UnitSlots(unit, 1 + sizes.index(unit.size)) for unit in units}
+    )
+    network.add_module("units", slots)
+    latest: dict[tuple[fx.Node, fx.Node], fx.Node] = {}
+    for unit in units:
+        for position in ORDER:
+            if position in unit.positions:
+                target = f"units.{key_of(unit)}.attend.{position}"
+                open_edge(graph, unit.positions[position], target, latest)
+    graph.lint()
+    woven = WovenNetwork(network, graph, type(network).__name__)
+    woven.units = slots  # of `units` it has taken over what the graph calls, and no more
+    return woven
+
+
+def key_of(unit: Unit) -> str:
+    """The unit's path as a module's name may be written."""
+    return unit.name.replace(".", "_")
+
+
+def open_edge(
+    graph: fx.Graph, edge: Edge, target: str, latest: dict[tuple[fx.Node, fx.Node], fx.Node]
+) -> None:
+    """Send the edge's value through the module at `target`, behind what was put there before.
+
+    `latest` says what a user of a node takes by now in its place.
+    """
+    before = {latest.get((edge.source, user), edge.source) for user in edge.users}
+    assert len(before) == 1, f"the users of {edge.source} take different values by now"
+    [source] = before
+    with graph.inserting_after(source):
+        node = graph.call_module(target, (source,))
+    for user in edge.users:
+        user.replace_input_with(source, node)
+        latest[edge.source, user] = node
