@@ -60,7 +60,7 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     placement.
     """
     if config.attention.name == "none":
-        return config.model.name
+        return config.model.title
     options = dict(config.attention.options)
     ratio = options.pop("ratio", None)
     words = [f"r{ratio}"] if ratio else []
@@ -69,7 +69,7 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     words += [where.position] if where.position != "standard" else []
     words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
     words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
-    return legal("-".join([f"{config.attention.name}_{config.model.name}", *words]))
+    return legal("-".join([f"{config.attention.name}_{config.model.title}", *words]))
 
 
 def legal(label: str) -> str:
@@ -87,7 +87,8 @@ def as_tree(config: Config) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Choice):
-        return {"name": value.name, **value.options}
+        library = {"library": value.library} if value.library else {}
+        return {"name": value.name, **library, **value.options}
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value

@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import nn
 
-from senet_train.backbones.slots import Backbone, ResidualBlock
+from senet_train.backbones.slots import Backbone, Slots
 from senet_train.config import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.keyed import forked_random
@@ -73,21 +73,28 @@ def insert(
     return slots
 
 
-def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, ResidualBlock, str]]:
-    """Stage, block and position of every slot to fill. Raises CannotExist if there is none.
+def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slots, str]]:
+    """Stage, unit and position of every slot to fill. Raises CannotExist if there is none.
 
-    `stage` is what the last block of a stage has as `post`.
+    `stage` is what the last unit of a stage has as `post`. A unit without the position goes
+    without: not every block of a MobileNet has a shortcut.
     """
     last_only = placement.position == "stage"
     position: str = "post" if last_only else placement.position
     chosen = [
-        (stage, block, position)
+        (stage, unit, position)
         for stage in chosen_stages(network, placement)
-        for block in network.stages()[stage][-1 if last_only else 0 :]
+        for unit in network.stages()[stage][-1 if last_only else 0 :]
+        if position in unit.slot_channels
     ]
+    if not chosen:
+        raise CannotExist(
+            f"placement.position={placement.position}: no unit of the chosen stages has it, "
+            "choose another"
+        )
     wide = [c for c in chosen if c[1].slot_channels[position] >= placement.min_channels]
     if not wide:
-        widest = max(block.slot_channels[position] for _, block, _ in chosen)
+        widest = max(unit.slot_channels[position] for _, unit, _ in chosen)
         raise CannotExist(
             f"placement.min_channels={placement.min_channels} leaves no layer: the widest of "
             f"the chosen stages has {widest} channels, choose placement.min_channels <= {widest}"

@@ -1,12 +1,12 @@
 """A network whose graph has been opened at every position of every unit: attention goes in there.
 
-Weights keep their names and the network its numbers: until something is plugged in, each slot is the
-identity.
+Weights keep their names and the network its numbers: until something is plugged in, each slot is
+the identity.
 """
 
 from torch import fx, nn
 
-from senet_train.backbones.slots import Backbone
+from senet_train.backbones.slots import Backbone, Slots
 from senet_train.errors import CannotExist
 from senet_train.weave.own import take_out_own
 from senet_train.weave.trace import trace
@@ -15,23 +15,24 @@ from senet_train.weave.units import Edge, Unit, find_units
 ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
 
 
-class UnitSlots(nn.Module):
-    """The slots of one unit, as `ResidualBlock` has them; `slot_channels` says their channels."""
+class UnitSlots(Slots):
+    """The slots of one unit, and its stage's number."""
 
     def __init__(self, unit: Unit, stage: int) -> None:
-        super().__init__()
+        super().__init__({name: edge.channels for name, edge in unit.positions.items()})
         self.stage = stage
-        self.slot_channels = {name: edge.channels for name, edge in unit.positions.items()}
-        self.attend = nn.ModuleDict({position: nn.Identity() for position in self.slot_channels})
 
 
 class WovenNetwork(fx.GraphModule, Backbone):
-    """Any network with attention slots at its units, which `units` holds by their modules' paths."""
+    """Any network with attention slots at its units, held by `units` under their modules' paths."""
 
-    def stages(self) -> dict[int, list[UnitSlots]]:  # type: ignore[override]
+    units: nn.ModuleDict
+
+    def stages(self) -> dict[int, list[UnitSlots]]:
         """Every stage's units in order; a stage is what has maps of one size."""
         found: dict[int, list[UnitSlots]] = {}
-        for unit in self.units.children():  # type: ignore[union-attr]
+        for unit in self.units.children():
+            assert isinstance(unit, UnitSlots)
             found.setdefault(unit.stage, []).append(unit)
         return found
 

@@ -5,10 +5,11 @@ The rule, from the graph:
 - Where two maps are added, the operand with more convolutions since they parted is the branch, the
   other the shortcut. That is a unit; `standard` is the end of its branch, before the addition and
   before what drops whole branches.
-- Modules of the same class without an addition (the blocks of MobileNet that change size) are units
-  whose branch is all of them.
-- Where maps are concatenated at a module's end (Inception, Fire, ShuffleNet), the module is the unit
-  and `standard` follows the concatenation; where at its beginning (DenseNet), `standard` is its end.
+- Modules of the same class without an addition (the blocks of MobileNet that change size) are
+  units whose branch is all of them.
+- Where maps are concatenated at a module's end (Inception, Fire, ShuffleNet), the module is the
+  unit and `standard` follows the concatenation; where at its beginning (DenseNet), `standard` is
+  its end.
 - In a network with neither (VGG, AlexNet) each convolution is a unit, and `standard` follows its
   activation: Hu et al., section 3.3.
 
@@ -67,7 +68,7 @@ class Walk:
 
     def module(self, node: fx.Node) -> nn.Module | None:
         """The module that the node calls, if it calls one."""
-        return self.network.get_submodule(node.target) if node.op == "call_module" else None
+        return self.network.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def fork(self, a: fx.Node, b: fx.Node) -> fx.Node:
         """The last node that both hang on."""
@@ -139,7 +140,7 @@ def drops_branches(walk: Walk, node: fx.Node) -> bool:
 def inner(walk: Walk, inside: list[fx.Node]) -> dict[str, Edge]:
     """Behind the first convolution that sees a neighbourhood, its norm and its activation."""
     for node in walk.convolutions(inside):
-        if walk.network.get_submodule(node.target).kernel_size != (1, 1):
+        if walk.network.get_submodule(str(node.target)).kernel_size != (1, 1):
             end = node
             while (user := walk.only_user(end)) in inside and follows(walk, user):
                 end = user
