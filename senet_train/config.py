@@ -74,11 +74,15 @@ class Data:
 
 @dataclass(frozen=True, config=STRICT)
 class Placement:
-    """Where attention sits: in which stages, at which position of a block, from which width on."""
+    """Where attention sits: in which stages, at which position of a block, from which width on.
+
+    `modules` is a pattern of module paths to put it behind instead, or `auto`.
+    """
 
     stages: Literal["all", "but_last"] | list[Count] = "all"
     position: Literal["standard", "pre", "post", "identity", "inner", "stage"] = "standard"
     min_channels: Count = 1
+    modules: Annotated[str, Field(min_length=1)] = "auto"
 
 
 @dataclass(frozen=True, config=STRICT)

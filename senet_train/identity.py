@@ -40,12 +40,13 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
     """The identity of a configuration in which nothing automatic is left."""
     tree = as_tree(config)
     data = {key: value for key, value in tree["data"].items() if key not in LOCAL_DATA_KEYS}
+    placement = {key: value for key, value in tree["placement"].items() if value != "auto"}
     content = {
         "data": data,
         "data_fingerprint": data_fingerprint,
         "model": tree["model"],
         "attention": tree["attention"],
-        "placement": {} if config.attention.name == "none" else tree["placement"],
+        "placement": {} if config.attention.name == "none" else placement,
         "optim": tree["optim"],
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
@@ -69,6 +70,7 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     words += [where.position] if where.position != "standard" else []
     words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
     words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
+    words += [f"at_{where.modules}"] if where.modules != "auto" else []
     return legal("-".join([f"{config.attention.name}_{config.model.title}", *words]))
 
 

@@ -5,7 +5,7 @@ attention module is initialised under one keyed by (seed, slot name). So with on
 has the same backbone, and arms that share a slot share that slot's weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -83,8 +83,8 @@ def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slo
     position: str = "post" if last_only else placement.position
     chosen = [
         (stage, unit, position)
-        for stage in chosen_stages(network, placement)
-        for unit in network.stages()[stage][-1 if last_only else 0 :]
+        for stage, units in chosen_stages(network, placement).items()
+        for unit in units[-1 if last_only else 0 :]
         if position in unit.slot_channels
     ]
     if not chosen:
@@ -113,20 +113,32 @@ def written_out(network: Backbone, placement: Placement) -> Placement:
     )
 
 
-def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
-    """The stages to fill, in order. Raises CannotExist for one that the backbone lacks."""
-    present = list(network.stages())
+def chosen_stages(network: Backbone, placement: Placement) -> dict[int, Sequence[Slots]]:
+    """The stages to fill and their units, in order. Raises CannotExist for one that is missing."""
+    units = units_of(network, placement)
+    present = list(units)
     if placement.stages == "all":
-        return present
-    if placement.stages == "but_last":
-        return present[:-1]
-    missing = [stage for stage in placement.stages if stage not in present]
-    if missing or not placement.stages:
+        wanted = present
+    elif placement.stages == "but_last":
+        wanted = present[:-1]
+    else:
+        wanted = sorted(set(placement.stages))
+    if not wanted or not set(wanted) <= set(present):
         raise CannotExist(
             f"placement.stages={placement.stages}: the network has stages {present}: "
             "choose some of them, or all"
         )
-    return sorted(set(placement.stages))
+    return {stage: units[stage] for stage in wanted}
+
+
+def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[Slots]]:
+    """What attention may go into, by stage. Raises CannotExist."""
+    if placement.modules == "auto":
+        return network.stages()
+    try:
+        return network.units_at(placement.modules)
+    except ValueError as error:
+        raise CannotExist(str(error)) from error
 
 
 def build_attention(attention: Callable[[int], nn.Module], channels: int) -> nn.Module:

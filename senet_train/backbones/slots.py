@@ -51,6 +51,13 @@ class Backbone(nn.Module):
             for stage, layer in enumerate(layers, start=1)
         }
 
+    def units_at(self, pattern: str) -> Mapping[int, Sequence[Slots]]:
+        """The same for modules whose paths match. Raises ValueError: this network has blocks."""
+        raise ValueError(
+            f"placement.modules={pattern} is for networks of a library (model=torchvision): "
+            "this one has placement.position"
+        )
+
     def use_tail(self, tail: Tail) -> None:
         """Compute what follows every convolution by `tail` from now on."""
         self.tail = tail

@@ -4,14 +4,17 @@ Weights keep their names and the network its numbers: until something is plugged
 the identity.
 """
 
+import re
+
 from torch import fx, nn
 
 from senet_train.backbones.slots import Backbone, Slots
 from senet_train.errors import CannotExist
 from senet_train.weave.own import take_out_own
 from senet_train.weave.trace import trace
-from senet_train.weave.units import Edge, Unit, find_units
+from senet_train.weave.units import Edge, Unit, everywhere, find_units
 
+BEHIND = "behind_"  # how the units that a pattern asked for are named
 ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
 
 
@@ -31,10 +34,54 @@ class WovenNetwork(fx.GraphModule, Backbone):
     def stages(self) -> dict[int, list[UnitSlots]]:
         """Every stage's units in order; a stage is what has maps of one size."""
         found: dict[int, list[UnitSlots]] = {}
-        for unit in self.units.children():
+        for key, unit in self.units.items():
             assert isinstance(unit, UnitSlots)
+            if key.startswith(BEHIND):
+                continue
             found.setdefault(unit.stage, []).append(unit)
         return found
+
+    def units_at(self, pattern: str) -> dict[int, list[Slots]]:
+        """A unit behind every module whose path matches, by stage; `standard` follows its map.
+
+        Raises ValueError for no pattern, and for one that matches no module with maps.
+        """
+        try:
+            wanted = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"placement.modules={pattern} is no pattern: {error}") from error
+        nodes = [node for node in self.graph.nodes if makes_map(node)]
+        matching = [node for node in nodes if wanted.fullmatch(str(node.target))]
+        if not matching:
+            some = [str(node.target) for node in nodes]
+            raise ValueError(
+                f"placement.modules={pattern} matches no module that makes maps: there are "
+                f"{', '.join(some[:8])} and {max(len(some) - 8, 0)} more"
+            )
+        sizes = sorted({node.meta["shape"][2] for node in matching}, reverse=True)
+        found: dict[int, list[Slots]] = {}
+        for node in matching:
+            stage = 1 + sizes.index(node.meta["shape"][2])
+            found.setdefault(stage, []).append(self.slots_behind(node, stage))
+        return found
+
+    def slots_behind(self, node: fx.Node, stage: int) -> Slots:
+        """The slots behind one module; made when they are first asked for."""
+        unit = Unit(str(node.target), node.meta["shape"][2], {"standard": everywhere(node)})
+        key = f"{BEHIND}{key_of(unit)}"
+        if key not in self.units:
+            self.units[key] = UnitSlots(unit, stage)
+            open_edge(self.graph, unit.positions["standard"], f"units.{key}.attend.standard", {})
+            self.recompile()
+        slots = self.units[key]
+        assert isinstance(slots, Slots)
+        return slots
+
+
+def makes_map(node: fx.Node) -> bool:
+    """Whether the node calls a module of the network's own that puts out a map."""
+    inside = node.op == "call_module" and not str(node.target).startswith("units.")
+    return inside and len(node.meta.get("shape", ())) == 4
 
 
 def weave(network: nn.Module) -> WovenNetwork:
