@@ -37,10 +37,19 @@ SWEEP_KEYS = ("arms", "seeds", "max_seeds")
 
 @dataclass(frozen=True, config=STRICT)
 class Choice:
-    """One named option of a group and the keyword arguments its constructor gets."""
+    """One named option of a group and the keyword arguments its constructor gets.
+
+    `library` is whose name it is: "" for ours.
+    """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+    library: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, with the library's where that is not ours."""
+        return f"{self.library}_{self.name}" if self.library else self.name
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -65,11 +74,15 @@ class Data:
 
 @dataclass(frozen=True, config=STRICT)
 class Placement:
-    """Where attention sits: in which stages, at which position of a block, from which width on."""
+    """Where attention sits: in which stages, at which position of a block, from which width on.
+
+    `modules` is a pattern of module paths to put it behind instead, or `auto`.
+    """
 
     stages: Literal["all", "but_last"] | list[Count] = "all"
     position: Literal["standard", "pre", "post", "identity", "inner", "stage"] = "standard"
     min_channels: Count = 1
+    modules: Annotated[str, Field(min_length=1)] = "auto"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -180,7 +193,8 @@ def as_choice(node: Any, where: str) -> dict[str, Any]:
     """`{name: x, a: 1}` -> `{name: x, options: {a: 1}}`."""
     if not isinstance(node, Mapping) or "name" not in node:
         raise InputError(f"{where} needs a name: choose one of the group's options, {where}=...")
-    return {"name": node["name"], "options": {k: v for k, v in node.items() if k != "name"}}
+    options = {key: value for key, value in node.items() if key not in ("name", "library")}
+    return {"name": node["name"], "options": options, "library": node.get("library", "")}
 
 
 def refuse_targets(node: Any, path: str) -> None:

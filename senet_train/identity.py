@@ -41,12 +41,13 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
     """The identity of a configuration in which nothing automatic is left."""
     tree = as_tree(config)
     data = {key: value for key, value in tree["data"].items() if key not in LOCAL_DATA_KEYS}
+    placement = {key: value for key, value in tree["placement"].items() if value != "auto"}
     content = {
         "data": data,
         "data_fingerprint": data_fingerprint,
         "model": tree["model"],
         "attention": tree["attention"],
-        "placement": {} if config.attention.name == "none" else tree["placement"],
+        "placement": {} if config.attention.name == "none" else placement,
         "optim": tree["optim"],
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
@@ -68,7 +69,7 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     placement.
     """
     if config.attention.name == "none":
-        return config.model.name
+        return config.model.title
     options = dict(config.attention.options)
     ratio = options.pop("ratio", None)
     words = [f"r{ratio}"] if ratio else []
@@ -77,7 +78,8 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     words += [where.position] if where.position != "standard" else []
     words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
     words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
-    return legal("-".join([f"{config.attention.name}_{config.model.name}", *words]))
+    words += [f"at_{where.modules}"] if where.modules != "auto" else []
+    return legal("-".join([f"{config.attention.name}_{config.model.title}", *words]))
 
 
 def legal(label: str) -> str:
@@ -95,7 +97,8 @@ def as_tree(config: Config) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Choice):
-        return {"name": value.name, **value.options}
+        library = {"library": value.library} if value.library else {}
+        return {"name": value.name, **library, **value.options}
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value

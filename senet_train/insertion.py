@@ -5,13 +5,13 @@ attention module is initialised under one keyed by (seed, slot name). So with on
 has the same backbone, and arms that share a slot share that slot's weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
 
-from senet_train.backbones.slots import Backbone, ResidualBlock
+from senet_train.backbones.slots import Backbone, Slots
 from senet_train.config import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.keyed import forked_random
@@ -73,21 +73,28 @@ def insert(
     return slots
 
 
-def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, ResidualBlock, str]]:
-    """Stage, block and position of every slot to fill. Raises CannotExist if there is none.
+def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slots, str]]:
+    """Stage, unit and position of every slot to fill. Raises CannotExist if there is none.
 
-    `stage` is what the last block of a stage has as `post`.
+    `stage` is what the last unit of a stage has as `post`. A unit without the position goes
+    without: not every block of a MobileNet has a shortcut.
     """
     last_only = placement.position == "stage"
     position: str = "post" if last_only else placement.position
     chosen = [
-        (stage, block, position)
-        for stage in chosen_stages(network, placement)
-        for block in network.stages()[stage][-1 if last_only else 0 :]
+        (stage, unit, position)
+        for stage, units in chosen_stages(network, placement).items()
+        for unit in units[-1 if last_only else 0 :]
+        if position in unit.slot_channels
     ]
+    if not chosen:
+        raise CannotExist(
+            f"placement.position={placement.position}: no unit of the chosen stages has it, "
+            "choose another"
+        )
     wide = [c for c in chosen if c[1].slot_channels[position] >= placement.min_channels]
     if not wide:
-        widest = max(block.slot_channels[position] for _, block, _ in chosen)
+        widest = max(unit.slot_channels[position] for _, unit, _ in chosen)
         raise CannotExist(
             f"placement.min_channels={placement.min_channels} leaves no layer: the widest of "
             f"the chosen stages has {widest} channels, choose placement.min_channels <= {widest}"
@@ -106,20 +113,32 @@ def written_out(network: Backbone, placement: Placement) -> Placement:
     )
 
 
-def chosen_stages(network: Backbone, placement: Placement) -> list[int]:
-    """The stages to fill, in order. Raises CannotExist for one that the backbone lacks."""
-    present = list(network.stages())
+def chosen_stages(network: Backbone, placement: Placement) -> dict[int, Sequence[Slots]]:
+    """The stages to fill and their units, in order. Raises CannotExist for one that is missing."""
+    units = units_of(network, placement)
+    present = list(units)
     if placement.stages == "all":
-        return present
-    if placement.stages == "but_last":
-        return present[:-1]
-    missing = [stage for stage in placement.stages if stage not in present]
-    if missing or not placement.stages:
+        wanted = present
+    elif placement.stages == "but_last":
+        wanted = present[:-1]
+    else:
+        wanted = sorted(set(placement.stages))
+    if not wanted or not set(wanted) <= set(present):
         raise CannotExist(
             f"placement.stages={placement.stages}: the network has stages {present}: "
             "choose some of them, or all"
         )
-    return sorted(set(placement.stages))
+    return {stage: units[stage] for stage in wanted}
+
+
+def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[Slots]]:
+    """What attention may go into, by stage. Raises CannotExist."""
+    if placement.modules == "auto":
+        return network.stages()
+    try:
+        return network.units_at(placement.modules)
+    except ValueError as error:
+        raise CannotExist(str(error)) from error
 
 
 def build_attention(attention: Callable[[int], nn.Module], channels: int) -> nn.Module:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from senet_train.attention import ATTENTIONS
-from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config import Choice, Config, Data
 from senet_train.cost import NetworkCost, measure_cost
@@ -24,6 +23,7 @@ from senet_train.environment import choose_accelerator, choose_kernel, choose_pr
 from senet_train.errors import InputError
 from senet_train.identity import Identity, identify, label_of, written_as_ever
 from senet_train.insertion import Slot, build_network, written_out
+from senet_train.networks import bind_network
 from senet_train.options import bind, defaults, keyword_options, look_up
 from senet_train.run_folder import RunFolder
 from senet_train.schedule import SCHEDULES, Schedule
@@ -61,7 +61,7 @@ class Plan:
             "batch_size": config.data.batch_size,
             "lr": config.optim.lr,
             "max_epochs": config.trainer.max_epochs,
-            "model": config.model.name,
+            "model": config.model.title,
             "placement": f"{config.placement.position} {config.placement.stages}",
             "seed": config.seed,
             "weight_decay": config.optim.weight_decay,
@@ -70,7 +70,7 @@ class Plan:
 
 def make_plan(config: Config) -> Plan:
     """Check and resolve everything. Raises InputError."""
-    backbone, model = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+    backbone, model = bind_network(config.model)
     attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
@@ -90,13 +90,24 @@ def make_plan(config: Config) -> Plan:
     config = replace(config, data=resolve_classes(data, source))
     with torch.device("meta"):
         network, slots = build(num_classes=int(config.data.num_classes))
-        cost = measure_cost(network, slots, config.data.image_size)
+        cost = cost_at(network, slots, config.data)
         refuse_batch(network, config.data)
         refuse_mixing(network, config.trainer.devices)
     identity = identify(config, source.fingerprint, label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
     return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)
+
+
+def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
+    """What an image costs. Raises InputError where the network cannot take images so small."""
+    try:
+        return measure_cost(network, slots, data.image_size)
+    except RuntimeError as error:
+        raise InputError(
+            f"data.image_size={data.image_size} is too small for this network ({error}): "
+            "choose a larger one"
+        ) from error
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:

@@ -25,7 +25,14 @@ from senet_train.insertion import insert
 from senet_train.inspect import timing
 from senet_train.inspect.alarms import Layer, alarms_of
 from senet_train.inspect.cli import main
-from senet_train.inspect.knockout import Changes, from_first, knock_out, remembered, replaced
+from senet_train.inspect.knockout import (
+    Changes,
+    blocks_of,
+    from_first,
+    knock_out,
+    remembered,
+    replaced,
+)
 from senet_train.inspect.look import look_at
 from senet_train.inspect.maps import SPATIAL
 from senet_train.inspect.statistics import EDGES, GateStatistics
@@ -275,7 +282,7 @@ def test_skipping_what_lies_before_changes_no_bit(se_run: Path) -> None:
     layers = look_at(run, own_splits(run).test, torch.device("cpu")).layers
     x = torch.randn(4, 3, 8, 8)
     with torch.inference_mode():
-        with remembered(run.model) as outputs:
+        with remembered(blocks_of(run.model)) as outputs:
             run.model(x)
         with replaced(run.model, [layers[4]], lambda layer: nn.Identity()):
             whole = run.model(x)

@@ -6,6 +6,8 @@ Positions, after the figures of https://arxiv.org/abs/1709.01507 (section 6.5):
 `post` after the addition and ReLU. Pre-activation blocks have theirs in `preact_resnet`.
 """
 
+from collections.abc import Mapping, Sequence
+
 from torch import nn
 
 from senet_train.backbones.tail import Tail, composed
@@ -13,8 +15,17 @@ from senet_train.backbones.tail import Tail, composed
 POSITIONS = ("pre", "inner", "standard", "identity", "post")
 
 
-class ResidualBlock(nn.Module):
-    """A residual block with attention slots; `slot_channels` says each slot's channels.
+class Slots(nn.Module):
+    """Slots for attention, Identity until they are filled; `slot_channels` says each one's."""
+
+    def __init__(self, slot_channels: dict[str, int]) -> None:
+        super().__init__()
+        self.slot_channels = slot_channels
+        self.attend = nn.ModuleDict({position: nn.Identity() for position in slot_channels})
+
+
+class ResidualBlock(Slots):
+    """A residual block with a slot at every position.
 
     `inner_channels` are those of its first 3x3 convolution; `tail` is how it computes what follows
     a convolution.
@@ -23,23 +34,16 @@ class ResidualBlock(nn.Module):
     tail: Tail = staticmethod(composed)
 
     def __init__(self, in_channels: int, inner_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.slot_channels = {
-            "pre": in_channels,
-            "inner": inner_channels,
-            "standard": out_channels,
-            "identity": out_channels,
-            "post": out_channels,
-        }
-        self.attend = nn.ModuleDict({position: nn.Identity() for position in POSITIONS})
+        channels = {"pre": in_channels, "inner": inner_channels}
+        super().__init__(channels | dict.fromkeys(("standard", "identity", "post"), out_channels))
 
 
 class Backbone(nn.Module):
-    """A network whose `stages()` lists its residual blocks, keyed by stage number from 1."""
+    """A network whose `stages()` lists the units that attention goes into, by number from 1."""
 
     tail: Tail = staticmethod(composed)
 
-    def stages(self) -> dict[int, list[ResidualBlock]]:
+    def stages(self) -> Mapping[int, Sequence[Slots]]:
         """Every stage's blocks in order: `layer1` is stage 1 (the paper's conv2_x)."""
         layers = [child for name, child in self.named_children() if name.startswith("layer")]
         return {
@@ -47,9 +51,16 @@ class Backbone(nn.Module):
             for stage, layer in enumerate(layers, start=1)
         }
 
+    def units_at(self, pattern: str) -> Mapping[int, Sequence[Slots]]:
+        """The same for modules whose paths match. Raises ValueError: this network has blocks."""
+        raise ValueError(
+            f"placement.modules={pattern} is for networks of a library (model=torchvision): "
+            "this one has placement.position"
+        )
+
     def use_tail(self, tail: Tail) -> None:
         """Compute what follows every convolution by `tail` from now on."""
         self.tail = tail
-        for blocks in self.stages().values():
-            for block in blocks:
+        for block in self.modules():
+            if isinstance(block, ResidualBlock):
                 block.tail = tail

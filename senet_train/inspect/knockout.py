@@ -7,7 +7,7 @@ anew: this is what the trained network loses, not what one trained without would
 Shapes: B batch, C channels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
@@ -101,7 +101,7 @@ def knock_out(
     for number, (batch, labels, _) in enumerate(batches, start=1):
         told(f"knock-out: batch {number} of {len(batches)}")
         pixels, labels = batch.to(device), labels.to(device)
-        with remembered(model) as outputs:
+        with remembered(blocks_of(model)) as outputs:
             before = model(pixels).argmax(1) == labels
         for name, chosen in groups.items():
             for kind, replace in KINDS.items():
@@ -169,14 +169,14 @@ def replaced(
 
 
 @contextmanager
-def remembered(model: Backbone) -> Iterator[dict[nn.Module, Tensor]]:
-    """For the block, what every residual block puts out is kept."""
+def remembered(modules: Iterable[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
+    """For the block, what each of the modules puts out is kept."""
     outputs: dict[nn.Module, Tensor] = {}
 
-    def keep(block: nn.Module, inputs: object, output: Tensor) -> None:
-        outputs[block] = output
+    def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
+        outputs[module] = output
 
-    handles = [block.register_forward_hook(keep) for block in blocks_of(model)]
+    handles = [module.register_forward_hook(keep) for module in modules]
     try:
         yield outputs
     finally:
@@ -195,7 +195,7 @@ def from_first(
     """
     blocks = blocks_of(model)
     homes = {model.get_submodule(name.partition(".attend.")[0]) for name in names(layers)}
-    first = next(number for number, block in enumerate(blocks) if block in homes)
+    first = next((number for number, block in enumerate(blocks) if block in homes), 0)
     skipped = blocks[:first]
     try:
         for block in skipped:
@@ -212,5 +212,6 @@ def names(layers: Sequence[Layer]) -> list[str]:
 
 
 def blocks_of(model: Backbone) -> list[ResidualBlock]:
-    """All residual blocks in the order they run."""
-    return [block for stage in model.stages().values() for block in stage]
+    """All residual blocks in the order they run; none of a network whose units are in its graph."""
+    units = [unit for stage in model.stages().values() for unit in stage]
+    return [unit for unit in units if isinstance(unit, ResidualBlock)]

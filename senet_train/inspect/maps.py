@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from senet_train.data.images import Images
 from senet_train.factors import energies, factors, pixel_factors, watched
 from senet_train.insertion import Slot
-from senet_train.inspect.knockout import remembered
+from senet_train.inspect.knockout import blocks_of, remembered
 from senet_train.trained.load import Trained
 
 SPATIAL = 1e-4  # of the output's energy, beyond what a factor a channel explains in float32
@@ -93,8 +93,13 @@ def grad_cam(run: Trained, batch: Tensor, said: Tensor) -> Tensor:
 
 
 def last_with_pixels(run: Trained, image: Tensor) -> nn.Module:
-    """The last block whose maps are more than one pixel: small images end in one."""
-    with remembered(run.model) as outputs, torch.inference_mode():
+    """The last block whose maps are more than one pixel: small images end in one.
+
+    In a network without blocks of ours, the last such convolution.
+    """
+    convolutions = [m for m in run.model.modules() if isinstance(m, nn.Conv2d)]
+    watched_for = blocks_of(run.model) or convolutions
+    with remembered(watched_for) as outputs, torch.inference_mode():
         run.model(image)
     wide = [block for block, y in outputs.items() if y.shape[2:].numel() > 1]
     return (wide or list(outputs))[-1]

@@ -18,13 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from senet_train.attention import ATTENTIONS
-from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.checkpoint_io import BEST, read_checkpoint
 from senet_train.config import Config, read_tree
 from senet_train.errors import InputError
 from senet_train.identity import label_of
 from senet_train.insertion import Slot, build_network
+from senet_train.networks import bind_network
 from senet_train.options import bind, defaults
 from senet_train.record import RunRecord, read_record
 from senet_train.trained.preprocess import Preprocess
@@ -150,7 +150,7 @@ def build(
             f"data.num_classes={num_classes} is no number of classes of a run: "
             f"choose one of 1 to {MOST_CLASSES}"
         )
-    backbone, _ = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+    backbone, _ = bind_network(config.model)
     attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     make = partial(
         build_network, backbone, attention, config.placement, num_classes=num_classes, seed=0

@@ -1,0 +1,1 @@
+"""Any convolutional network with attention slots: found in its graph, not written into its code."""
