@@ -61,9 +61,10 @@ def insert(
 
     `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. Raises CannotExist.
     """
+    chosen = chosen_slots(network, placement)  # first: a pattern may open slots
     names = {module: name for name, module in network.named_modules()}
     slots = []
-    for stage, block, position in chosen_slots(network, placement):
+    for stage, block, position in chosen:
         channels = block.slot_channels[position]
         name = f"{names[block]}.attend.{position}"
         with forked_random("attention", seed, name):

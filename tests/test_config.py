@@ -23,6 +23,7 @@ from senet_train.identity import (
     as_tree,
     identify,
 )
+from senet_train.networks import LIBRARIES
 from senet_train.plan import make_plan
 
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -74,7 +75,8 @@ def test_groups_and_tables_agree() -> None:
     assert {o for g, o in OPTIONS if g == "attention"} == set(ATTENTIONS)
     assert {o for g, o in OPTIONS if g == "data"} == set(SOURCES)
     models = {o for g, o in OPTIONS if g == "model"}
-    assert models == set(BACKBONES) | {f"se_{name}" for name in BACKBONES}
+    libraries = set(LIBRARIES) - {""}
+    assert models == set(BACKBONES) | {f"se_{name}" for name in BACKBONES} | libraries
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(CONF)))
@@ -167,7 +169,7 @@ def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
         *(f"data.{key}" for key in LOCAL_DATA_KEYS),
         *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
     }
-    unhashed = keys - hashed - local
+    unhashed = keys - hashed - local - {"placement.modules"}  # auto is what was before it
     if checked.attention.name == "none":  # nowhere is nowhere
         unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
     assert not unhashed
@@ -196,6 +198,7 @@ OTHER = [
     ("data.split_seed=1",),
     ("data.flip=true",),
     ("model=se_resnet34",),
+    ("model=torchvision", "attention=se"),
 ]
 
 

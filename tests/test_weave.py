@@ -1,0 +1,200 @@
+"""Any network of torchvision with attention: its units, its numbers, its weights' names."""
+
+import copy
+import re
+from functools import partial
+
+import pytest
+import torch
+from conftest import CONF
+from hydra import compose, initialize_config_dir
+from torch import nn
+from torchvision import models
+
+from senet_train.attention import SqueezeExcite
+from senet_train.backbones.resnet import resnet50
+from senet_train.config import Config, Placement, read_config, register_resolvers
+from senet_train.errors import CannotExist, InputError
+from senet_train.identity import as_tree
+from senet_train.insertion import insert
+from senet_train.plan import make_plan
+from senet_train.weave.network import WovenNetwork, weave
+from senet_train.weave.own import OWN
+from senet_train.weave.torchvision_networks import NOT_CONVOLUTIONAL, bare, torchvision_network
+
+EVERY = [
+    name
+    for name in models.list_models(module=models)
+    if name.partition("_")[0] not in NOT_CONVOLUTIONAL
+]
+# One of each family: how many units, where they are, and how many have a shortcut.
+FAMILIES = {
+    "resnet18": (8, "layer1_0", 8),
+    "resnext50_32x4d": (16, "layer1_0", 16),
+    "wide_resnet50_2": (16, "layer1_0", 16),
+    "densenet121": (58, "features_denseblock1_denselayer1", 0),
+    "googlenet": (9, "inception3a", 0),
+    "inception_v3": (11, "Mixed_5b", 0),
+    "mobilenet_v2": (17, "features_1", 10),
+    "mobilenet_v3_small": (11, "features_1", 6),
+    "mnasnet0_5": (16, "layers_8_0", 10),
+    "shufflenet_v2_x0_5": (16, "stage2_0", 0),
+    "squeezenet1_1": (8, "features_3", 0),
+    "efficientnet_b0": (16, "features_1_0", 9),
+    "regnet_y_400mf": (16, "trunk_output_block1_block1-0", 16),
+    "convnext_tiny": (18, "features_1_0", 18),
+    "vgg11_bn": (8, "features_0", 0),
+    "alexnet": (5, "features_0", 0),
+}
+
+
+def config(*overrides: str) -> Config:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return read_config(compose("config", overrides=list(overrides)))
+
+
+def on_meta(name: str) -> WovenNetwork:
+    with torch.device("meta"):
+        return torchvision_network(name)(10)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_units_of_each_family(name: str) -> None:
+    num_units, first, num_shortcuts = FAMILIES[name]
+    network = on_meta(name)
+    assert len(network.units) == num_units
+    assert next(iter(network.units)) == first
+    units = [unit for stage in network.stages().values() for unit in stage]
+    assert sum("identity" in unit.slot_channels for unit in units) == num_shortcuts
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1"]
+)
+def test_weaving_changes_no_bit_and_no_name(name: str) -> None:
+    plain = bare(name, 10).eval()
+    before = copy.deepcopy(plain.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        logits = plain(x)
+        woven = weave(plain).eval()
+        assert torch.equal(woven(x), logits)
+        assert woven.state_dict().keys() == before.keys()
+        insert(woven, partial(SqueezeExcite, ratio=4))
+        assert not torch.equal(woven(x), logits)
+        woven.load_state_dict(before, strict=False)
+    copied = copy.deepcopy(woven)  # as an average of weights is made
+    assert torch.equal(copied(x), woven(x))
+    assert [*copied.stages()] == [*woven.stages()]
+
+
+@pytest.mark.parametrize("position", ["standard", "pre", "inner", "identity", "post", "stage"])
+def test_the_same_network_as_ours(position: str) -> None:
+    """With equal weights torchvision's ResNet-50, woven, and ours are one function."""
+    theirs, ours = weave(bare("resnet50", 10)), resnet50(10, stem="imagenet")
+    attention, placement = partial(SqueezeExcite, ratio=8), Placement(position=position)
+    slots = insert(theirs, attention, placement), insert(ours, attention, placement)
+    assert [(s.stage, s.channels) for s in slots[0]] == [(s.stage, s.channels) for s in slots[1]]
+    renamed = {
+        re.sub(r"layer(\d)\.(\d)\.attend", r"units.layer\1_\2.attend", name): value
+        for name, value in ours.state_dict().items()
+    }
+    theirs.load_state_dict(renamed)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.eval()(x), ours.eval()(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small", "regnet_y_400mf"])
+def test_attention_of_its_own_is_taken_out(name: str) -> None:
+    plain = bare(name, 10)
+    own = [path for path, m in plain.named_modules() if type(m).__name__ in OWN]
+    assert own
+    woven = weave(plain)
+    assert not [path for path, m in woven.named_modules() if type(m).__name__ in OWN]
+    kept = {key for key in plain.state_dict() if not key.startswith(("units", *own))}
+    assert woven.state_dict().keys() == kept
+
+
+def test_every_network_has_a_preset_name() -> None:
+    assert len(EVERY) > 60
+    plan = make_plan(config("model=torchvision", "model.name=resnet18", "attention=se"))
+    assert plan.identity.label == "se_torchvision_resnet18-r16"
+    assert plan.cost.attention_parameters == 87_040  # as ours: 2 x sum of C^2 / 16
+    assert as_tree(plan.config)["model"] == {"name": "resnet18", "library": "torchvision"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_every_network_composes(name: str) -> None:
+    """Every convolutional classifier of torchvision with three attentions: slots and parameters."""
+    for attention in ("se", "eca", "cbam"):
+        size = 299 if name == "inception_v3" else 224
+        data = ("data=fake", f"data.image_size={size}", "data.num_classes=10")
+        model = ("model=torchvision", f"model.name={name}", f"attention={attention}", "ratio=4")
+        plan = make_plan(config(*data, *model, "data.num_images=40", "data.num_test_images=20"))
+        assert plan.slots
+        assert plan.cost.attention_parameters > 0
+
+
+PATTERNS = {
+    r"layer[34]\..*\.conv3": [3] * 6 + [4] * 3,
+    r"layer1\.0\.bn\d": [1, 1, 1],
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_says_where(pattern: str) -> None:
+    network = weave(bare("resnet50", 10)).eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        before = network(x)
+    slots = insert(network, partial(SqueezeExcite, ratio=4), Placement(modules=pattern))
+    assert len(slots) == len(PATTERNS[pattern])
+    found = [slot.name.removeprefix("units.behind_").partition(".")[0] for slot in slots]
+    assert all(re.fullmatch(pattern, name.replace("_", ".")) for name in found)
+    with torch.no_grad():
+        assert not torch.equal(network(x), before)
+        for slot in slots:
+            network.set_submodule(slot.name, nn.Identity())
+        assert torch.equal(network(x), before)
+
+
+BAD = {
+    ("model.name=resnet19",): "there is no torchvision model named resnet19: did you mean resnet1",
+    ("model.name=vit_b_16",): "model.name=vit_b_16 is not for channel attention: it has tokens",
+    ("model.name=swin_t",): "its windows of tokens have attention of their own",
+    ("model.name=maxvit_t",): "its attention over windows is in every block",
+    ("model.library=torchvizion",): "there is no model.library named torchvizion: did you mean",
+    ("placement.modules=layer9",): "matches no module that makes maps: there are conv1",
+    ("placement.modules='['",): "placement.modules=[ is no pattern",
+    ("model.name=inception_v3",): "data.image_size=8 is too small for this network",
+    ("model.name=vgg11", "placement.position=identity"): "no unit of the chosen stages has it",
+}
+
+
+@pytest.mark.parametrize("overrides", BAD, ids=" ".join)
+def test_bad_input(overrides: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=re.escape(BAD[overrides])):
+        make_plan(config("model=torchvision", "attention=se", *overrides))
+
+
+def test_a_pattern_is_for_networks_of_a_library() -> None:
+    with pytest.raises(InputError, match="is for networks of a library"):
+        make_plan(config("model=resnet20", "attention=se", "ratio=4", "placement.modules=conv1"))
+
+
+def test_a_network_without_a_graph() -> None:
+    class Undecided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x) if x.sum() > 0 else x
+
+    with pytest.raises(InputError, match="Undecided has no fixed graph"):
+        weave(Undecided())
+    with pytest.raises(CannotExist, match="has no block, concatenation or convolution"):
+        weave(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)))
