@@ -20,6 +20,7 @@ from senet_train.weave.part import open_part
 
 NONE = {"weights": None, "weights_backbone": None, "num_classes": 3}
 SMALL = {"min_size": 64, "max_size": 64}
+KEEP_ALL = {**SMALL, "box_score_thresh": -1.0}
 SE = partial(SqueezeExcite, ratio=4)
 AT_FIRST_THE_IDENTITY = partial(SqueezeExcite, ratio=4, identity=True)
 
@@ -46,9 +47,11 @@ QUICK: dict[str, Callable[[], nn.Module]] = {
     "deeplabv3_mobilenet": partial(segmentation.deeplabv3_mobilenet_v3_large, **NONE),
 }
 LARGE: dict[str, Callable[[], nn.Module]] = {
-    "faster_rcnn": partial(detection.fasterrcnn_resnet50_fpn, **NONE, **SMALL),
-    "faster_rcnn_mobilenet": partial(detection.fasterrcnn_mobilenet_v3_large_fpn, **NONE, **SMALL),
-    "mask_rcnn": partial(detection.maskrcnn_resnet50_fpn, **NONE, **SMALL),
+    "faster_rcnn": partial(detection.fasterrcnn_resnet50_fpn, **NONE, **KEEP_ALL),
+    "faster_rcnn_mobilenet": partial(
+        detection.fasterrcnn_mobilenet_v3_large_fpn, **NONE, **KEEP_ALL, rpn_score_thresh=-1.0
+    ),
+    "mask_rcnn": partial(detection.maskrcnn_resnet50_fpn, **NONE, **KEEP_ALL),
     "retinanet": partial(detection.retinanet_resnet50_fpn, **NONE, score_thresh=0.0, **SMALL),
     "fcos": partial(detection.fcos_resnet50_fpn, **NONE, score_thresh=0.0, **SMALL),
     "ssd": partial(detection.ssd300_vgg16, **NONE),
@@ -67,12 +70,13 @@ def build(name: str) -> nn.Module:
     """The model, with statistics of images in its norms: without, a signal dies on its way."""
     torch.manual_seed(0)
     model = (QUICK | LARGE)[name]()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
     seen = model.backbone if hasattr(model, "transform") else model
     with torch.no_grad():
-        seen.train()(torch.rand(2, 3, 96, 96))
+        if norms:
+            seen.train()(torch.rand(2, 3, 192, 192))
     return model.eval()
 
 
