@@ -2,9 +2,8 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
@@ -59,10 +58,14 @@ LARGE: dict[str, Callable[[], nn.Module]] = {
     "fcn": partial(segmentation.fcn_resnet50, **NONE, aux_loss=True),
 }
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
-# Layers that attention follows in the backbone: residual blocks, or a convolution of VGG.
+# Units of the backbone: residual blocks, or convolutions of VGG.
 NUM_UNITS = {
+    "faster_rcnn_mobilenet": 15,
     **dict.fromkeys(("faster_rcnn_resnet18", "retinanet_resnet18", "fcos_resnet18"), 8),
     **dict.fromkeys(("lraspp", "deeplabv3_mobilenet"), 15),
+    "ssdlite": 14,  # one block is cut in two between its maps
+    "ssd": 23,
+    **dict.fromkeys(("faster_rcnn", "mask_rcnn", "retinanet", "fcos", "deeplabv3", "fcn"), 16),
 }
 
 
@@ -73,10 +76,12 @@ def build(name: str) -> nn.Module:
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
-    seen = model.backbone if hasattr(model, "transform") else model
+    images = torch.rand(2, 3, 128, 128)
     with torch.no_grad():
-        if norms:
-            seen.train()(torch.rand(2, 3, 192, 192))
+        if norms and hasattr(model, "transform"):
+            model.backbone.train()(model.transform.normalize(images))
+        elif norms:
+            model.train()(images)
     return model.eval()
 
 
@@ -109,7 +114,7 @@ def test_opening_changes_no_bit_and_no_name(name: str) -> None:
     slots = insert_into(model, AT_FIRST_THE_IDENTITY)
     assert same(answers(model), before)
     assert all(slot.name.startswith(f"{path}.units.") for slot in slots)
-    assert NUM_UNITS.get(name, len(slots)) == len(slots) > 0
+    assert len(slots) == NUM_UNITS[name]
     added = model.state_dict().keys() - state.keys()
     assert len(added) == 2 * len(slots)
     assert all(any(key.startswith(slot.name) for slot in slots) for key in added)
@@ -226,14 +231,16 @@ def test_both_parts_of_one_model() -> None:
 
 
 def test_mode_dtype_and_seed_are_the_models_own() -> None:
-    def states(seed: int, mode: bool) -> Iterator[Any]:
-        model = build("lraspp").double().train(mode)
-        for slot in insert_into(model, SE, seed=seed):
-            module = model.get_submodule(slot.name)
-            assert module.training == mode
-            yield module.expand.weight
+    model = QUICK["lraspp"]().double()
 
-    [first, again, other] = (list(states(*key)) for key in ((0, True), (0, False), (1, True)))
+    def weights(seed: int) -> list[Tensor]:
+        modules = [model.get_submodule(slot.name) for slot in insert_into(model, SE, seed=seed)]
+        assert all(module.training == model.training for module in modules)
+        return [module.expand.weight for module in modules]
+
+    first, again, other = weights(0), weights(0), weights(1)
+    model.eval()
+    assert same(first, weights(0))
     assert same(first, again)
     assert not same(first, other)
     assert all(weight.dtype == torch.float64 for weight in first)
@@ -249,14 +256,14 @@ BAD = {
 @pytest.mark.parametrize("part", BAD)
 def test_bad_part(part: str) -> None:
     with pytest.raises(InputError, match=re.escape(BAD[part])):
-        insert_into(build("lraspp"), SE, part=part)
+        insert_into(QUICK["lraspp"](), SE, part=part)
 
 
 def test_nothing_is_put_in_where_it_does_not_fit() -> None:
-    model = build("lraspp")
+    model = QUICK["lraspp"]()
     with pytest.raises(CannotExist, match="choose ratio <= 16"):
         insert_into(model, partial(SqueezeExcite, ratio=17))
     with pytest.raises(CannotExist, match="no unit of the chosen stages has it"):
-        insert_into(build("deeplabv3_mobilenet"), SE, Placement(position="inner"), part="aspp")
+        insert_into(QUICK["deeplabv3_mobilenet"](), SE, Placement(position="inner"), part="aspp")
     with pytest.raises(InputError, match=r"Linear has none, choose the path of a module in one of"):
         insert_into(nn.Linear(2, 2), SE)
