@@ -7,7 +7,9 @@ from functools import partial
 
 import pytest
 import torch
+from conftest import ROOT
 from torch import Tensor, nn
+from torchvision import models
 from torchvision.models import detection, segmentation
 from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
@@ -172,6 +174,22 @@ def test_attention_of_its_own_stays_until_it_is_taken_out() -> None:
     assert same(answers(model), stripped)
     assert take_out_own_attention(model) == []
 
+    later = build("lraspp")
+    insert_into(later, AT_FIRST_THE_IDENTITY)
+    assert same(answers(later), before)
+    assert len(take_out_own_attention(later)) == 8
+    assert same(answers(later), stripped)
+
+
+def test_a_pattern_of_the_parts_modules() -> None:
+    model = build("faster_rcnn_resnet18")
+    before = answers(model)
+    slots = insert_into(model, AT_FIRST_THE_IDENTITY, Placement(modules=r"layer4\..*\.conv2"))
+    assert [slot.channels for slot in slots] == [512, 512]
+    assert same(answers(model), before)
+    insert_into(model, SE, Placement(modules=r"layer4\..*\.conv2"))
+    assert not same(answers(model), before)
+
 
 # The concatenated branches of torchvision's ASPP: 5 of 256 channels. SE has 2 C^2 / 4 weights.
 ASPP = {"standard": 1280, "post": 256}
@@ -249,7 +267,7 @@ def test_mode_dtype_and_seed_are_the_models_own() -> None:
 BAD = {
     "aspp": "part=aspp: LRASPP has none, choose the path of a module in one of backbone, classif",
     "backbone.99": "part=backbone.99: LRASPP has none",
-    "classifier": "LRASPPHead takes no maps of 960 channels and 320 px: choose what",
+    "classifier": "LRASPPHead takes no maps of 960 channels and 320 px (new(): invalid data",
 }
 
 
@@ -261,9 +279,37 @@ def test_bad_part(part: str) -> None:
 
 def test_nothing_is_put_in_where_it_does_not_fit() -> None:
     model = QUICK["lraspp"]()
+    names = model.state_dict().keys()
     with pytest.raises(CannotExist, match="choose ratio <= 16"):
         insert_into(model, partial(SqueezeExcite, ratio=17))
+
+    def narrow(channels: int) -> nn.Module:
+        if channels > 100:
+            raise ValueError("too wide: choose another")
+        return SE(channels)
+
+    with pytest.raises(CannotExist, match="too wide"):
+        insert_into(model, narrow)
+    assert model.state_dict().keys() == names
     with pytest.raises(CannotExist, match="no unit of the chosen stages has it"):
         insert_into(QUICK["deeplabv3_mobilenet"](), SE, Placement(position="inner"), part="aspp")
     with pytest.raises(InputError, match=r"Linear has none, choose the path of a module in one of"):
         insert_into(nn.Linear(2, 2), SE)
+
+
+TABLE = re.findall(
+    r"\| `(\w+)` \| ([\d,]+) \| (\d+) \| ([\d,]+) \|", (ROOT / "docs/networks.md").read_text()
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row[0])
+def test_the_documented_table(row: tuple[str, ...]) -> None:
+    name, *figures = row
+    with torch.device("meta"):
+        model = models.get_model(name, weights=None, weights_backbone=None)
+    before = sum(p.numel() for p in model.parameters())
+    slots = insert_into(model, partial(SqueezeExcite, ratio=16))
+    added = sum(p.numel() for p in model.parameters()) - before
+    assert added == sum(2 * slot.channels * (slot.channels // 16) for slot in slots)
+    assert [before, len(slots), added] == [int(figure.replace(",", "")) for figure in figures]

@@ -25,9 +25,7 @@ class SlottedASPP(Backbone):
         self.convs = aspp.convs
         self.project = aspp.project
         convolution = aspp.project[0]
-        self.unit = Slots(
-            {"standard": convolution.in_channels, "post": convolution.out_channels},
-        )
+        self.unit = Slots({"standard": convolution.in_channels, "post": convolution.out_channels})
         self.training = aspp.training
 
     def stages(self) -> Mapping[int, Sequence[Slots]]:

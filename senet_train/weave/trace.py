@@ -60,10 +60,11 @@ def see_shapes(network: nn.Module, graph: fx.Graph) -> None:
             size = (2, channels, PROBE_SIZE, PROBE_SIZE)
             images = torch.empty(size, device=like.device, dtype=like.dtype)
             ShapeProp(fx.GraphModule(network, graph), mode).propagate(images)
-    except Exception as error:
+    except Exception as error:  # whatever the network's code may raise
+        reason = str(error.__cause__ or error).partition("\n")[0]
         raise InputError(
-            f"{type(network).__name__} takes no maps of {channels} channels and {PROBE_SIZE} px: "
-            "choose what takes one image or map, and nothing else"
+            f"{type(network).__name__} takes no maps of {channels} channels and {PROBE_SIZE} px "
+            f"({reason}): choose what takes one image or map, and nothing else"
         ) from error
 
 
