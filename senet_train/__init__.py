@@ -13,18 +13,30 @@ if TYPE_CHECKING:
     from senet_train.config import Placement as Placement
     from senet_train.export.as_safetensors import load_safetensors as load_safetensors
     from senet_train.insertion import insert as insert
+    from senet_train.larger_networks import insert_into as insert_into
+    from senet_train.larger_networks import take_out_own_attention as take_out_own_attention
     from senet_train.trained.load import load_run as load_run
 
 __version__ = "0.1.0"
-__all__ = ["Placement", "SqueezeExcite", "insert", "load_run", "load_safetensors"]
+__all__ = [
+    "Placement",
+    "SqueezeExcite",
+    "insert",
+    "insert_into",
+    "load_run",
+    "load_safetensors",
+    "take_out_own_attention",
+]
 
 # Found when asked for: help and completion must not wait for torch.
 HOMES = {
     "Placement": "senet_train.config",
     "SqueezeExcite": "senet_train.attention",
     "insert": "senet_train.insertion",
+    "insert_into": "senet_train.larger_networks",
     "load_run": "senet_train.trained.load",
     "load_safetensors": "senet_train.export.as_safetensors",
+    "take_out_own_attention": "senet_train.larger_networks",
 }
 
 

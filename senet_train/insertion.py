@@ -59,18 +59,21 @@ def insert(
 ) -> list[Slot]:
     """Fill the slots that `placement` names; the others stay Identity.
 
-    `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. Raises CannotExist.
+    `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. Raises CannotExist,
+    and then has filled none.
     """
     chosen = chosen_slots(network, placement)  # first: a pattern may open slots
     names = {module: name for name, module in network.named_modules()}
-    slots = []
+    slots, modules = [], []
     for stage, block, position in chosen:
         channels = block.slot_channels[position]
         name = f"{names[block]}.attend.{position}"
         with forked_random("attention", seed, name):
             module = build_attention(attention, channels)
-        block.attend[position] = module
+        modules.append(module)
         slots.append(Slot(name, stage, channels, int(getattr(module, "hidden", 0))))
+    for (_, block, position), module in zip(chosen, modules, strict=True):
+        block.attend[position] = module
     return slots
 
 

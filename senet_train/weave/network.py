@@ -84,13 +84,16 @@ def makes_map(node: fx.Node) -> bool:
     return inside and len(node.meta.get("shape", ())) == 4
 
 
-def weave(network: nn.Module) -> WovenNetwork:
+def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
     """The network with slots; its modules are taken over, attention of its own is taken out.
+
+    With `keep_own` that stays, and no output changes.
 
     Raises InputError where it has no fixed graph, CannotExist where no unit is found.
     """
     graph = trace(network)
-    take_out_own(network, graph)
+    if not keep_own:
+        take_out_own(network, graph)
     units = find_units(network, graph)
     if not units:
         raise CannotExist(

@@ -1,7 +1,11 @@
 """A network as a graph of its modules and functions, with the shape of every value.
 
-Shapes: of one image, as the network would see it at PROBE_SIZE.
+Shapes: of two images, as the network would see them at PROBE_SIZE; BatchNorm in training refuses
+one whose maps have shrunk to a pixel.
 """
+
+from contextlib import redirect_stderr
+from io import StringIO
 
 import torch
 from torch import fx, nn
@@ -29,7 +33,7 @@ class ModuleTracer(fx.Tracer):
 def trace(network: nn.Module) -> fx.Graph:
     """The graph of a network, each node's shape in `meta["shape"]` if it has one.
 
-    Raises InputError where the network has no fixed graph.
+    Raises InputError where the network has no fixed graph or takes more than one map.
     """
     try:
         graph = ModuleTracer().trace(network)
@@ -38,9 +42,7 @@ def trace(network: nn.Module) -> fx.Graph:
             f"{type(network).__name__} has no fixed graph to put attention into ({error}): "
             "choose another network"
         ) from error
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:  # shapes alone: nothing is computed
-        image = torch.empty(1, 3, PROBE_SIZE, PROBE_SIZE, device=device_of(network))
-        ShapeProp(fx.GraphModule(network, graph), mode).propagate(image)
+    see_shapes(network, graph)
     graph.owning_module = None  # what comes in later is not in that one
     for node in graph.nodes:
         found = node.meta.get("tensor_meta")
@@ -48,6 +50,25 @@ def trace(network: nn.Module) -> fx.Graph:
     return graph
 
 
-def device_of(network: nn.Module) -> torch.device:
-    """Where its parameters are."""
-    return next(network.parameters()).device
+def see_shapes(network: nn.Module, graph: fx.Graph) -> None:
+    """Note the shape of every value. Raises InputError where the network takes no such images."""
+    channels = channels_of(network)
+    try:
+        # Shapes alone: nothing is computed. Of an error, torch prints the traceback.
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode, redirect_stderr(StringIO()):
+            like = next(network.parameters())
+            size = (2, channels, PROBE_SIZE, PROBE_SIZE)
+            images = torch.empty(size, device=like.device, dtype=like.dtype)
+            ShapeProp(fx.GraphModule(network, graph), mode).propagate(images)
+    except Exception as error:  # whatever the network's code may raise
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise InputError(
+            f"{type(network).__name__} takes no maps of {channels} channels and {PROBE_SIZE} px "
+            f"({reason}): choose what takes one image or map, and nothing else"
+        ) from error
+
+
+def channels_of(network: nn.Module) -> int:
+    """What its first convolution takes; 3 if it has none."""
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return next((module.in_channels for module in convolutions), 3)

@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import fx, nn
+from torchvision.ops import FrozenBatchNorm2d
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Identity)
-FOLLOWERS = (*ACTIVATIONS, nn.BatchNorm2d)
+FOLLOWERS = (*ACTIVATIONS, nn.BatchNorm2d, FrozenBatchNorm2d)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What is trained other than classifiers: one file a task."""
