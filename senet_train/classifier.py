@@ -4,7 +4,7 @@ Shapes: B batch, H height, W width, K classes.
 """
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -50,14 +50,11 @@ class ImageClassifier(pl.LightningModule):
         self.tally = {part: Tally() for part in ("val", "test")}
         self.test_means: dict[str, float] = {}
         self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), logits (B, K)
-        self.train(self.training)  # Lightning keeps the modes that it finds
 
-    def train(self, mode: bool = True) -> Self:
-        """In a frozen backbone BatchNorm stays in evaluation mode."""
-        super().train(mode)
+    def on_train_start(self) -> None:
+        """From here on Lightning keeps each module's mode, through every validation."""
         if self.optim.frozen == "backbone":
             hold_statistics(self.network, self.new)
-        return self
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and the like draw from a generator keyed by (seed, step), whatever the model."""

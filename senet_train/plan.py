@@ -57,7 +57,8 @@ class Plan:
     @property
     def starts_as_identity(self) -> bool:
         """Whether its attention at first changes nothing."""
-        return not self.slots or bool(self.attention.keywords.get("identity"))
+        nothing = self.config.attention.name == "none"
+        return nothing or bool(self.attention.keywords.get("identity"))
 
     def backbone_from(self, start: Path | None) -> partial[Backbone]:
         """A run that goes on from a checkpoint has its weights there, and reads no others."""
@@ -99,8 +100,9 @@ def make_plan(config: Config) -> Plan:
     config = replace(config, model=model, attention=kind, optim=optim)
     config = resolve_hardware(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
-    with torch.device("meta"):
-        network, _ = build(num_classes=10)  # before the data are looked for: they may take a while
+    asked = config.data.num_classes
+    with torch.device("meta"):  # before the data are looked for: they may take a while
+        network, _ = build(num_classes=10 if asked == "auto" else asked)
     config = replace(config, placement=written_out(network, config.placement))
     label = label_of(config, usual, list(network.stages()))
     source, data = find_data(config.data)

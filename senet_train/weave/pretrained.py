@@ -230,9 +230,8 @@ def match(network: nn.Module, given: Shapes, source: str, spare: tuple[str, ...]
         other_classes = name in new and here and there and here[1:] == there[1:]
         uncounted = name in counts and there is None
         if name not in (*loaded, *left_out) and not other_classes and not uncounted:
-            raise misfit(
-                f"{type(network).__name__}: {name[:LONGEST_REASON]!r}", here, there, source
-            )
+            what = f"{type(network).__name__}: {name[:LONGEST_REASON]!r}"
+            raise misfit(what, here, there, source)
     return Match(loaded, new, left_out)
 
 
