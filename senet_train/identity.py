@@ -49,11 +49,16 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         "model": tree["model"],
         "attention": tree["attention"],
         "placement": {} if config.attention.name == "none" else placement,
-        "optim": {key: v for key, v in tree["optim"].items() if v != LATER_OPTIM.get(key)},
+        "optim": optim_as_ever(tree["optim"]),
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
+
+
+def optim_as_ever(optim: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizer's settings without later ones at their default."""
+    return {key: value for key, value in optim.items() if value != LATER_OPTIM.get(key)}
 
 
 def written_as_ever(attention: Choice, usual: Mapping[str, Any]) -> Choice:

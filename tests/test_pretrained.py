@@ -530,10 +530,8 @@ def test_what_is_frozen_stays(
     first = build_network(drawn, kind, Placement(), num_classes=2, seed=0)[0].state_dict()
     moved = {name for name in after if name.startswith(new) and not after[name].equal(first[name])}
     assert {"fc.weight", "fc.bias"} <= moved
-    gates = {slot.name for slot in trained.slots}
-    assert {
-        name.partition(".standard")[0] + ".standard" for name in moved if "attend" in name
-    } == gates
+    gates = [f"{slot.name}." for slot in trained.slots if attention != "none"]
+    assert all(any(name.startswith(gate) for name in moved) for gate in gates)
 
 
 @pytest.mark.parametrize("library", [True, False])
@@ -565,7 +563,7 @@ def test_frozen_by_every_kernel(library: bool) -> None:
 
 
 def test_a_run_goes_on_without_the_file(senet, tmp_path: Path, file: Path) -> None:
-    """Stopped after an epoch, the file gone: to the bits of a run that nobody stopped."""
+    """Cut before its test, the file gone: found by the content of its weights, it ends the same."""
     path = tmp_path / "weights.pth"
     path.write_bytes(file.read_bytes())
     given = [*FAKE[:-1], "trainer.max_epochs=2", "model.name=resnet18", "attention=se"]
