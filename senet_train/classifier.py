@@ -15,6 +15,7 @@ from senet_train.agreement import largest, of_first
 from senet_train.config import Optim
 from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
+from senet_train.finetune import EVERYTHING, freeze_backbone, hold_statistics
 from senet_train.keyed import keyed_seed
 from senet_train.progress import Progress, Tally
 from senet_train.schedule import Schedule, with_warmup
@@ -23,6 +24,7 @@ from senet_train.schedule import Schedule, with_warmup
 class ImageClassifier(pl.LightningModule):
     """Trains and evaluates a network; `progress.history` has one row of means per epoch.
 
+    `new` begins the names of what is no backbone, for `optim.frozen` and `backbone_lr_factor`.
     Raises Diverged, before the weights change, when a loss is not finite.
     """
 
@@ -35,15 +37,24 @@ class ImageClassifier(pl.LightningModule):
         seed: int,
         max_epochs: int,
         steps_per_epoch: int,
+        new: tuple[str, ...] = EVERYTHING,
     ) -> None:
         super().__init__()
+        self.new = new
         self.network, self.optim, self.schedule = network, optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
+        if optim.frozen == "backbone":
+            freeze_backbone(network, new)
         self.progress = Progress()
         self.improved = False  # whether the last epoch validated is the best so far
         self.tally = {part: Tally() for part in ("val", "test")}
         self.test_means: dict[str, float] = {}
         self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), logits (B, K)
+
+    def on_train_start(self) -> None:
+        """From here on Lightning keeps each module's mode, through every validation."""
+        if self.optim.frozen == "backbone":
+            hold_statistics(self.network, self.new)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and the like draw from a generator keyed by (seed, step), whatever the model."""
@@ -115,8 +126,8 @@ class ImageClassifier(pl.LightningModule):
             )
 
     def configure_optimizers(self) -> Any:
-        """SGD over one or two groups of parameters, its rate a pure function of the step."""
-        groups = parameter_groups(self.network, self.optim)
+        """SGD over groups of parameters, its rates a pure function of the step."""
+        groups = parameter_groups(self.network, self.optim, self.new)
         sgd = torch.optim.SGD(
             groups,
             lr=self.optim.lr,
@@ -134,12 +145,29 @@ class ImageClassifier(pl.LightningModule):
         }
 
 
-def parameter_groups(network: nn.Module, optim: Optim) -> list[dict[str, Any]]:
-    """Weights that decay, and (unless `decay_norm_and_bias`) vectors that do not."""
-    everything = list(network.parameters())
-    decayed = [p for p in everything if p.ndim > 1 or optim.decay_norm_and_bias]
-    vectors = [p for p in everything if p.ndim <= 1 and not optim.decay_norm_and_bias]
-    groups = [
+def parameter_groups(
+    network: nn.Module, optim: Optim, new: tuple[str, ...] = EVERYTHING
+) -> list[dict[str, Any]]:
+    """Weights that decay, and (unless `decay_norm_and_bias`) vectors that do not.
+
+    The backbone has groups of its own, the last ones, if its rate is another.
+    """
+    slower = optim.backbone_lr_factor != 1
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    first = [p for name, p in named if name.startswith(new) or not slower]
+    backbone = [p for name, p in named if slower and not name.startswith(new)]
+    lr = optim.lr * optim.backbone_lr_factor
+    return [
+        *decaying_groups(first, optim),
+        *({**group, "lr": lr} for group in decaying_groups(backbone, optim)),
+    ]
+
+
+def decaying_groups(parameters: list[nn.Parameter], optim: Optim) -> list[dict[str, Any]]:
+    """One or two of them, by whether they decay; none without parameters."""
+    decayed = [p for p in parameters if p.ndim > 1 or optim.decay_norm_and_bias]
+    vectors = [p for p in parameters if p.ndim <= 1 and not optim.decay_norm_and_bias]
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": optim.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]

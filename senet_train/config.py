@@ -87,7 +87,7 @@ class Placement:
 
 @dataclass(frozen=True, config=STRICT)
 class Optim:
-    """SGD, what it minimises, and how its learning rate moves."""
+    """SGD, what it minimises, what it moves, and how its learning rate does."""
 
     lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -97,6 +97,8 @@ class Optim:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     warmup_epochs: NotNegative
     schedule: Choice
+    frozen: Literal["none", "backbone"] = "none"
+    backbone_lr_factor: Positive = 1.0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -150,6 +152,11 @@ def crop_for(image_size: object) -> str:
     return "resized" if isinstance(image_size, int) and image_size > 64 else "pad"
 
 
+def identity_for(pretrained: object) -> bool:
+    """Whether attention starts as the identity: in a network that has learnt something it does."""
+    return pretrained is not False
+
+
 def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
     """`MULTIRUN` for a preset with arms or for more seeds than one, so that no -m is needed."""
     return "MULTIRUN" if arms or seeds != [seed] else None
@@ -160,6 +167,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("mode_for", mode_for, replace=True)
     OmegaConf.register_new_resolver("stem_for", stem_for, replace=True)
     OmegaConf.register_new_resolver("crop_for", crop_for, replace=True)
+    OmegaConf.register_new_resolver("identity_for", identity_for, replace=True)
 
 
 def read_config(raw: DictConfig) -> Config:
@@ -274,6 +282,7 @@ def known_keys() -> list[str]:
         "attention.ratio",
         "attention.bias",
         "attention.identity",
+        "model.pretrained",
     ]
 
 

@@ -22,6 +22,7 @@ from senet_train.config import Trainer as TrainerConfig
 from senet_train.crew import crew
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
+from senet_train.finetune import new_parts
 from senet_train.fold.tails import TAILS
 from senet_train.gates import GateHistograms
 from senet_train.heartbeat import Heartbeat
@@ -78,7 +79,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         splits, config.data, seed=config.seed, channels_last=config.trainer.channels_last
     )
     reset_peak_memory()
-    module = build_classifier(plan, data.steps_per_epoch)
+    module = build_classifier(plan, data.steps_per_epoch, start)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed)
     looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
@@ -116,11 +117,13 @@ def refuse_uneven(batch_size: int) -> None:
         )
 
 
-def build_classifier(plan: Plan, steps_per_epoch: int) -> ImageClassifier:
+def build_classifier(
+    plan: Plan, steps_per_epoch: int, start: Path | None = None
+) -> ImageClassifier:
     """The network with its attention, in the memory format asked for, ready to train."""
     config = plan.config
-    network, _ = build_network(
-        plan.backbone,
+    network, slots = build_network(
+        plan.backbone_from(start),
         plan.attention,
         config.placement,
         num_classes=int(config.data.num_classes),
@@ -138,6 +141,7 @@ def build_classifier(plan: Plan, steps_per_epoch: int) -> ImageClassifier:
         seed=config.seed,
         max_epochs=config.trainer.max_epochs,
         steps_per_epoch=steps_per_epoch,
+        new=new_parts(network, slots),
     )
 
 

@@ -19,6 +19,7 @@ LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
 LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
 LATER_OPTIONS = ("identity",)  # of attention, younger than the first runs
+LATER_OPTIM = {"frozen": "none", "backbone_lr_factor": 1.0}  # what they were before they were there
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 
@@ -48,11 +49,16 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         "model": tree["model"],
         "attention": tree["attention"],
         "placement": {} if config.attention.name == "none" else placement,
-        "optim": tree["optim"],
+        "optim": optim_as_ever(tree["optim"]),
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
+
+
+def optim_as_ever(optim: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizer's settings without later ones at their default."""
+    return {key: value for key, value in optim.items() if value != LATER_OPTIM.get(key)}
 
 
 def written_as_ever(attention: Choice, usual: Mapping[str, Any]) -> Choice:

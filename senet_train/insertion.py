@@ -45,6 +45,8 @@ def build_network(
     with forked_random("backbone", seed):
         try:
             network = backbone(num_classes)
+        except InputError:
+            raise
         except ValueError as error:  # a rule and a way out, as in build_attention
             raise InputError(f"model.{error}") from error
     return network, insert(network, attention, placement, seed=seed)

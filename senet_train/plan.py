@@ -4,7 +4,6 @@ Everything that can be refused is refused here: the network is built on the meta
 are found, and the identity follows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from senet_train.networks import bind_network
 from senet_train.options import bind, defaults, keyword_options, look_up
 from senet_train.run_folder import RunFolder
 from senet_train.schedule import SCHEDULES, Schedule
+from senet_train.weave.pretrained import Weights
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Plan:
 
     config: Config
     backbone: partial[Backbone]
-    attention: Callable[[int], nn.Module]
+    attention: partial[nn.Module]
     schedule: Schedule
     source: Source
     slots: list[Slot]
@@ -47,6 +47,24 @@ class Plan:
     def on_gpu(self) -> bool:
         """Whether it trains on one."""
         return self.config.trainer.accelerator == "gpu"
+
+    @property
+    def weights(self) -> Weights | None:
+        """The pretrained weights it starts from."""
+        found: Weights | None = self.backbone.keywords.get("weights")
+        return found
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether its attention at first changes nothing."""
+        nothing = self.config.attention.name == "none"
+        return nothing or bool(self.attention.keywords.get("identity"))
+
+    def backbone_from(self, start: Path | None) -> partial[Backbone]:
+        """A run that goes on from a checkpoint has its weights there, and reads no others."""
+        if start is None:
+            return self.backbone
+        return bind_network(self.config.model, weights_to_come=True)[0]
 
     def hyperparameters(self) -> dict[str, int | float | str]:
         """What tells this run from others in TensorBoard's HPARAMS tab.
@@ -82,8 +100,9 @@ def make_plan(config: Config) -> Plan:
     config = replace(config, model=model, attention=kind, optim=optim)
     config = resolve_hardware(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
-    with torch.device("meta"):
-        network, _ = build(num_classes=10)  # before the data are looked for: they may take a while
+    asked = config.data.num_classes
+    with torch.device("meta"):  # before the data are looked for: they may take a while
+        network, _ = build(num_classes=10 if asked == "auto" else asked)
     config = replace(config, placement=written_out(network, config.placement))
     label = label_of(config, usual, list(network.stages()))
     source, data = find_data(config.data)
@@ -146,6 +165,11 @@ def refuse_optim(config: Config) -> None:
         raise InputError(
             f"optim.warmup_epochs={optim.warmup_epochs} leaves none of trainer.max_epochs={epochs} "
             f"at the peak rate: choose optim.warmup_epochs < {epochs}"
+        )
+    if optim.frozen == "backbone" and optim.backbone_lr_factor != 1:
+        raise InputError(
+            f"optim.backbone_lr_factor={optim.backbone_lr_factor} changes nothing with "
+            "optim.frozen=backbone: leave one of them out"
         )
 
 

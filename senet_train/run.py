@@ -95,7 +95,7 @@ def run(
     if folder.finished and not overwrite:
         return report_found(plan)
     refuse_full_disk(folder.output_dir, checkpoint_bytes(plan.cost.parameters))
-    plan.source.prepare()
+    prepare(plan)
     if several:
         return run_in_several(plan, [*flags, *overrides], wait)
     with together(plan.on_gpu), held(folder, wait):
@@ -108,6 +108,14 @@ def run(
         if config.retry == "none" and not overwrite:
             refuse_ended_badly(folder)
         return make_run(plan, overrides)
+
+
+def prepare(plan: Plan) -> None:
+    """Fetch what is not here: data, and weights unless a checkpoint has them. Raises InputError."""
+    plan.source.prepare()
+    begun = any(path and path.exists() for path in checkpoints_of(plan.folder))
+    if plan.weights and (plan.config.overwrite or not begun):
+        plan.weights.prepare()
 
 
 @contextmanager
@@ -158,7 +166,7 @@ ENDS = {InputError.exit_code: InputError, HeldError.exit_code: HeldError}
 
 
 def announce(plan: Plan) -> None:
-    """The network in one line, and a warning for gates that hang on one hidden unit."""
+    """The network in one line, and a warning for what hardly anyone would have meant."""
     log.info(network_line(plan.identity.label, plan.cost, plan.slots))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
@@ -166,6 +174,14 @@ def announce(plan: Plan) -> None:
             "warning: one hidden unit at %s channels: where it is dead the gate is constant",
             ", ".join(map(str, single)),
         )
+    if plan.weights and not plan.starts_as_identity:
+        log.warning(
+            "warning: attention=%s does not start as the identity: from the first step on the "
+            "network's logits are others than those of the weights that it loads",
+            plan.config.attention.name,
+        )
+    if plan.config.optim.frozen == "backbone" and not plan.weights:
+        log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
 
 
 def report_found(plan: Plan) -> float:

@@ -17,6 +17,7 @@ from senet_train.config import Config, read_config, register_resolvers
 from senet_train.data import SOURCES
 from senet_train.errors import InputError
 from senet_train.identity import (
+    LATER_OPTIM,
     LOCAL_DATA_KEYS,
     LOCAL_KEYS,
     LOCAL_TRAINER_KEYS,
@@ -170,6 +171,7 @@ def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
         *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
     }
     unhashed = keys - hashed - local - {"placement.modules"}  # auto is what was before it
+    unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
     if checked.attention.name == "none":  # nowhere is nowhere
         unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
     assert not unhashed
@@ -186,10 +188,13 @@ SAME = [
     ("attention.ratio=16",),
     ("placement.stages=[4,3,2,1]",),
     ("model=resnet18", "attention=se"),
+    ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
 ]
 OTHER = [
     ("ratio=8",),
     ("optim.lr=0.06",),
+    ("optim.frozen=backbone",),
+    ("optim.backbone_lr_factor=0.1",),
     ("attention.bias=true",),
     ("placement.stages=[3]",),
     ("trainer.max_epochs=3",),

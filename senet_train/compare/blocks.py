@@ -9,7 +9,7 @@ from typing import Any
 
 from senet_train.compare.collect import Run
 from senet_train.errors import InputError
-from senet_train.identity import LOCAL_DATA_KEYS, TRAINER_KEYS
+from senet_train.identity import LOCAL_DATA_KEYS, TRAINER_KEYS, optim_as_ever
 
 Facts = dict[str, str]
 Recipe = tuple[tuple[str, str], ...]
@@ -70,7 +70,7 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "model": config["model"],
         "attention": config["attention"],
         "placement": {} if plain else config["placement"],
-        "optim": config["optim"],
+        "optim": optim_as_ever(config["optim"]),
         "trainer": {key: config["trainer"][key] for key in TRAINER_KEYS},
         "code": record.environment.code,
         "versions": record.environment.versions,

@@ -150,7 +150,7 @@ def build(
             f"data.num_classes={num_classes} is no number of classes of a run: "
             f"choose one of 1 to {MOST_CLASSES}"
         )
-    backbone, _ = bind_network(config.model)
+    backbone, _ = bind_network(config.model, weights_to_come=True)
     attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     make = partial(
         build_network, backbone, attention, config.placement, num_classes=num_classes, seed=0

@@ -1,5 +1,6 @@
 """The convolutional classifiers of torchvision, with attention slots."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,6 +12,10 @@ from torchvision import models
 from senet_train.config import suggestion
 from senet_train.errors import InputError
 from senet_train.weave.network import WovenNetwork, weave
+from senet_train.weave.own import OWN
+from senet_train.weave.pretrained import Published, Weights, find_weights, load, weights_to_come
+
+log = logging.getLogger("senet_train")
 
 # Why a network of torchvision is not for attention over channels of maps.
 NOT_CONVOLUTIONAL = {
@@ -22,6 +27,11 @@ NOT_CONVOLUTIONAL = {
 FURTHER: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+# Whose published weights see colours on another scale, and have the heads that are left out here.
+PORTED: dict[str, tuple[str, ...]] = {
+    "googlenet": ("aux1.", "aux2."),
+    "inception_v3": ("AuxLogits.",),
 }
 
 
@@ -42,14 +52,62 @@ def torchvision_network(name: str) -> Callable[..., WovenNetwork]:
     return partial(build, name)
 
 
-def build(name: str, num_classes: int) -> WovenNetwork:
-    """One of them with slots, its weights drawn from the global generator."""
-    return weave(bare(name, num_classes))
+def build(
+    name: str,
+    num_classes: int,
+    weights: Weights | None = None,
+    *,
+    pretrained: bool | str = False,
+) -> WovenNetwork:
+    """One of them with slots, its weights drawn from the global generator, or loaded.
+
+    `weights` are those that `pretrained` names, where they have been found before. Raises
+    InputError for weights that do not fit.
+    """
+    if pretrained is not False and weights is None:
+        weights = weights_of(name, pretrained)
+    as_published = weights is not None and weights.fingerprint == published(name).fingerprint
+    network = bare(name, num_classes, as_published=as_published)
+    if weights is not None:
+        load(network, weights, PORTED.get(name, ()))
+        say_what_is_lost(network, weights)
+    return weave(network)
 
 
-def bare(name: str, num_classes: int) -> nn.Module:
-    """The network as torchvision has it, on the device that holds now."""
+def say_what_is_lost(network: nn.Module, weights: Weights) -> None:
+    """A line on attention that has learnt something, and will be taken out."""
+    own = [name for name, module in network.named_modules() if type(module).__name__ in OWN]
+    if own and weights.read and not next(network.parameters()).is_meta:
+        log.warning(
+            "warning: attention of its own (%d modules) is taken out with what it learnt: the "
+            "logits are not those that %s had",
+            *(len(own), weights.source),
+        )
+
+
+def published(name: str) -> Published:
+    """torchvision's own weights of a network: those it calls its best."""
+    best: Any = models.get_model_weights(name)
+    return Published(best.DEFAULT.name, best.DEFAULT.url)
+
+
+def weights_of(name: str, pretrained: bool | str, *, to_come: bool = False) -> Weights:
+    """What `model.pretrained` names; if they are `to_come`, nothing is looked for.
+
+    Raises InputError.
+    """
+    find = weights_to_come if to_come else find_weights
+    return find(pretrained, published(name))
+
+
+def bare(name: str, num_classes: int, *, as_published: bool = False) -> nn.Module:
+    """The network as torchvision has it, on the device that holds now.
+
+    `as_published`: as its published weights need it.
+    """
     further = FURTHER.get(name, {})
+    if as_published and name in PORTED:
+        further = further | {"transform_input": True}
     try:
         return models.get_model(name, weights=None, num_classes=num_classes, **further)
     except NotImplementedError:  # RegNet reads its widths off a tensor, which has none on `meta`

@@ -221,7 +221,8 @@ def joined_units(walk: Walk) -> Iterator[tuple[fx.Node, Unit]]:
     """The modules in whose code maps are concatenated, but for those that hold such modules."""
     joins = {home(walk, node): node for node in walk.graph.nodes if node.target is torch.cat}
     for name, node in joins.items():
-        if any(other.startswith(f"{name}.") for other in joins):
+        within = f"{name}." if name else ""  # "" is the network, which joins colours in some
+        if any(other != name and other.startswith(within) for other in joins):
             continue
         inside = [other for other in walk.graph.nodes if is_inside(other, name)]
         if walk.convolutions(inside[inside.index(node) :]):
