@@ -8,6 +8,7 @@ from senet_train.backbones import (
     mobilenet_v1,
     preact_resnet,
     resnet,
+    shufflenet_v1,
     wide_resnet,
 )
 from senet_train.backbones.slots import Backbone
@@ -28,6 +29,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "preact_resnet110": preact_resnet.preact_resnet110,
     "preact_resnet164": preact_resnet.preact_resnet164,
     "mobilenet_v1": mobilenet_v1.MobileNetV1,
+    "shufflenet_v1": shufflenet_v1.ShuffleNetV1,
     "bn_inception": bn_inception.BNInception,
     "wrn16_8": wide_resnet.wrn16_8,
     "wrn28_10": wide_resnet.wrn28_10,
