@@ -64,7 +64,12 @@ def assert_same_bits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
-@pytest.mark.parametrize("name", PAIRS)
+LARGE = ("seresnet50", "legacy_seresnext50_32x4d")  # what they have is in the others as well
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in PAIRS]
+)
 def test_timm_and_ours_are_one_function(name: str) -> None:
     constructor, layout = PAIRS[name]
     theirs, ours = scramble(timm.create_model(name, num_classes=10)), constructor(10)
@@ -170,6 +175,8 @@ MISFITS = {
         "the network has no layer1.1.conv3",
     ),
     "width": (changed(f"{SE}.weight", torch.ones(24, 64, 1, 1)), "has 24 hidden channels for 64"),
+    "wider": (changed(f"{SE}.weight", torch.ones(65, 64, 1, 1)), "has 65 hidden channels for 64"),
+    "linear": (changed(f"{SE}.weight", torch.ones(8, 64)), "SE's layers are 1x1 convolutions, not"),
     "kernel": (changed(f"{SE}.weight", torch.ones(8, 64, 3, 3)), "SE's layers are 1x1 convol"),
 }
 
@@ -186,6 +193,15 @@ def test_weights_that_do_not_fit(case: str) -> None:
     assert_same_bits(ours.state_dict(), before)
 
 
+def test_old_weights_do_not_count_batches() -> None:
+    theirs, ours = scramble(timm.create_model("seresnet18", num_classes=10)), resnet18(10)
+    state = theirs.state_dict()
+    old = {name: state[name] for name in state if not name.endswith("num_batches_tracked")}
+    assert len(old) < len(state)
+    load_published(ours, old)
+    assert apart(logits(ours), logits(theirs)) < 1e-5
+
+
 def test_networks_that_are_not_theirs() -> None:
     state = timm.create_model("seresnet18", num_classes=10).state_dict()
     filled = resnet18(10)
@@ -197,7 +213,7 @@ def test_networks_that_are_not_theirs() -> None:
     legacy = timm.create_model("legacy_seresnet18", num_classes=10).state_dict()
     with pytest.raises(ValueError, match="has a ReLU between its last norm and SE"):
         load_published(resnet18(10), legacy)
-    with pytest.raises(ValueError, match="SiLU between its SE's layers"):
+    with pytest.raises(ValueError, match="EfficientNet has SiLU between its SE's layers"):
         load_published(weave(bare("efficientnet_b0", 10)), {"fc1.weight": torch.ones(1)})
     with pytest.raises(ValueError, match="no weights of a timm seresnet"):
         load_published(resnet18(10), resnet18(10).state_dict())
@@ -205,3 +221,6 @@ def test_networks_that_are_not_theirs() -> None:
     insert(other, partial(SqueezeExcite, identity=True))
     with pytest.raises(ValueError, match="has no plain sigmoid behind an average"):
         timm_state(other)
+    for refused in (as_released, timm_state):
+        with pytest.raises(ValueError, match="no pool behind its stem"):
+            refused(resnet50(10, stem="cifar"))

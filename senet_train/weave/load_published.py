@@ -31,7 +31,8 @@ def load_published(network: Backbone, theirs: State) -> list[str]:
         state = from_timm(theirs, woven=isinstance(network, WovenNetwork))
     else:
         gate = own_gate(network)
-        state = from_torchvision(theirs, network.get_submodule("units")._modules)
+        units = network.get_submodule("units").named_children()
+        state = from_torchvision(theirs, [name for name, _ in units])
     filling = {
         name.removesuffix(REDUCE): attention_for(name, state, gate)
         for name in state
@@ -41,7 +42,7 @@ def load_published(network: Backbone, theirs: State) -> list[str]:
     if legacy:
         as_released(network)
     for path, module in filling.items():
-        network.set_submodule(path, module.to(next(network.parameters()).device))
+        network.set_submodule(path, module.to(next(network.parameters())))
     network.load_state_dict(state)
     return list(filling)
 
@@ -55,8 +56,7 @@ def timm_state(network: Backbone, layout: LayoutName = "seresnet") -> dict[str, 
         plain = getattr(module, "activation", None) is torch.sigmoid
         if isinstance(module, SqueezeExcite) and not (plain and module.sees_only_means):
             raise ValueError(f"{path} has no plain sigmoid behind an average: timm's SE has")
-    pool = network.get_submodule("maxpool")
-    released = isinstance(pool, nn.MaxPool2d) and pool.ceil_mode
+    released = first_pool(network).ceil_mode
     if released != (layout == "legacy_seresnet"):
         other = "the official release's" if released else "torchvision's"
         raise ValueError(f"the network has {other} strides and pool: a timm {layout} has not")
@@ -76,6 +76,7 @@ def as_released(network: Backbone) -> None:
             "a timm legacy_seresnet of basic blocks has a ReLU between its last norm and SE, "
             "ours has none: take seresnet18 or seresnet34, or bottlenecks"
         )
+    first_pool(network)
     network.set_submodule("maxpool", nn.MaxPool2d(3, 2, ceil_mode=True))
     for path, second in modules.items():
         if re.fullmatch(r"layer\d\.0\.conv2", path):
@@ -86,21 +87,31 @@ def as_released(network: Backbone) -> None:
                 first.stride, second.stride = second.stride, first.stride
 
 
+def first_pool(network: Backbone) -> nn.MaxPool2d:
+    """Behind the stem. Raises ValueError for a network that has none."""
+    pool = dict(network.named_modules()).get("maxpool")
+    if not isinstance(pool, nn.MaxPool2d):
+        raise ValueError("the network has no pool behind its stem: timm's have, take stem=imagenet")
+    return pool
+
+
 def own_gate(network: Backbone) -> Gate:
     """The gate of the torchvision network that was woven. Raises ValueError for another's SE."""
     name = type(network).__name__
     if isinstance(network, WovenNetwork) and name in OWN_GATES:
         return OWN_GATES[name]
-    reason = "no such network, and these are no weights of a timm seresnet or legacy_seresnet"
     if name == "EfficientNet":
-        reason = "EfficientNet with SiLU between its SE's layers, where ours has ReLU"
-    raise ValueError(f"weights of SE's own are for {' and '.join(OWN_GATES)}: this is {reason}")
+        raise ValueError("EfficientNet has SiLU between its SE's layers: ours has ReLU")
+    raise ValueError(
+        "these are no weights of a timm seresnet or legacy_seresnet, and of torchvision's networks "
+        f"only {' and '.join(OWN_GATES)} have SE like ours: this is {name}"
+    )
 
 
 def attention_for(name: str, state: State, gate: Gate) -> SqueezeExcite:
     """SE of the width that its weights have. Raises ValueError where no ratio gives it."""
     hidden, channels = state[name].shape
-    ratio = channels // hidden
+    ratio = max(1, channels // max(1, hidden))
     if channels // ratio != hidden:
         raise ValueError(
             f"{name} has {hidden} hidden channels for {channels}: ours have channels // ratio, "
@@ -125,5 +136,6 @@ def refuse_misfits(network: Backbone, state: State, filling: dict[str, SqueezeEx
             shapes = f"{tuple(tensor.shape)} in the weights, {tuple(expected[name].shape)} here"
             raise ValueError(f"{name} is {shapes}: choose their network and number of classes")
     for name in expected:
-        if name not in state:
+        # Weights from before PyTorch 0.4.1 do not count batches; BatchNorm loads them all the same.
+        if name not in state and not name.endswith(".num_batches_tracked"):
             raise ValueError(f"{name} is missing in the weights: choose the network they belong to")

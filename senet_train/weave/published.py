@@ -64,8 +64,12 @@ def from_timm(theirs: State, *, woven: bool = False) -> dict[str, Tensor]:
             found[between(key, layout, LAYOUTS["seresnet"])] = tensor
         else:
             raise ValueError(f"{key} is no tensor of a timm {name}: there is nowhere to put it")
-    wanted = [f"{block}.{layout.attention}.{layer}.{kind}" for block in blocks_of(theirs)
-              for layer in LAYERS for kind in ("weight", "bias")]  # fmt: skip
+    wanted = [
+        f"{block}.{layout.attention}.{layer}.{kind}"
+        for block in blocks_of(theirs)
+        for layer in LAYERS
+        for kind in ("weight", "bias")
+    ]
     refuse_missing(theirs, wanted, f"a timm {name}")
     return found
 
@@ -93,8 +97,11 @@ def to_timm(ours: State, layout: LayoutName = "seresnet") -> dict[str, Tensor]:
                 f"{key} is no tensor of an SE-ResNet with SE at placement.position=standard: "
                 f"a timm {layout} has none like it"
             )
-    wanted = [f"{block}.{names.attention}.{layer}.weight" for block in blocks_of(found)
-              for layer in LAYERS]  # fmt: skip
+    wanted = [
+        f"{block}.{names.attention}.{layer}.weight"
+        for block in blocks_of(found)
+        for layer in LAYERS
+    ]
     refuse_missing(found, wanted, f"a timm {layout}")
     return found
 
@@ -151,8 +158,8 @@ def refuse_missing(state: State, wanted: Iterable[str], what: str) -> None:
 
 
 def as_linear(tensor: Tensor) -> Tensor:
-    """(R, C, 1, 1) -> (R, C); a bias as it is. Raises ValueError for a larger kernel."""
-    if tensor.dim() == 4 and tensor.shape[2:] != (1, 1):
+    """(R, C, 1, 1) -> (R, C); a bias as it is. Raises ValueError for other shapes."""
+    if tensor.dim() not in (1, 4) or tensor.shape[2:] not in ((), (1, 1)):
         raise ValueError(f"SE's layers are 1x1 convolutions, not {tuple(tensor.shape)}")
     return tensor.flatten(1) if tensor.dim() == 4 else tensor
 
