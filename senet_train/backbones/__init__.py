@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from senet_train.backbones import cifar_resnet, preact_resnet, resnet, wide_resnet
+from senet_train.backbones import (
+    bn_inception,
+    cifar_resnet,
+    mobilenet_v1,
+    preact_resnet,
+    resnet,
+    shufflenet_v1,
+    wide_resnet,
+)
 from senet_train.backbones.slots import Backbone
 
 # What `model.name` may say; further names come from the entry points `senet_train.backbone`.
@@ -20,6 +28,9 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "preact_resnet20": preact_resnet.preact_resnet20,
     "preact_resnet110": preact_resnet.preact_resnet110,
     "preact_resnet164": preact_resnet.preact_resnet164,
+    "mobilenet_v1": mobilenet_v1.MobileNetV1,
+    "shufflenet_v1": shufflenet_v1.ShuffleNetV1,
+    "bn_inception": bn_inception.BNInception,
     "wrn16_8": wide_resnet.wrn16_8,
     "wrn28_10": wide_resnet.wrn28_10,
 }
