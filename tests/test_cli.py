@@ -466,7 +466,7 @@ def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:
             assert "model=se_resnet18" in done.stdout
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
