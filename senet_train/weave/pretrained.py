@@ -78,7 +78,7 @@ def find_weights(pretrained: str | bool, published: Published) -> Weights:
     asked = str(pretrained)
     if FINGERPRINT.fullmatch(asked):
         return Weights(asked, asked, None, partial(refuse_unknown, asked))
-    path = Path(asked).expanduser()
+    path = Path(asked).expanduser().absolute()
     if not path.is_file():
         raise InputError(
             f"model.pretrained={asked}: there is no such file, give one of weights, true for the "
@@ -108,6 +108,10 @@ def refuse_unknown(fingerprint: str) -> dict[str, Tensor]:
 def fetch(published: Published) -> dict[str, Tensor]:
     """A library's own weights, from torch's cache or else over https. Raises InputError."""
     url = published.url
+    # Torch compares the hash of what it fetches, and not of what it finds.
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if kept.is_file() and not file_sha256(kept).startswith(published.sha256_start):
+        raise InputError(f"{kept} is not what its name says: remove it")
     try:
         refuse_insecure(url)
         tensors = torch.hub.load_state_dict_from_url(
@@ -122,10 +126,6 @@ def fetch(published: Published) -> dict[str, Tensor]:
             f"{url} could not be fetched ({reason(error)}): try again, or load it elsewhere and "
             "give model.pretrained=FILE"
         ) from error
-    # Torch compares the hash of what it fetches, and not of what it finds.
-    kept = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not file_sha256(kept).startswith(published.sha256_start):
-        raise InputError(f"{kept} is not what its name says: remove it")
     return {as_named_now(name): tensor for name, tensor in tensors.items()}
 
 
