@@ -9,14 +9,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d
 
 from senet_train.insertion import Slot
+from senet_train.weave.pretrained import last_layer
 
 EVERYTHING = ("",)  # what every name begins with
-
-
-def last_layer(network: nn.Module) -> str:
-    """The path of the layer that makes the logits: the last one that has parameters."""
-    *_, (name, _) = network.named_parameters()
-    return name.rpartition(".")[0]
 
 
 def new_parts(network: nn.Module, slots: Sequence[Slot]) -> tuple[str, ...]:

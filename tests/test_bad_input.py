@@ -20,7 +20,7 @@ CASES = [
     ("raito=8", "there is no key raito: did you mean ratio?"),
     ("trainer.epochs=8", "there is no key trainer.epochs: did you mean trainer.max_epochs?"),
     ("+optim.lrr=8", "there is no key optim.lrr"),
-    ("model=se_resnet81", "is none of the options: preact_resnet110"),
+    ("model=se_resnet81", "is none of the options: bn_inception"),
     ("model=resnet18 ratio=8", "ratio=8 changes nothing, as nothing reads it with attention=none"),
     ("attention.ratio=4 ratio=8", "ratio=8 changes nothing, as nothing reads it with attention=se"),
     ("model=resnet18 placement.stages=[3]", "placement.stages=[3] changes nothing"),

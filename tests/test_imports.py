@@ -32,6 +32,7 @@ LAYERS = [
     ("senet_train.weave",),
     ("senet_train.options", "senet_train.identity", "senet_train.record", "senet_train.insertion"),
     ("senet_train.networks", "senet_train.larger_networks", "senet_train.tasks"),
+    ("senet_train.finetune",),
     ("senet_train.environment", "senet_train.run_folder", "senet_train.cost"),
     ("senet_train.memory", "senet_train.progress", "senet_train.checkpoint_io"),
     ("senet_train.plan", "senet_train.speed", "senet_train.predictions", "senet_train.summary"),

@@ -24,7 +24,7 @@ from senet_train.backbones import BACKBONES
 from senet_train.classifier import ImageClassifier, parameter_groups
 from senet_train.config import Choice, Optim, Placement
 from senet_train.errors import InputError
-from senet_train.finetune import last_layer, new_parts
+from senet_train.finetune import new_parts
 from senet_train.fit import build_classifier
 from senet_train.fold.library import NoLibrary, find_library
 from senet_train.fold.tails import TAILS
@@ -35,7 +35,7 @@ from senet_train.plan import Plan, make_plan
 from senet_train.trained.load import build as build_trained
 from senet_train.weave import torchvision_networks
 from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.pretrained import Published, as_named_now
+from senet_train.weave.pretrained import Published, as_named_now, last_layer
 from senet_train.weave.torchvision_networks import bare, published, torchvision_network
 
 State = dict[str, Tensor]

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from senet_train.data.download import file_sha256, refuse_insecure
 from senet_train.errors import InputError
-from senet_train.finetune import last_layer
 
 log = logging.getLogger("senet_train")
 
@@ -262,3 +261,9 @@ def load(network: nn.Module, weights: Weights, spare: tuple[str, ...]) -> None:
         for name in found.loaded:
             state[name].copy_(given[name])
     log.info(found.report(weights.source))
+
+
+def last_layer(network: nn.Module) -> str:
+    """The path of the layer that makes the logits: the last one that has parameters."""
+    *_, (name, _) = network.named_parameters()
+    return name.rpartition(".")[0]
