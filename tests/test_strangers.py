@@ -171,6 +171,10 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         lambda run, owned: settings(run, lambda c: c.update(data=cifar10_at(owned, c["data"]))),
         "is not the official archive",
     ),
+    "no end of images": (
+        lambda run, owned: settings(run, lambda c: c["data"].update(num_images=10**12)),
+        "data.num_images=1000000000000 of data.image_size=8 are more than 8 GiB of pixels",
+    ),
     "record": (
         lambda run, owned: (run / "result.json").write_text('{"_target_": "os.system"}'),
         "is no result of schema 1",

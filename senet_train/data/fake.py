@@ -6,6 +6,8 @@ from senet_train.data.images import MemoryImages, Source
 from senet_train.errors import InputError
 from senet_train.keyed import keyed_generator
 
+MOST_BYTES = 8 * 2**30  # they are drawn in memory
+
 
 def fake(*, image_size: int, num_classes: int, num_images: int, num_test_images: int) -> Source:
     """`num_images` to train and validate on and `num_test_images` to test on, labels in turn."""
@@ -14,6 +16,11 @@ def fake(*, image_size: int, num_classes: int, num_images: int, num_test_images:
             raise InputError(
                 f"data.{name}={count} is too few for {num_classes} classes: "
                 f"choose data.{name} >= {2 * num_classes}"
+            )
+        if 3 * count * image_size**2 > MOST_BYTES:
+            raise InputError(
+                f"data.{name}={count} of data.image_size={image_size} are more than "
+                f"{MOST_BYTES // 2**30} GiB of pixels: choose less of either"
             )
 
     def draw(part: str, count: int) -> MemoryImages:
