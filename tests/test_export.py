@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from senet_train import load_run, load_safetensors, speed
 from senet_train.attention import ATTENTIONS
-from senet_train.backbones import BACKBONES
 from senet_train.backbones.cifar_resnet import CifarResNet
 from senet_train.backbones.slots import Backbone
 from senet_train.cli import main as train
@@ -35,6 +34,7 @@ from senet_train.export.deployed import deployed
 from senet_train.export.facts import facts_of
 from senet_train.export.verdict import verdict_of
 from senet_train.insertion import build_network, insert
+from senet_train.networks import bind_network
 from senet_train.options import bind
 from senet_train.record import read_record
 from senet_train.trained.load import Trained
@@ -86,7 +86,7 @@ def untrained(*overrides: str) -> Trained:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         words = ["data=fake", "data.num_classes=3", f"data.image_size={SIZE}", "ratio=4"]
         config = read_config(compose("config", [*words, *overrides]))
-    backbone, _ = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+    backbone, _ = bind_network(config.model)
     attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     model, slots = build_network(backbone, attention, config.placement, num_classes=3, seed=0)
     names = ("a", "b", "c")

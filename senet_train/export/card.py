@@ -62,7 +62,7 @@ def network_lines(run: Trained) -> list[str]:
     attention = ", ".join([config.attention.name, *(f"{k} {v}" for k, v in options)])
     where = config.placement
     widths = "/".join(map(str, dict.fromkeys(slot.hidden for slot in run.slots if slot.hidden)))
-    rows = [("network", config.model.name), ("attention", attention)]
+    rows = [("network", config.model.title), ("attention", attention)]
     if config.attention.name != "none":
         rows += [("placement", f"{where.position}, stages {where.stages}")]
         rows += [("hidden channels", widths or "none")]
