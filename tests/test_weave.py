@@ -18,6 +18,7 @@ from senet_train.errors import CannotExist, InputError
 from senet_train.identity import as_tree
 from senet_train.insertion import insert
 from senet_train.plan import make_plan
+from senet_train.profile.cli import main as profile
 from senet_train.weave.network import WovenNetwork, weave
 from senet_train.weave.own import OWN
 from senet_train.weave.torchvision_networks import NOT_CONVOLUTIONAL, bare, torchvision_network
@@ -198,3 +199,12 @@ def test_a_network_without_a_graph() -> None:
         weave(Undecided())
     with pytest.raises(CannotExist, match="has no block, concatenation or convolution"):
         weave(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)))
+
+
+def test_senet_profile_lists_every_slot(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=torchvision", "model.name=squeezenet1_1", "attention=se", "ratio=4"]
+    assert profile([*words, "data.image_size=32", "--batch-sizes", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "se_torchvision_squeezenet1_1-r4" in printed
+    for number in (3, 4, 6, 7, 9, 10, 11, 12):
+        assert f"units.features_{number}" in printed

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from senet_train.attention import ATTENTIONS
-from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config import Choice, Config, Kernel, Placement, Precision
 from senet_train.cost import NetworkCost, measure_cost
@@ -16,6 +15,7 @@ from senet_train.errors import InputError
 from senet_train.fold.tails import TAILS
 from senet_train.identity import label_of
 from senet_train.insertion import Slot, build_network, written_out
+from senet_train.networks import bind_network
 from senet_train.options import bind, defaults
 from senet_train.plan import find_data, resolve_classes
 from senet_train.profile.asked import Asked
@@ -80,7 +80,7 @@ def spec_of(config: Config, device: torch.device) -> Spec:
 
 def build(spec: Spec, device: torch.device) -> Built:
     """Counted on the meta device, then built on this one. Raises InputError."""
-    backbone, _ = bind(spec.model, BACKBONES, "model", "senet_train.backbone")
+    backbone, _ = bind_network(spec.model, weights_to_come=True)
     attention, kind = bind(spec.attention, ATTENTIONS, "attention", "senet_train.attention")
     make = partial(
         build_network, backbone, attention, spec.placement, num_classes=spec.num_classes, seed=0
