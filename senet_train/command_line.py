@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,6 +38,24 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
         return complain(error, error.exit_code)
     except OSError as error:  # a file that the disk has no room for
         return complain(error, 1)
+
+
+def command(
+    parse: Callable[[Sequence[str]], argparse.Namespace],
+    run: Callable[[argparse.Namespace], int],
+    *,
+    kept: str = "",
+) -> Callable[..., int]:
+    """`main(argv)`, which runs a command and gives its exit code; a console script calls `main()`.
+
+    `kept` is what a signal leaves, in words.
+    """
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        given = sys.argv[1:] if argv is None else argv
+        return exit_code_of(lambda: run(parse(given)), kept=kept)
+
+    return main
 
 
 def complain(error: Exception, exit_code: int) -> int:

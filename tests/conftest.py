@@ -15,12 +15,18 @@ from PIL import Image
 
 from senet_train import speed
 from senet_train.cli import main
+from senet_train.fold import library
 
 # Networks of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
+
+# The folded passes are C++; without a compiler users get `joined`, which is tested everywhere.
+needs_compiler = pytest.mark.skipif(
+    isinstance(library.find_library(), library.NoLibrary), reason="there is no C++ compiler"
+)
 
 # The smallest real run: seconds, every part of the program.
 TINY = (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import needs_compiler
 from tail_cases import GATES, SHAPES, Case, assert_close, assert_no_less_exact, small, watched
 from torch import Tensor, nn
 
@@ -24,10 +25,6 @@ from senet_train.fold import library, passes
 from senet_train.fold.folded import can_fold, fits, folded
 from senet_train.fold.function import Fold
 from senet_train.fold.joined import joined
-
-needs_compiler = pytest.mark.skipif(
-    isinstance(library.find_library(), library.NoLibrary), reason="there is no C++ compiler"
-)
 
 
 def test_gates_that_fold() -> None:

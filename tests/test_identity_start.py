@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, ROOT, TINY, run_folders
+from conftest import CONF, ROOT, TINY, needs_compiler, run_folders
 from hydra import compose, initialize_config_dir
 from tail_cases import GATES, SHAPES, Case, assert_close, build_of
 from torch import Tensor, nn
@@ -22,7 +22,6 @@ from senet_train.attention import ATTENTIONS, gates
 from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.backbones.tail import composed
 from senet_train.config import Choice, Config, Placement, read_config, read_tree, register_resolvers
-from senet_train.fold import library
 from senet_train.fold.tails import TAILS
 from senet_train.identity import as_tree, identify, written_as_ever
 from senet_train.insertion import build_network
@@ -259,12 +258,7 @@ kernels = pytest.mark.parametrize(
     [
         "composed",
         "joined",
-        pytest.param(
-            "folded",
-            marks=pytest.mark.skipif(
-                isinstance(library.find_library(), library.NoLibrary), reason="no C++ compiler"
-            ),
-        ),
+        pytest.param("folded", marks=needs_compiler),
     ],
 )
 

@@ -35,7 +35,7 @@ from senet_train.record import read_record
 pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
 
 Senet = Callable[..., Result]
-START = "from senet_train.board.cli import entry; entry()"
+START = "import sys; from senet_train.board.cli import main; sys.exit(main())"
 
 
 def open_board(folder: Path, *arguments: str) -> subprocess.Popen[str]:

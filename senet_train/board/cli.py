@@ -1,29 +1,18 @@
 """The command `senet-board`: opens TensorBoard on runs, or on the arms they make. No torch."""
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from senet_train.command_line import Parser, exit_code_of
+from senet_train.command_line import Parser, command
 from senet_train.errors import InputError
 
 DESCRIPTION = """Open TensorBoard on the runs below PATH, on 127.0.0.1 alone: curves, gates,
 mistakes, HPARAMS; with --arms one run for each arm, as senet-compare --tensorboard writes them.
 Ctrl-C ends it. Exit codes: 2 bad input, 3 an unfair comparison, 130/143 ended by a signal."""
 HIGHEST_PORT = 65535
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-board` with these arguments; the exit code."""
-    return exit_code_of(lambda: board(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -91,3 +80,6 @@ def write_arms_of(path: Path, folder: Path) -> None:
 
     comparison, runs = judged(parse_comparison(["--", str(path)]))
     write_arms(event_files(comparison, runs), folder)
+
+
+main = command(parse, board)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from senet_train.atomic import write_text
 from senet_train.check.findings import Finding, to_exclude
-from senet_train.command_line import Parser, at_least_one, exit_code_of, refuse_file
+from senet_train.command_line import Parser, at_least_one, command, refuse_file
 from senet_train.errors import InputError
 from senet_train.exclusion import exclusion_text
 
@@ -20,16 +20,6 @@ codes: 0 nothing to do, 1 something is to be excluded or mended, 2 bad input."""
 
 # What a file that may be overwritten begins with.
 BEGINNINGS = {"exclude": b"# Images to leave out", "out": b"kind,remedy,", "cache": b'{"schema":'}
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-data` with these arguments; the exit code."""
-    return exit_code_of(lambda: check(parse(argv)), kept="what was decoded is kept")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -108,3 +98,6 @@ def exclude(findings: Sequence[Finding], file: Path) -> None:
         )
     write_text(file, text)
     print(f"\n{len(reasons):,} files to leave out: senet-train data.exclude={file}")
+
+
+main = command(parse, check, kept="what was decoded is kept")

@@ -2,12 +2,11 @@
 
 import argparse
 import gc
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senet_train.command_line import Parser, exit_code_of, refuse_folder
+from senet_train.command_line import Parser, command, refuse_folder
 from senet_train.compare.arm_runs.folder import refuse_foreign, write_arms
 
 if TYPE_CHECKING:
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 DESCRIPTION = """Compare arms: is it fair, how good, is it better, at what cost. Runs that are
 equal in everything but attention, placement and declared factors make a block; every block has
 its own control and table. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-compare` with these arguments; the exit code."""
-    return exit_code_of(lambda: compare(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -110,3 +99,6 @@ def judged(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
         with_curves=arguments.out is not None,
     )
     return comparison, runs
+
+
+main = command(parse, compare)

@@ -1,26 +1,15 @@
 """The command `senet-evaluate`: how good a trained run is, on its test images or on others."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.command_line import Parser, at_least_one, exit_code_of, refuse_folder
+from senet_train.command_line import Parser, at_least_one, command, refuse_folder
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
 images, each class, and with --corruptions how much is left on images made worse. Images are cut
 out, scaled and normalised as the run was tested; classes are mapped by name. Exit codes: 0 done, 1
 an image could not be read, 2 bad input."""
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-evaluate` with these arguments; the exit code."""
-    return exit_code_of(lambda: evaluate(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -72,3 +61,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
         for file in write_evaluation(evaluation, arguments.out):
             print(file)
     return 0
+
+
+main = command(parse, evaluate)

@@ -2,12 +2,11 @@
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from senet_train.atomic import write_atomic, write_text
-from senet_train.command_line import Parser, exit_code_of, refuse_folder
+from senet_train.command_line import Parser, command, refuse_folder
 from senet_train.errors import InputError
 from senet_train.export.formats import FORMATS, refuse_missing
 
@@ -15,16 +14,6 @@ DESCRIPTION = """Write a trained run as one file, pixels in and probabilities ou
 class names inside, BatchNorm folded, any batch size, compared with the run before it is written.
 A model card is written beside it. Exit codes: 0 done, 1 the file does not say what the run says
 (nothing is written), 2 bad input."""
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-export` with these arguments; the exit code."""
-    return exit_code_of(lambda: export(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -113,3 +102,6 @@ def places(out: Path, label: str, formats: Sequence[str]) -> list[Path]:
         if file.exists() or file.is_symlink():
             raise InputError(f"{file} is there and is not replaced: remove it, or choose --out")
     return files
+
+
+main = command(parse, export)

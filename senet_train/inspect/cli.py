@@ -1,27 +1,16 @@
 """The command `senet-inspect`: what the excitations of trained networks do."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.command_line import Parser, exit_code_of, refuse_folder
+from senet_train.command_line import Parser, command, refuse_folder
 
 DESCRIPTION = """What the attention layers of trained networks do with the images they were tested
 on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
 2 bad input."""
 
 ROOT = "data.root="
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-inspect` with these arguments; the exit code."""
-    return exit_code_of(lambda: inspect(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -104,3 +93,6 @@ def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
     several = len(arguments.runs) > 1
     out: Path = arguments.out
     return out / home.resolve().parent.name / home.resolve().name if several else out
+
+
+main = command(parse, inspect)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from senet_train.command_line import Parser, at_least_one, exit_code_of, refuse_file
+from senet_train.command_line import Parser, at_least_one, command, refuse_file
 from senet_train.errors import InputError
 from senet_train.predict.walk import refuse_missing
 
@@ -16,16 +16,6 @@ DESCRIPTION = """Say what a trained run sees in images: its likeliest classes, w
 probabilities. Images are cut out, scaled and normalised as the run was tested. One that cannot be
 read is named and left out. Exit codes: 0 done, 1 an image could not be read, or there was none,
 2 bad input."""
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-predict` with these arguments; the exit code."""
-    return exit_code_of(lambda: predict(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -111,3 +101,6 @@ def number_of_classes(asked: int | None, num_classes: int) -> int:
     if asked is not None and asked > num_classes:
         raise InputError(f"--top {asked} and the run has {num_classes} classes: choose fewer")
     return asked or min(TOP, num_classes)
+
+
+main = command(parse, predict)

@@ -1,12 +1,11 @@
 """The command `senet-profile`: networks or runs in, what they cost here side by side out."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from senet_train.atomic import write_text
-from senet_train.command_line import Parser, at_least_one, exit_code_of, refuse_folder
+from senet_train.command_line import Parser, at_least_one, command, refuse_folder
 from senet_train.errors import InputError
 from senet_train.profile.asked import Asked, composed, grouped
 
@@ -17,16 +16,6 @@ input."""
 NETWORKS = """settings of senet-train, or a run's folder. model= begins a network, what comes before
 the first is for all; a quoted group is one network, and several values make several
 (ratio=4,16)"""
-
-
-def entry() -> None:
-    """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `senet-profile` with these arguments; the exit code."""
-    return exit_code_of(lambda: profile(parse(argv)))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -93,3 +82,6 @@ def refuse_out(file: Path | None) -> None:
     refuse_folder(file.parent, "--out")
     if not file.parent.is_dir():
         raise InputError(f"--out {file}: there is no folder {file.parent}: make it")
+
+
+main = command(parse, profile)
