@@ -40,7 +40,7 @@ def describe(arm: RunsOfArm, control: RunsOfArm) -> str:
     if len(seeds) < 4:
         return f"n = {len(seeds)}: too few seeds for a correlation"
     own, base = (
-        np.array([100 * runs[seed].record.metrics.test_top1 for seed in seeds])
+        np.array([100 * runs[seed].record.metrics.test_score for seed in seeds])
         for runs in (arm.runs, control.runs)
     )
     r = float(stats.pearsonr(own, base).statistic)

@@ -15,10 +15,9 @@ from pytorch_lightning.callbacks import Checkpoint, EMAWeightAveraging
 
 from senet_train.agreement import largest
 from senet_train.checkpoint_io import BEST, LAST
-from senet_train.classifier import ImageClassifier
 from senet_train.data.loaders import DataModule
 from senet_train.errors import Pruned
-from senet_train.progress import Progress
+from senet_train.learner import Learner
 from senet_train.signals import Stopped, listen, pending
 
 
@@ -37,21 +36,21 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         checkpoint["progress"] = pl_module.progress.as_plain()
         checkpoint["made_by"], checkpoint["threads"] = self.made_by, torch.get_num_threads()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        assert isinstance(pl_module, ImageClassifier)
-        progress = pl_module.progress = Progress.from_plain(checkpoint["progress"])
+        assert isinstance(pl_module, Learner)
+        progress = pl_module.progress = pl_module.progress.gone_on_with(checkpoint["progress"])
         data_of(trainer).start_at(progress.epoch, progress.batch)
         step = checkpoint["global_step"]
         checkpoint["loops"]["fit_loop"] = at_start_of(trainer, progress.epoch, step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         listen()
         trainer.fit_loop.restarting = False
         if pl_module.progress.batch == data_of(trainer).steps_per_epoch:
@@ -74,7 +73,7 @@ class Checkpoints(Checkpoint):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         if pl_module.improved:
             # Averaged weights get into a checkpoint only if it is a full one.
             trainer.save_checkpoint(self.folder / BEST, weights_only=not self.averaged)

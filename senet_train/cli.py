@@ -99,7 +99,7 @@ def flags_of_search(argv: Sequence[str]) -> list[str]:
 def run_job(
     raw: DictConfig, exit_codes: list[int], made: set[Path], full_error: bool, planned: bool
 ) -> float:
-    """One run of a command or sweep: its validation top-1, nan if it failed (never an error)."""
+    """One run of a command or sweep: its validation score, nan if it failed (never an error)."""
     try:
         in_sweep = planned or HydraConfig.get().mode == RunMode.MULTIRUN
         if not planned:
@@ -109,14 +109,14 @@ def run_job(
         from senet_train.run import run  # seconds of imports: only now are they sure to be needed
 
         overrides = list(HydraConfig.get().overrides.task)
-        top1 = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
+        score = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
         exit_codes.append(0 if is_finding(error) else exit_code_of(error))
         name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
         show(error, f"{name}{error}", full_error)
         return math.nan
     exit_codes.append(0)
-    return math.nan if top1 is None else top1
+    return math.nan if score is None else score
 
 
 def is_finding(error: Exception) -> bool:

@@ -76,13 +76,15 @@ class Data:
 class Placement:
     """Where attention sits: in which stages, at which position of a block, from which width on.
 
-    `modules` is a pattern of module paths to put it behind instead, or `auto`.
+    `modules` is a pattern of module paths to put it behind instead, or `auto`; `part` the part of a
+    detector or segmenter that it goes into, or `auto`, its backbone.
     """
 
     stages: Literal["all", "but_last"] | list[Count] = "all"
     position: Literal["standard", "pre", "post", "identity", "inner", "stage"] = "standard"
     min_channels: Count = 1
     modules: Annotated[str, Field(min_length=1)] = "auto"
+    part: Annotated[str, Field(min_length=1)] = "auto"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,6 +136,7 @@ class Config:
     overwrite: bool
     retry: Literal["none", "failed"]
     dry_run: bool
+    task: Literal["classification", "segmentation", "detection"] = "classification"
 
 
 def config_dir() -> str:

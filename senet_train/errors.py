@@ -20,9 +20,9 @@ class OutOfMemory(RunError):
 class Pruned(Exception):
     """A search has asked this run to stop: it is saved, and did not fail."""
 
-    def __init__(self, reason: str, val_top1: float) -> None:
+    def __init__(self, reason: str, val_score: float) -> None:
         super().__init__(reason)
-        self.val_top1 = val_top1  # of its best epoch so far
+        self.val_score = val_score  # of its best epoch so far
 
 
 class InputError(RunError, ValueError):

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from senet_train.checkpoint_io import BEST, ProvenCheckpointIO, read_checkpoint
 from senet_train.checkpoints import Averaging, Checkpoints
-from senet_train.classifier import ImageClassifier
 from senet_train.config import Precision
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.crew import crew
@@ -28,11 +27,11 @@ from senet_train.gates import GateHistograms
 from senet_train.heartbeat import Heartbeat
 from senet_train.insertion import build_network
 from senet_train.journal import Journal, ProgressBar
+from senet_train.learner import Learner
 from senet_train.memory import keep_freed_memory
-from senet_train.mistakes import write_mistakes
+from senet_train.metrics import AnyMetrics
 from senet_train.plan import Plan
-from senet_train.predictions import write_predictions
-from senet_train.record import Latency, Metrics
+from senet_train.record import Latency
 from senet_train.shared_layers import share_layers
 from senet_train.signals import between_steps
 from senet_train.speed import (
@@ -59,7 +58,7 @@ LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
 class Fitted:
     """What training left, besides the files in the run folder."""
 
-    metrics: Metrics
+    metrics: AnyMetrics
     rates: list[float]  # images/s of every steady step
     earlier_seconds: float  # of tries that this one went on with
     latency: dict[str, Latency]
@@ -79,9 +78,9 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         splits, config.data, seed=config.seed, channels_last=config.trainer.channels_last
     )
     reset_peak_memory()
-    module = build_classifier(plan, data.steps_per_epoch, start)
+    module = build_learner(plan, data.steps_per_epoch, start)
     speed = SpeedMeter()
-    journal = Journal(folder, plan.hyperparameters(), speed)
+    journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
     writers = [journal, *looking, Heartbeat(plan.folder)] if crew().leads else []
     callbacks = [speed, *writers, StopOnRequest(folder)]
@@ -91,14 +90,12 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
         best_epoch = load_best(module, plan.folder.checkpoints / BEST)
         trainer.test(module, datamodule=data, verbose=False)
-        metrics = metrics_of(module, best_epoch)
+        metrics = module.metrics(best_epoch)
         if not crew().leads:
             return Fitted(metrics, [], 0.0, {}, 0)
         device = trainer.strategy.root_device
         peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
-        logits = module.test_logits()
-        write_predictions(folder, logits, splits.test.labels, splits.test.ids)
-        write_mistakes(journal, logits, splits.test, plan.source.class_names, best_epoch)
+        plan.task.keep(module, folder, journal, splits.test, plan.source.class_names, best_epoch)
         journal.write_final(vars(metrics))
     finally:
         journal.close()
@@ -117,9 +114,7 @@ def refuse_uneven(batch_size: int) -> None:
         )
 
 
-def build_classifier(
-    plan: Plan, steps_per_epoch: int, start: Path | None = None
-) -> ImageClassifier:
+def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -> Learner:
     """The network with its attention, in the memory format asked for, ready to train."""
     config = plan.config
     network, slots = build_network(
@@ -134,7 +129,7 @@ def build_classifier(
     network.use_tail(TAILS[config.trainer.kernel])
     if crew().size > 1:
         share_layers(network)
-    return ImageClassifier(
+    return plan.task.learner(
         network,
         config.optim,
         plan.schedule,
@@ -224,22 +219,8 @@ def gate_histograms(plan: Plan, journal: Journal) -> list[Callback]:
     return [] if plan.config.attention.name == "none" else [GateHistograms(plan.slots, journal)]
 
 
-def load_best(module: ImageClassifier, path: Path) -> int:
+def load_best(module: Learner, path: Path) -> int:
     """Put the best epoch's weights into the module; which epoch it was, from 0."""
     checkpoint = read_checkpoint(path)
     module.load_state_dict(checkpoint["state_dict"])
     return int(checkpoint["epoch"])
-
-
-def metrics_of(module: ImageClassifier, best_epoch: int) -> Metrics:
-    """The means of the best and the last epoch, and of the test set."""
-    best, last = module.progress.history[best_epoch], module.progress.history[-1]
-    return Metrics(
-        val_top1=best["val_top1"],
-        val_top5=best["val_top5"],
-        val_loss=best["val_loss"],
-        val_top1_last=last["val_top1"],
-        val_loss_last=last["val_loss"],
-        best_epoch=best_epoch,
-        **module.test_means,
-    )

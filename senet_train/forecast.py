@@ -85,7 +85,7 @@ def smallest_difference(arms: dict[str, list[Plan]], records: Sequence[RunRecord
     )
     accuracies: dict[str, dict[int, float]] = {}
     for record in records:
-        accuracies.setdefault(record.arm, {})[record.seed] = 100 * record.metrics.test_top1
+        accuracies.setdefault(record.arm, {})[record.seed] = 100 * record.metrics.test_score
     control = next(iter(arms))
     contrasts = pooled_contrasts(accuracies, control) if control in accuracies else {}
     spreads = [contrast.residual_sd for contrast in contrasts.values() if contrast]

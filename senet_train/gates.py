@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from senet_train.classifier import ImageClassifier
 from senet_train.data.loaders import Batch
 from senet_train.factors import factors, watched
 from senet_train.insertion import Slot
 from senet_train.journal import Journal
+from senet_train.learner import Learner
 
 MOST_IMAGES = 128
 
@@ -39,7 +39,7 @@ class GateHistograms(pl.Callback):
             self.images = batch[0][:MOST_IMAGES]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         assert self.images is not None
         with trainer.precision_plugin.forward_context():
             found = effective_gates(pl_module.network, self.slots, self.images)

@@ -52,6 +52,8 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         "optim": optim_as_ever(tree["optim"]),
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
+    if config.task != "classification":  # unsaid, as it was before there were others
+        content["task"] = config.task
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
 
@@ -84,6 +86,7 @@ def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -
     words += [where.position] if where.position != "standard" else []
     words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
     words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
+    words += [f"in_{where.part}"] if where.part != "auto" else []
     words += [f"at_{where.modules}"] if where.modules != "auto" else []
     return legal("-".join([f"{config.attention.name}_{config.model.title}", *words]))
 

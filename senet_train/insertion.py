@@ -139,10 +139,9 @@ def chosen_stages(network: Backbone, placement: Placement) -> dict[int, Sequence
 
 def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[Slots]]:
     """What attention may go into, by stage. Raises CannotExist."""
-    if placement.modules == "auto":
-        return network.stages()
     try:
-        return network.units_at(placement.modules)
+        part = network if placement.part == "auto" else network.part(placement.part)
+        return part.stages() if placement.modules == "auto" else part.units_at(placement.modules)
     except ValueError as error:
         raise CannotExist(str(error)) from error
 

@@ -4,8 +4,9 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,14 +17,15 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from senet_train.atomic import write_text
-from senet_train.classifier import ImageClassifier
+from senet_train.learner import Learner
 from senet_train.rows import as_csv
+from senet_train.scores import Score
 from senet_train.speed import SpeedMeter, median_and_quartiles
 
-log = logging.getLogger("senet_train")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-# The metrics that TensorBoard's HPARAMS tab shows; the tag of a curve must not be among them.
-FINAL_METRICS = ("final/val_top1", "final/test_top1", "final/test_loss")
+log = logging.getLogger("senet_train")
 
 NUM_BINS = 64
 
@@ -31,8 +33,16 @@ NUM_BINS = 64
 class Journal(pl.Callback):
     """After every validation: one row in metrics.csv, one point on each curve, one line of log."""
 
-    def __init__(self, folder: Path, hyperparameters: dict[str, Any], speed: SpeedMeter) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hyperparameters: dict[str, Any],
+        speed: SpeedMeter,
+        final_metrics: Sequence[str],
+    ) -> None:
         self.folder, self.hyperparameters, self.speed = folder, hyperparameters, speed
+        # For TensorBoard's HPARAMS tab; the tag of a curve must not be among them.
+        self.final = {f"final/{name}": name for name in final_metrics}
         self.writer: SummaryWriter | None = None
         self.rows: list[dict[str, float]] = []  # all that metrics.csv holds
 
@@ -48,13 +58,13 @@ class Journal(pl.Callback):
         if self.rows or file.exists():
             write_text(file, as_csv(self.rows))
         self.writer = SummaryWriter(str(self.folder), purge_step=len(self.rows))
-        unfinished = dict.fromkeys(FINAL_METRICS, math.nan)
+        unfinished = dict.fromkeys(self.final, math.nan)
         *start, self.session_end = hparams(self.hyperparameters, unfinished)
         for summary in start:
             self.writer._get_file_writer().add_summary(summary)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         rate, _ = median_and_quartiles(self.speed.rates[-1])
         row = {
             **pl_module.progress.history[-1],
@@ -65,7 +75,7 @@ class Journal(pl.Callback):
         self.write_points(row)
         # The live bar says the same on a terminal; run.log gets every line.
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO
-        log.log(level, epoch_line(row, pl_module.max_epochs))
+        log.log(level, epoch_line(row, pl_module.score, pl_module.max_epochs))
 
     def write_row(self, row: dict[str, float]) -> None:
         """Append to metrics.csv; the first row brings the header."""
@@ -108,11 +118,18 @@ class Journal(pl.Callback):
         assert self.writer is not None
         self.writer.add_image(tag, pixels, epoch, dataformats="HWC")
 
+    def keep_picture(self, name: str, draw: "Callable[[], Figure]", epoch: int) -> None:
+        """A figure as `test/<name>`, and as files of that name in the run folder."""
+        from senet_train.drawing.picture import drawn, picture, write_picture
+
+        write_picture(picture(name, "", draw), self.folder)
+        self.write_picture(f"test/{name}", drawn(draw), epoch)
+
     def write_final(self, metrics: dict[str, float]) -> None:
-        """Write the final metrics, by their names in FINAL_METRICS, for the HPARAMS tab."""
+        """Write the final metrics of all that a record has, for the HPARAMS tab."""
         assert self.writer is not None
-        for tag in FINAL_METRICS:
-            self.writer.add_scalar(tag, metrics[tag.removeprefix("final/")], metrics["best_epoch"])
+        for tag, name in self.final.items():
+            self.writer.add_scalar(tag, metrics[name], metrics["best_epoch"])
         # The tab calls a session without this summary running, with it successful.
         self.writer._get_file_writer().add_summary(self.session_end)
 
@@ -123,12 +140,17 @@ class Journal(pl.Callback):
             self.writer = None
 
 
-def epoch_line(row: dict[str, float], max_epochs: int) -> str:
-    """One line that says how an epoch went."""
+def epoch_line(row: dict[str, float], score: Score, max_epochs: int) -> str:
+    """One line that says how an epoch went, in what the row has."""
+    words: dict[str, list[str]] = {"train": [], "val": []}
+    for part, said in words.items():
+        for key, title in (("loss", "loss"), (score.key, score.title)):
+            if f"{part}_{key}" in row:
+                said.append(f"{title} {row[f'{part}_{key}']:.4f}")
+    parts = [f"{part} {', '.join(said)}" for part, said in words.items()]
     return (
-        f"epoch {row['epoch'] + 1:.0f}/{max_epochs}: train loss {row['train_loss']:.4f}, "
-        f"top-1 {row['train_top1']:.4f}; val loss {row['val_loss']:.4f}, "
-        f"top-1 {row['val_top1']:.4f}; {row['images_per_second']:.0f} images/s"
+        f"epoch {row['epoch'] + 1:.0f}/{max_epochs}: {'; '.join(parts)}; "
+        f"{row['images_per_second']:.0f} images/s"
     )
 
 
@@ -150,7 +172,7 @@ class ProgressBar(pl.Callback):
         self.last = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         total = pl_module.steps_per_epoch * pl_module.max_epochs
         self.task = self.bar.add_task(
             self.label, total=total, completed=trainer.global_step, note=""
@@ -165,9 +187,10 @@ class ProgressBar(pl.Callback):
             self.bar.update(self.task, completed=trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         row = pl_module.progress.history[-1]
-        note = f"epoch {row['epoch'] + 1:.0f}, val top-1 {row['val_top1']:.4f}"
+        score = pl_module.score
+        note = f"epoch {row['epoch'] + 1:.0f}, val {score.title} {row[f'val_{score.key}']:.4f}"
         self.bar.update(self.task, completed=trainer.global_step, note=note)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

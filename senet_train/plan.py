@@ -4,6 +4,7 @@ Everything that can be refused is refused here: the network is built on the meta
 are found, and the identity follows.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,12 @@ from senet_train.data.images import Source
 from senet_train.environment import choose_accelerator, choose_kernel, choose_precision
 from senet_train.errors import InputError
 from senet_train.identity import Identity, identify, label_of, written_as_ever
-from senet_train.insertion import Slot, build_network, written_out
-from senet_train.networks import bind_network
+from senet_train.insertion import Slot, build_network, units_of, written_out
 from senet_train.options import bind, defaults, keyword_options, look_up
 from senet_train.run_folder import RunFolder
 from senet_train.schedule import SCHEDULES, Schedule
+from senet_train.tasks import TASKS
+from senet_train.tasks.task import Task
 from senet_train.weave.pretrained import Weights
 
 
@@ -42,6 +44,11 @@ class Plan:
     cost: NetworkCost
     identity: Identity
     folder: RunFolder
+
+    @property
+    def task(self) -> Task:
+        """What is learnt."""
+        return TASKS[self.config.task]
 
     @property
     def on_gpu(self) -> bool:
@@ -64,7 +71,7 @@ class Plan:
         """A run that goes on from a checkpoint has its weights there, and reads no others."""
         if start is None:
             return self.backbone
-        return bind_network(self.config.model, weights_to_come=True)[0]
+        return self.task.bind_network(self.config.model, weights_to_come=True)[0]
 
     def hyperparameters(self) -> dict[str, int | float | str]:
         """What tells this run from others in TensorBoard's HPARAMS tab.
@@ -88,7 +95,8 @@ class Plan:
 
 def make_plan(config: Config) -> Plan:
     """Check and resolve everything. Raises InputError."""
-    backbone, model = bind_network(config.model)
+    task = TASKS[config.task]
+    backbone, model = task.bind_network(config.model)
     attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
@@ -99,13 +107,15 @@ def make_plan(config: Config) -> Plan:
     kind = written_as_ever(kind, usual)
     config = replace(config, model=model, attention=kind, optim=optim)
     config = resolve_hardware(config)
+    task.refuse(config)
     build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
     asked = config.data.num_classes
     with torch.device("meta"):  # before the data are looked for: they may take a while
         network, _ = build(num_classes=10 if asked == "auto" else asked)
     config = replace(config, placement=written_out(network, config.placement))
-    label = label_of(config, usual, list(network.stages()))
-    source, data = find_data(config.data)
+    every_stage = list(units_of(network, replace(config.placement, modules="auto")))
+    label = label_of(config, usual, every_stage)
+    source, data = find_data(config.data, task.sources)
     config = replace(config, data=resolve_classes(data, source))
     with torch.device("meta"):
         network, slots = build(num_classes=int(config.data.num_classes))
@@ -204,13 +214,15 @@ def refuse_devices(config: Config) -> int:
     return devices
 
 
-def find_data(data: Data) -> tuple[Source, Data]:
+def find_data(
+    data: Data, sources: Mapping[str, Callable[..., Source]] = SOURCES
+) -> tuple[Source, Data]:
     """The data set, found and not yet read; its options in full. Raises InputError."""
-    constructor = look_up(data.source.name, SOURCES, "data", "senet_train.data")
+    constructor = look_up(data.source.name, sources, "data", "senet_train.data")
     wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
     shared = {key: getattr(data, key) for key in wanted}
     choice = Choice(data.source.name, data.source.options | shared)
-    bound, full = bind(choice, SOURCES, "data", "senet_train.data")
+    bound, full = bind(choice, sources, "data", "senet_train.data")
     source: Source = bound()
     refuse_storage(data, source)
     own = {key: value for key, value in full.options.items() if key not in shared}

@@ -7,29 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from senet_train.atomic import write_json
 from senet_train.errors import InputError
+from senet_train.metrics import EXACT, AnyMetrics
+from senet_train.scores import SCORES
 
 SCHEMA: Literal[1] = 1
-EXACT = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, config=EXACT)
-class Metrics:
-    """Means over images; accuracies in 0..1. `val_*` and `test_*` are of the best epoch."""
-
-    val_top1: float
-    val_top5: float
-    val_loss: float
-    val_top1_last: float
-    val_loss_last: float
-    test_top1: float
-    test_top5: float
-    test_loss: float
-    best_epoch: int
 
 
 @dataclass(frozen=True, config=EXACT)
@@ -94,7 +80,7 @@ class RunRecord:
     config: dict[str, Any]
     data_fingerprint: str
     split_seed: int
-    metrics: Metrics
+    metrics: AnyMetrics
     cost: Cost
     attention: list[AttentionSlot]
     environment: Environment
@@ -113,7 +99,8 @@ def read_record(path: Path) -> RunRecord:
         return TypeAdapter(RunRecord).validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        keys = {score.key for score in SCORES}  # which of the metrics it was read as
+        where = ".".join(str(part) for part in first["loc"] if part not in keys) or "the file"
         raise InputError(
             f"{path} is no result of schema {SCHEMA} ({where}: {first['msg']}): "
             "it was made by another version or is damaged, overwrite=true runs it anew"

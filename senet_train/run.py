@@ -71,7 +71,7 @@ def run(
     flags: Sequence[str] = (),
     wait: bool = False,
 ) -> float | None:
-    """Train, go on with an unfinished run, or find the finished one; its validation top-1.
+    """Train, go on with an unfinished run, or find the finished one; its validation score.
 
     Of the best epoch, the best so far if a search stopped it; None if dry. `made` holds the runs of
     this command: `overwrite=true` in a sweep makes no run twice. `flags` were given besides
@@ -150,10 +150,10 @@ def run_in_several(plan: Plan, command: list[str], wait: bool) -> float:
     threads = max(1, torch.get_num_threads() // trainer.devices)
     code = run_in_processes(trainer.devices, [*command, "hydra.mode=RUN"], threads)
     if code == 0 and folder.finished:
-        return read_record(folder.path / "result.json").metrics.val_top1
+        return read_record(folder.path / "result.json").metrics.val_score
     status = read_status(folder.path)
     if code == 0 and status and status.state == "pruned":
-        return max(top1 for top1, _ in rows_of(folder.path / "metrics.csv"))
+        return max(score for score, _ in rows_of(folder.path / "metrics.csv"))
     became = f"{status.state} ({status.reason})" if status else "not begun"
     kind: type[RunError] = ENDS.get(code, RunError)
     if code == Diverged.exit_code and status and status.state == "diverged":
@@ -188,7 +188,7 @@ def report_found(plan: Plan) -> float:
     """Print the table of the run that is already there; not a byte of it is touched."""
     record = read_found(plan)
     print_summary(record, plan.folder.path)
-    return record.metrics.val_top1
+    return record.metrics.val_score
 
 
 def read_found(plan: Plan) -> RunRecord:
@@ -226,7 +226,7 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     except Pruned as stop:
         folder.set_state("pruned", str(stop))
         log.info("pruned by %s; without hydra/sweeper it is trained to its end", stop)
-        return stop.val_top1
+        return stop.val_score
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
             note_end(folder, error)
@@ -235,7 +235,7 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     folder.discard_aside()
     previous(folder.checkpoints / LAST).unlink(missing_ok=True)
     print_summary(record, folder.path)
-    return record.metrics.val_top1
+    return record.metrics.val_score
 
 
 def follow(plan: Plan, made: dict[str, str]) -> float:
@@ -247,9 +247,9 @@ def follow(plan: Plan, made: dict[str, str]) -> float:
             arithmetic(plan.config.trainer.deterministic, threads),
             troubles_explained(plan.config.data),
         ):
-            return fit_and_test(plan, start, made).metrics.val_top1
+            return fit_and_test(plan, start, made).metrics.val_score
     except Pruned as stop:
-        return stop.val_top1
+        return stop.val_score
 
 
 def checkpoints_of(folder: RunFolder) -> list[Path | None]:

@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 
 from senet_train.agreement import largest
 from senet_train.atomic import write_json
-from senet_train.classifier import ImageClassifier
 from senet_train.crew import crew
 from senet_train.errors import Pruned
+from senet_train.learner import Learner
 
 FILE = "stop.json"
 EVERY_SECONDS = 0.2
@@ -43,11 +43,11 @@ class StopOnRequest(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, ImageClassifier)
+        assert isinstance(pl_module, Learner)
         history = pl_module.progress.history
         reason = self.reason() if history else ""
         if any(largest(bool(reason))):
-            raise Pruned(reason, max(row["val_top1"] for row in history))
+            raise Pruned(reason, max(row[f"val_{pl_module.score.key}"] for row in history))
 
     def reason(self) -> str:
         """Why the run is to stop; "" if it is not. Of several processes the first looks."""

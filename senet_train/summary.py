@@ -7,7 +7,17 @@ from rich.table import Table
 
 from senet_train.cost import NetworkCost
 from senet_train.insertion import Slot
+from senet_train.metrics import Judged
 from senet_train.record import RunRecord
+from senet_train.scores import SCORES
+
+TITLES = {score.key: score.title for score in SCORES} | {
+    "top5": "top-5",
+    "loss": "loss",
+    "pixels": "pixels right",
+    "map50": "mAP at overlap 0.5",
+    "map75": "mAP at overlap 0.75",
+}
 
 
 def print_summary(record: RunRecord, folder: Path) -> None:
@@ -25,18 +35,13 @@ def print_summary(record: RunRecord, folder: Path) -> None:
 
 def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     """The table's rows: name and value."""
-    metrics, cost = record.metrics, record.cost
+    cost = record.cost
     share = 100 * cost.attention_parameters / cost.parameters
     low, high = cost.images_per_second_quartiles
     attention_adds = f"{cost.attention_multiply_adds / 1e6:,.3f} M"
     latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
     return [
-        ("test top-1", f"{metrics.test_top1:.4f}"),
-        ("test top-5", f"{metrics.test_top5:.4f}"),
-        ("test loss", f"{metrics.test_loss:.4f}"),
-        ("val top-1", f"{metrics.val_top1:.4f} (best, epoch {metrics.best_epoch + 1})"),
-        ("val top-5", f"{metrics.val_top5:.4f}"),
-        ("val loss", f"{metrics.val_loss:.4f}"),
+        *metric_rows(record.metrics),
         (
             "parameters",
             f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)",
@@ -46,6 +51,20 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
         ("inference", f"{latency} images, ms"),
         ("seconds", f"{cost.seconds:.1f}"),
     ]
+
+
+def metric_rows(metrics: Judged) -> list[tuple[str, str]]:
+    """Of the test set, then of validation; the score first."""
+    values = {name: value for name, value in vars(metrics).items() if not name.endswith("_last")}
+    best_epoch = values.pop("best_epoch")
+    score = metrics.score.key
+    names = sorted(values, key=lambda name: (name.startswith("val_"), not name.endswith(score)))
+    rows = []
+    for name in names:
+        part, _, key = name.partition("_")
+        note = f" (best, epoch {best_epoch + 1})" if name == f"val_{score}" else ""
+        rows.append((f"{part} {TITLES[key]}", f"{values[name]:.4f}{note}"))
+    return rows
 
 
 def network_line(label: str, cost: NetworkCost, slots: list[Slot]) -> str:

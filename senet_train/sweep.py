@@ -174,10 +174,10 @@ def found_finished(job: Job) -> JobReturn | None:
     if job.plan.config.overwrite or not job.plan.folder.settled:
         return None
     try:
-        top1 = read_found(job.plan).metrics.val_top1
+        score = read_found(job.plan).metrics.val_score
     except InputError:  # its record is damaged: the run says so, and fails alone
         return None
-    return JobReturn(status=JobStatus.COMPLETED, _return_value=top1)
+    return JobReturn(status=JobStatus.COMPLETED, _return_value=score)
 
 
 def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:

@@ -22,7 +22,9 @@ def report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
     arms: dict[str, list[Standing]] = {}
     for plan in plans:
         arms.setdefault(plan.identity.arm, []).append(standing_of(plan))
-    table = Table(Column("arm", overflow="fold"), "finished", "mean val top-1", "not finished")
+    titles = dict.fromkeys(standing.title for arm in arms.values() for standing in arm)
+    score = f"mean val {', '.join(titles)}"
+    table = Table(Column("arm", overflow="fold"), "finished", score, "not finished")
     for arm, standings in arms.items():
         table.add_row(*cells_of(arm, standings))
     Console().print(table)
@@ -40,7 +42,7 @@ def report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
 
 def cells_of(arm: str, standings: Sequence[Standing]) -> tuple[str, ...]:
     """One row of the table: how many seeds are there, how good, and what became of the others."""
-    finished = [standing.val_top1 for standing in standings if standing.state == "finished"]
+    finished = [standing.val_score for standing in standings if standing.state == "finished"]
     others = [f"seed {s.seed} {s.state}" for s in standings if s.state != "finished"]
     mean = f"{fmean(finished):.4f}" if finished else ""
     return (arm, f"{len(finished)} of {len(standings)}", mean, ", ".join(others))

@@ -21,6 +21,7 @@ from rich.live import Live
 from rich.table import Table
 
 from senet_train.run_folder import Status, is_alive, read_status
+from senet_train.scores import TOP1, score_among
 
 if TYPE_CHECKING:
     from senet_train.plan import Plan
@@ -40,13 +41,14 @@ class Standing:
     state: str
     num_epochs: int  # that are done
     max_epochs: int
-    val_top1: float = 0.0  # the best so far, 0 before the first
+    val_score: float = 0.0  # the best so far, 0 before the first
     epoch_seconds: float = 0.0  # the mean of its epochs, validation aside
+    title: str = TOP1.title  # of the score
 
     @property
     def line(self) -> str:
         """As said where there is no table."""
-        done = f", val top-1 {self.val_top1:.4f}" if self.num_epochs else ""
+        done = f", val {self.title} {self.val_score:.4f}" if self.num_epochs else ""
         return f"{self.label} seed {self.seed}: {self.state}{done}"
 
     @property
@@ -58,7 +60,7 @@ class Standing:
             str(self.seed),
             self.state,
             f"{self.num_epochs}/{self.max_epochs}",
-            f"{self.val_top1:.4f}" if self.num_epochs else "",
+            f"{self.val_score:.4f}" if self.num_epochs else "",
             clock(left) if self.state == "running" and self.num_epochs else "",
         )
 
@@ -76,8 +78,9 @@ def standing_of(plan: "Plan", started: str = "") -> Standing:
         state_in_words(status),
         len(rows),
         config.trainer.max_epochs,
-        max((top1 for top1, _ in rows), default=0.0),
+        max((score for score, _ in rows), default=0.0),
         sum(seconds for _, seconds in rows) / max(len(rows), 1),
+        plan.task.learner.score.title,
     )
 
 
@@ -91,7 +94,7 @@ def state_in_words(status: Status | None) -> str:
 
 
 def rows_of(file: Path) -> tuple[tuple[float, float], ...]:
-    """Validation top-1 and seconds of each epoch so far; none of a file that cannot be read."""
+    """Validation score and seconds of each epoch so far; none of a file that cannot be read."""
     try:
         stat = file.stat()
         return parse_rows(file, stat.st_mtime_ns, stat.st_size)
@@ -105,7 +108,8 @@ def parse_rows(file: Path, mtime_ns: int, size: int) -> tuple[tuple[float, float
     text = file.read_text()
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(whole.splitlines())
-    return tuple((float(row["val_top1"]), float(row["seconds"])) for row in rows)
+    column = f"val_{score_among(rows.fieldnames or ()).key}"
+    return tuple((float(row[column]), float(row["seconds"])) for row in rows)
 
 
 @contextmanager
@@ -161,7 +165,8 @@ def clock(seconds: float) -> str:
 def table_of(pace: Pace, console: Console) -> Table:
     """As many runs as the terminal has lines for: those that go on and those in trouble first."""
     standings = pace.standings()
-    table = Table("arm", "seed", "state", "epoch", "val top-1", "left", box=None)
+    score = f"val {standings[0].title}" if standings else ""
+    table = Table("arm", "seed", "state", "epoch", score, "left", box=None)
     table.caption, table.caption_justify = pace.summary(standings), "left"
     lines = max(console.height - 4, 1)
     urgent = sorted(standings, key=lambda standing: ORDER.index(standing.state))[:lines]

@@ -68,7 +68,7 @@ def senet(
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr("senet_train.fit.write_mistakes", lambda *arguments: None)
+    monkeypatch.setattr("senet_train.tasks.classification.write_mistakes", lambda *arguments: None)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def run(*arguments: str) -> Result:

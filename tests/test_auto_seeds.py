@@ -23,8 +23,9 @@ from senet_train.compare.next_step import Step, next_step
 from senet_train.compare.verdict import judge
 from senet_train.errors import Diverged, Interrupted
 from senet_train.fit import Fitted
+from senet_train.metrics import Metrics
 from senet_train.plan import Plan
-from senet_train.record import Latency, Metrics
+from senet_train.record import Latency
 
 Senet = Callable[..., Result]
 BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]

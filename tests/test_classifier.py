@@ -10,14 +10,16 @@ from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from test_loaders import DATA
 from torch import nn
 
-from senet_train.classifier import ImageClassifier, Tally, parameter_groups
+from senet_train.classifier import ImageClassifier, class_counts, class_tally
 from senet_train.config import Choice, Optim
 from senet_train.config import Trainer as TrainerConfig
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import DataModule, Splits
 from senet_train.errors import Diverged
 from senet_train.fit import build_trainer, load_best
+from senet_train.optimizer import parameter_groups
 from senet_train.schedule import constant
+from senet_train.tally import Tally
 
 OPTIM = Optim(
     lr=0.1,
@@ -112,8 +114,8 @@ def test_memory_format(tmp_path: Path, channels_last: bool) -> None:
 
 
 def test_tally_starts_anew() -> None:
-    tally = Tally()
-    tally.add(torch.tensor(6.0), torch.eye(3), torch.tensor([0, 1, 0]))
+    tally = class_tally()
+    tally.add(class_counts(torch.tensor(6.0), torch.eye(3), torch.tensor([0, 1, 0])))
     assert tally.means("val") == pytest.approx(
         {"val_loss": 2.0, "val_top1": 2 / 3, "val_top5": 1.0}
     )

@@ -26,11 +26,19 @@ from senet_train.identity import (
 )
 from senet_train.networks import LIBRARIES
 from senet_train.plan import make_plan
+from senet_train.tasks import TASKS
+from senet_train.tasks.scenes import SCENE_SOURCES
 
 FILES = sorted(CONF.rglob("*.yaml"))
-GROUPS = ("attention", "data", "experiment", "model", "optim", "trainer")
+GROUPS = ("attention", "data", "experiment", "model", "optim", "task", "trainer")
 SCHEDULE_FILES = sorted((CONF / "optim" / "schedule").glob("*.yaml"))
 OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
+
+
+def settings(group: str, option: str) -> list[str]:
+    """What chooses an option; a set of scenes is for other tasks than the usual one."""
+    scenes = group == "data" and option in SCENE_SOURCES
+    return ["task=segmentation"] * scenes + [f"{group}={option}"]
 
 
 def raw(*overrides: str) -> Any:
@@ -60,7 +68,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
 def test_every_option_composes_and_builds(group: str, option: str, tree: Path) -> None:
     """On the meta device, with the network built and the identity found."""
-    checked = config(f"{group}={option}")
+    checked = config(*settings(group, option))
     if checked.data.source.name in ("cifar10", "cifar100"):
         with pytest.raises(InputError, match="not the official archive"):
             make_plan(config(f"{group}={option}", f"data.root={tree}", "data.download=false"))
@@ -74,7 +82,8 @@ def test_every_option_composes_and_builds(group: str, option: str, tree: Path) -
 def test_groups_and_tables_agree() -> None:
     """An option file for every name in a table, and the other way round."""
     assert {o for g, o in OPTIONS if g == "attention"} == set(ATTENTIONS)
-    assert {o for g, o in OPTIONS if g == "data"} == set(SOURCES)
+    assert {o for g, o in OPTIONS if g == "data"} == set(SOURCES) | set(SCENE_SOURCES)
+    assert {o for g, o in OPTIONS if g == "task"} == set(TASKS)
     models = {o for g, o in OPTIONS if g == "model"}
     libraries = set(LIBRARIES) - {""}
     assert models == set(BACKBONES) | {f"se_{name}" for name in BACKBONES} | libraries
@@ -149,6 +158,7 @@ def test_top_level_keys_are_frozen() -> None:
         "retry",
         "overwrite",
         "dry_run",
+        "task",
     }
 
 
@@ -162,7 +172,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
 def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
-    checked = config(f"{group}={option}", *(() if group == "attention" else ("attention=se",)))
+    checked = config(*settings(group, option), *(() if group == "attention" else ("attention=se",)))
     keys = set(leaves(as_tree(checked)))
     hashed = set(leaves(identify(checked, "fingerprint", "label").content))
     local = {
@@ -170,7 +180,8 @@ def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
         *(f"data.{key}" for key in LOCAL_DATA_KEYS),
         *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
     }
-    unhashed = keys - hashed - local - {"placement.modules"}  # auto is what was before it
+    unhashed = keys - hashed - local - {"placement.modules", "placement.part"}  # auto: as before
+    unhashed -= {"task"} if checked.task == "classification" else set()
     unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
     if checked.attention.name == "none":  # nowhere is nowhere
         unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
@@ -197,6 +208,7 @@ OTHER = [
     ("optim.backbone_lr_factor=0.1",),
     ("attention.bias=true",),
     ("placement.stages=[3]",),
+    ("task=segmentation", "placement.part=aspp"),
     ("trainer.max_epochs=3",),
     ("trainer.ema_decay=0.99",),
     ("data.batch_size=32",),

@@ -23,15 +23,16 @@ from torch import Tensor, nn
 from senet_train import load_run
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
-from senet_train.classifier import ImageClassifier, parameter_groups
+from senet_train.classifier import ImageClassifier
 from senet_train.config import Choice, Placement
 from senet_train.errors import InputError
 from senet_train.finetune import new_parts
-from senet_train.fit import build_classifier
+from senet_train.fit import build_learner
 from senet_train.fold.library import NoLibrary, find_library
 from senet_train.fold.tails import TAILS
 from senet_train.insertion import build_network, insert
 from senet_train.networks import bind_network
+from senet_train.optimizer import parameter_groups
 from senet_train.options import keyword_options
 from senet_train.plan import Plan, make_plan
 from senet_train.trained.load import build as build_trained
@@ -83,7 +84,7 @@ def of_file(path: Path, *overrides: str) -> Plan:
 
 
 def classifier(plan: Plan, start: Path | None = None) -> ImageClassifier:
-    return build_classifier(plan, 3, start)
+    return build_learner(plan, 3, start)
 
 
 # What is loaded.

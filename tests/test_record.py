@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from senet_train.errors import InputError
+from senet_train.metrics import Metrics
 from senet_train.record import (
     AttentionSlot,
     Cost,
     Environment,
     Latency,
-    Metrics,
     RunRecord,
     read_record,
     write_record,

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from senet_train.data import shapes as drawn
-from senet_train.data.shapes import CLASS_NAMES, Scene, shapes
+from senet_train.data.scenes import Scene
+from senet_train.data.shapes import CLASS_NAMES, shapes
 
 SCENES = shapes(60, seed=0)
 EACH = [(scene, i) for scene in SCENES for i in range(len(scene.labels))]

@@ -29,7 +29,7 @@ def test_a_sweep_keeps_no_network_of_an_earlier_run(
 ) -> None:
     made: list[weakref.ref[ImageClassifier]] = []
     alive: list[int] = []
-    build = fit.build_classifier
+    build = fit.build_learner
 
     def watched(*arguments: object) -> ImageClassifier:
         alive.append(sum(reference() is not None for reference in made))
@@ -37,6 +37,6 @@ def test_a_sweep_keeps_no_network_of_an_earlier_run(
         made.append(weakref.ref(module))
         return module
 
-    monkeypatch.setattr(fit, "build_classifier", watched)
+    monkeypatch.setattr(fit, "build_learner", watched)
     assert senet("-m", *TINY, "seed=0,1,2", "hydra/launcher=basic").code == 0
     assert alive == [0, 0, 0]

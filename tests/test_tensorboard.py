@@ -30,6 +30,7 @@ from senet_train.checkpoints import Checkpoints
 from senet_train.drawing.confusion import draw_confusion
 from senet_train.drawing.picture import drawn
 from senet_train.record import read_record
+from senet_train.tasks import classification
 
 # tensorboard 2.21 brings it.
 pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
@@ -136,7 +137,7 @@ def outputs(senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
     The first dies once all of its last epoch is written but the checkpoint, and once after its
     pictures. The gates that it showed, by (stage, epoch).
     """
-    monkeypatch.setattr(fit, "write_mistakes", mistakes.write_mistakes)
+    monkeypatch.setattr(classification, "write_mistakes", mistakes.write_mistakes)
     shown: dict[Any, Any] = {}
     effective_gates = gates.effective_gates
 

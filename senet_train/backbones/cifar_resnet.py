@@ -59,9 +59,12 @@ class CifarResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
-        x = self.tail(self.conv1(x), self.bn1)
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
+        return self.fc(self.maps(x)[-1].mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        first = self.layer1(self.tail(self.conv1(images), self.bn1))
+        second = self.layer2(first)
+        return [first, second, self.layer3(second)]
 
 
 def three_widths(channels: Sequence[int]) -> Sequence[int]:

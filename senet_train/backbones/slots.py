@@ -8,7 +8,7 @@ Positions, after the figures of https://arxiv.org/abs/1709.01507 (section 6.5):
 
 from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from senet_train.backbones.tail import Tail, composed
 
@@ -58,9 +58,24 @@ class Backbone(nn.Module):
             "this one has placement.position"
         )
 
+    def part(self, name: str) -> "Backbone":
+        """A part to put attention into instead. Raises ValueError: this network is one part."""
+        raise ValueError(
+            f"placement.part={name} is for detectors and segmenters (task=detection): leave it out"
+        )
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What each stage makes of images (B, 3, H, W), for another head than the classifier's.
+
+        Raises ValueError where the network has no such thing.
+        """
+        raise ValueError(
+            f"{type(self).__name__} hands out no maps of its stages, which another task's head "
+            "needs: choose a ResNet such as model=resnet18"
+        )
+
     def use_tail(self, tail: Tail) -> None:
         """Compute what follows every convolution by `tail` from now on."""
-        self.tail = tail
-        for block in self.modules():
-            if isinstance(block, ResidualBlock):
-                block.tail = tail
+        for module in self.modules():
+            if isinstance(module, ResidualBlock | Backbone):
+                module.tail = tail

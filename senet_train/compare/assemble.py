@@ -100,7 +100,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
     """One block's arms, the control first. Raises InputError if no seed is shared."""
     others = others_of(block, control)
     accuracies = {
-        arm.folder: {seed: 100 * run.record.metrics.test_top1 for seed, run in arm.runs.items()}
+        arm.folder: {seed: 100 * run.record.metrics.test_score for seed, run in arm.runs.items()}
         for arm in (control, *others)
     }
     differences = {d.arm: d for d in judge(accuracies, control.folder, margin=margin)}
@@ -136,9 +136,9 @@ def describe_arm(
         settings=settings_of(arm, control),
         seeds=sorted(arm.runs),
         missing_seeds=[seed for seed in every_seed if seed not in arm.runs],
-        test=arm_interval([100 * m.test_top1 for m in metrics]),
-        val=arm_interval([100 * m.val_top1 for m in metrics]),
-        val_last=arm_interval([100 * m.val_top1_last for m in metrics]),
+        test=arm_interval([100 * m.test_score for m in metrics]),
+        val=arm_interval([100 * m.val_score for m in metrics]),
+        val_last=arm_interval([100 * m.val_score_last for m in metrics]),
         difference=difference,
         new_images=images,
         cost=cost_of(arm),

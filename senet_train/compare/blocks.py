@@ -72,6 +72,7 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "placement": {} if plain else config["placement"],
         "optim": optim_as_ever(config["optim"]),
         "trainer": {key: config["trainer"][key] for key in TRAINER_KEYS},
+        "task": config.get("task", "classification"),
         "code": record.environment.code,
         "versions": record.environment.versions,
         "kernel": record.environment.kernel,

@@ -36,7 +36,7 @@ class Run:
             right: NDArray[np.bool_] = np.unpackbits(file["bits"])[:num_images] == 1
             if len(right) != num_images:
                 raise ValueError("fewer bits than images")
-        top1 = self.record.metrics.test_top1
+        top1 = self.record.metrics.test_score
         if abs(right.mean() - top1) * len(right) > 0.5:
             raise InputError(
                 f"{name} has {right.mean():.4f} right and result.json {top1:.4f}: the files are of "
@@ -50,8 +50,8 @@ class Run:
             return datetime.fromisoformat(self.record.finished).timestamp()
 
     def curve(self) -> list[float]:
-        """Validation top-1 after every epoch, percent. Raises InputError if that is damaged."""
-        return [100 * top1 for top1 in self.column("val_top1")]
+        """Validation score after every epoch, percent. Raises InputError if that is damaged."""
+        return [100 * score for score in self.column(f"val_{self.record.metrics.score.key}")]
 
     def column(self, name: str) -> list[float]:
         """A column of metrics.csv, a row for each epoch. Raises InputError if that is damaged."""

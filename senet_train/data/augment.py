@@ -22,6 +22,11 @@ def draw_table(num_images: int, seed: int, epoch: int) -> Tensor:
     return torch.rand(num_images, NUM_DRAWS, generator=keyed_generator("augment", seed, epoch))
 
 
+def mirrored(draws: Tensor) -> Tensor:
+    """Which images of a batch are flipped where that is asked for, (B, NUM_DRAWS) -> (B,)."""
+    return draws[:, 2] < 0.5
+
+
 @dataclass(frozen=True)
 class Augment:
     """Shift within `padding` zero pixels, mirror half the images, erase a `cutout` square."""
@@ -46,7 +51,7 @@ class Augment:
         rows = offsets[:, :1] + torch.arange(height)  # (B, H)
         columns = offsets[:, 1:] + torch.arange(width)  # (B, W)
         if self.flip:
-            columns = torch.where(draws[:, 2:3] < 0.5, columns.flip(1), columns)
+            columns = torch.where(mirrored(draws)[:, None], columns.flip(1), columns)
         padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
         batch = torch.arange(len(pixels))[:, None, None]
         return padded[batch, rows[:, :, None], columns[:, None, :]]

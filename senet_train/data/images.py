@@ -12,15 +12,34 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from senet_train.data.augment import Augment
+from senet_train.data.scenes import SceneImages
 from senet_train.errors import RunError
 
 # A batch takes seconds at most: a worker that is silent for so long waits for a disk that is gone.
 WORKER_TIMEOUT_SECONDS = 300
 
 
+class Labelled:
+    """Images of one class each."""
+
+    labels: Tensor  # (N,) int64
+
+    def targets(self, indices: Tensor) -> Tensor:
+        """What is to be said of a batch of indices, (B,) -> (B,)."""
+        return self.labels[indices]
+
+    def augmented(
+        self, pixels: Tensor, indices: Tensor, draws: Tensor, augment: Augment
+    ) -> tuple[Tensor, Tensor]:
+        """Images (B, H, W, 3), augmented, and what is to be said of them, (B,)."""
+        return augment(pixels, draws), self.targets(indices)
+
+
 @dataclass(frozen=True)
-class MemoryImages:
+class MemoryImages(Labelled):
     """Images held as one uint8 tensor; `ids` names each image in predictions."""
 
     pixels: Tensor  # (N, H, W, 3) uint8
@@ -32,14 +51,27 @@ class MemoryImages:
         ids = [self.ids[i] for i in indices.tolist()]
         return MemoryImages(self.pixels[indices], self.labels[indices], ids)
 
+    def resized(self, size: int) -> "MemoryImages":
+        """The same images of `size` pixels a side."""
+        return replace(self, pixels=resize(self.pixels, size))
+
     def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
         """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` changes nothing."""
         for batch in batches:
             yield self.pixels[batch]
 
 
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """(N, H, W, 3) -> (N, size, size, 3), bilinear; untouched where the size is right."""
+    if tuple(pixels.shape[1:3]) == (size, size):
+        return pixels
+    planes = pixels.permute(0, 3, 1, 2)
+    scaled = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    return scaled.permute(0, 2, 3, 1).contiguous()
+
+
 @dataclass(frozen=True)
-class FileImages:
+class FileImages(Labelled):
     """Images read from files batch by batch, by `workers` processes; `load` decodes one.
 
     `load(path, key)` returns (H, W, 3) uint8; with a key it may draw a random crop from it.
@@ -137,7 +169,8 @@ class _Keyed(torch.utils.data.Dataset[Tensor]):
         return self.images.load(self.images.paths[index], key)
 
 
-Images = MemoryImages | FileImages
+ClassImages = MemoryImages | FileImages
+Images = ClassImages | SceneImages
 
 
 @dataclass(frozen=True)

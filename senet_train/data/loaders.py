@@ -5,23 +5,25 @@ Everything random is keyed: the split by `split_seed`, an epoch's order and draw
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from senet_train.config import Data
 from senet_train.crew import crew
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import Images, MemoryImages, Source
+from senet_train.data.scenes import SceneImages
 from senet_train.data.split import stratified_split
 from senet_train.keyed import keyed_permutation
 
 # Above this many bytes of decoded images, `data.cache=auto` reads files batch by batch.
 MEMORY_LIMIT = 2 * 1024**3
 
-Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 3, H, W), labels (B,), indices (B,)
+# Images (B, 3, H, W), labels (B,) or a target for each, indices (B,).
+Batch = tuple[Tensor, Any, Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,14 @@ def load_splits(source: Source, data: Data) -> Splits:
 def store(images: Images, data: Data) -> Images:
     """In memory if it fits or is asked for, and if no random crop needs the file each epoch."""
     if isinstance(images, MemoryImages):
-        return MemoryImages(resize(images.pixels, data.image_size), images.labels, images.ids)
+        return images.resized(data.image_size)
+    if isinstance(images, SceneImages):  # at their size, since what is in them has it too
+        return images
     num_bytes = len(images.paths) * 3 * data.image_size**2
     fits = data.crop != "resized" and num_bytes <= MEMORY_LIMIT
     if data.cache == "memory" or (data.cache == "auto" and fits):
         return images.to_memory()
     return images
-
-
-def resize(pixels: Tensor, size: int) -> Tensor:
-    """(N, H, W, 3) -> (N, size, size, 3), bilinear; untouched where the size is right."""
-    if tuple(pixels.shape[1:3]) == (size, size):
-        return pixels
-    planes = pixels.permute(0, 3, 1, 2)
-    scaled = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-    return scaled.permute(0, 2, 3, 1).contiguous()
 
 
 class TrainingBatches:
@@ -90,7 +85,8 @@ class TrainingBatches:
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
         read = self.images.read(batches, "crop", self.seed, self.epoch)
         for batch, pixels in zip(batches, read, strict=True):
-            yield normalise(augment(pixels, draws[batch])), self.images.labels[batch], batch
+            seen, targets = self.images.augmented(pixels, batch, draws[batch], augment)
+            yield normalise(seen), targets, batch
 
 
 def num_full_batches(num_images: int, batch_size: int) -> int:
@@ -116,7 +112,7 @@ class EvaluationBatches:
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
         read = self.images.read(self.batches)
         for batch, pixels in zip(self.batches, read, strict=True):
-            yield normalise(pixels), self.images.labels[batch], batch
+            yield normalise(pixels), self.images.targets(batch), batch
 
 
 class DataModule(pl.LightningDataModule):
@@ -142,8 +138,8 @@ class DataModule(pl.LightningDataModule):
         return images.contiguous(memory_format=self.memory_format)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        images, labels, indices = batch
-        return self.laid_out(images), labels, indices
+        images, targets, indices = batch
+        return self.laid_out(images), targets, indices
 
     def train_dataloader(self) -> TrainingBatches:
         assert self.trainer is not None

@@ -40,7 +40,7 @@ def evaluate_run(
     forward = Forward.of(run, batch_size)
     answers, hits = ask(forward, test_set.images, corruptions=corruptions)
     found = score(answers, run.class_names)
-    recorded = run.record.metrics.test_top1 if run.record and test_set.is_own else None
+    recorded = run.record.metrics.test_score if run.record and test_set.is_own else None
     if recorded is not None and images_apart(recorded, found) > most_apart(found):
         log.warning(
             "warning: %d images are apart from the record, more than rounding explains: the "

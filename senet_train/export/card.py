@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from senet_train.compare.render.markdown import escaped
 from senet_train.export.deployed import INPUT
+from senet_train.metrics import of_classifier
 from senet_train.record import RunRecord
 from senet_train.trained.load import Trained
 
@@ -89,7 +90,8 @@ def figures(run: Trained, verdict: str) -> list[str]:
     """What was measured, and how."""
     if run.record is None:
         return ["the run has not finished: it was never tested", f"its arm: {verdict}"]
-    metrics, precision = run.record.metrics, run.record.environment.precision
+    metrics = of_classifier(run.record.metrics)
+    precision = run.record.environment.precision
     return [
         f"test top-1 {metrics.test_top1:.4f}, top-5 {metrics.test_top5:.4f}, loss "
         f"{metrics.test_loss:.4f}: n = 1 seed, the test images read once, at the end",

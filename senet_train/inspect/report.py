@@ -21,6 +21,7 @@ from senet_train.inspect.maps import SPATIAL
 from senet_train.inspect.session import Inspection
 from senet_train.inspect.statistics import Array
 from senet_train.inspect.timing import Saving
+from senet_train.metrics import of_classifier
 from senet_train.record import RunRecord
 
 PARTS = {"test": "test", "val": "validation"}
@@ -56,7 +57,7 @@ def recorded(inspection: Inspection) -> str:
     record = inspection.run.record
     if record is None:
         return ""
-    metrics = record.metrics
+    metrics = of_classifier(record.metrics)
     top1 = {"test": metrics.test_top1, "val": metrics.val_top1}[inspection.part]
     return f" ({top1:.4f} when it was trained, in {record.environment.precision})"
 

@@ -89,4 +89,7 @@ def read(words: list[str]) -> Asked:
     raw = compose("config", words)
     if unread := unread_settings(raw, words):
         raise InputError(unread)
-    return Asked(" ".join(words) or "the default", read_config(raw))
+    config = read_config(raw)
+    if config.task != "classification":
+        raise InputError(f"task={config.task} is not profiled: leave it out, classifiers are")
+    return Asked(" ".join(words) or "the default", config)

@@ -1,1 +1,1 @@
-"""`hydra/sweeper=search`: hyperparameters by validation top-1, trial by trial (optuna)."""
+"""`hydra/sweeper=search`: hyperparameters by validation score, trial by trial (optuna)."""

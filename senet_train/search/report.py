@@ -21,7 +21,7 @@ NUM_FRESH_SEEDS = 5
 def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
     """To standard output; outside the table stands what is to be copied."""
     trials = study.trials()
-    table = Table("trial", *study.space, "epochs", "val top-1", "ended", title_justify="left")
+    table = Table("trial", *study.space, "epochs", "val score", "ended", title_justify="left")
     table.title = f"{study.label}: the best of {len(trials)} trials"
     for trial in sorted(trials, key=rank)[:NUM_ROWS]:
         table.add_row(str(study.position(trial)), *cells(trial, study.space))
@@ -48,7 +48,7 @@ def rank(trial: FrozenTrial) -> tuple[bool, float, int]:
 
 
 def best_so_far(trial: FrozenTrial) -> float:
-    """Validation top-1 of a trial's best epoch; 0 if it has none."""
+    """Validation score of a trial's best epoch; 0 if it has none."""
     return max(trial.intermediate_values.values(), default=0.0)
 
 
@@ -57,8 +57,8 @@ def cells(trial: FrozenTrial, space: Space) -> list[str]:
     values = [trial.params[key] for key in space]
     words = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
     curve = trial.intermediate_values
-    top1 = f"{best_so_far(trial):.4f}" if curve else ""
-    return [*words, str(len(curve)), top1, ended(trial)]
+    score = f"{best_so_far(trial):.4f}" if curve else ""
+    return [*words, str(len(curve)), score, ended(trial)]
 
 
 def ended(trial: FrozenTrial) -> str:

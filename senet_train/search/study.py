@@ -108,14 +108,14 @@ class Study:
         """Nothing was run for it, and the sampler is to learn nothing from it."""
         self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def judge(self, trial: Trial, val_top1: Iterable[float], last_epoch: int) -> str:
+    def judge(self, trial: Trial, val_score: Iterable[float], last_epoch: int) -> str:
         """Report the epochs that are new; why the trial is to end, "" if it is not to.
 
         After the verdict nothing more is reported, so that it hangs on no clock. There is none
         after the last epoch: nothing would be saved.
         """
         known, best = dict(self.reported(trial)), 0.0
-        for epoch, value in enumerate(val_top1, start=1):
+        for epoch, value in enumerate(val_score, start=1):
             best = max(best, value)
             if epoch < max(known, default=0):
                 continue
@@ -137,15 +137,15 @@ class Study:
         state = TrialState.COMPLETE if value is not None else TrialState.PRUNED
         self.study.tell(trial.number, value, state=state)
 
-    def report_all(self, trial: Trial, val_top1: Iterable[float]) -> None:
+    def report_all(self, trial: Trial, val_score: Iterable[float]) -> None:
         """Every epoch of a finished trial: what later ones are measured by."""
         known = self.reported(trial)
-        for epoch, value in enumerate(val_top1, start=1):
+        for epoch, value in enumerate(val_score, start=1):
             if epoch not in known:
                 trial.report(value, epoch)
 
     def reported(self, trial: Trial) -> Mapping[int, float]:
-        """Validation top-1 by epoch, from 1, as far as optuna has it."""
+        """Validation score by epoch, from 1, as far as optuna has it."""
         return self.all()[trial.number].intermediate_values
 
     def trial_id(self, number: int) -> int:

@@ -163,12 +163,12 @@ def tell(study: "Study", trial: "Trial", job: Job) -> str:
     curve = read_curve(run)
     if state == "finished":
         try:
-            value = read_record(run / "result.json").metrics.val_top1
+            value = read_record(run / "result.json").metrics.val_score
         except InputError as error:
             return f"damaged: {error}"
         study.report_all(trial, curve)
         study.tell(trial, state, value=value)
-        log.info("trial %d: val top-1 %.4f", study.position(trial), value)
+        log.info("trial %d: val score %.4f", study.position(trial), value)
     elif state in ("pruned", "diverged"):
         study.judge(trial, curve, job.plan.config.trainer.max_epochs)
         study.tell(trial, state, reason=reason)

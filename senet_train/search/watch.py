@@ -65,5 +65,5 @@ def look(study: Study, watched: Watched) -> None:
 
 
 def read_curve(run: Path) -> list[float]:
-    """Validation top-1 after each epoch, as far as it is written whole."""
-    return [top1 for top1, _ in rows_of(run / "metrics.csv")]
+    """Validation score after each epoch, as far as it is written whole."""
+    return [score for score, _ in rows_of(run / "metrics.csv")]

@@ -1,55 +1,155 @@
-"""Segmenters of torchvision on scenes with masks: a plain loop, and the mean IoU.
+"""Of which class every pixel of an image is.
 
-Shapes: B batch, H height, W width, C classes, the background included.
+Shapes: B batch, N images, H height, W width, K classes, the background included.
 """
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.classification import MulticlassJaccardIndex
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from senet_train.data.shapes import Scene
-from senet_train.keyed import forked_random, keyed_permutation
+from senet_train.atomic import write_atomic
+from senet_train.config import Config
+from senet_train.data.loaders import Batch
+from senet_train.data.scenes import SceneImages, Target
+from senet_train.journal import Journal
+from senet_train.larger.bind import bind_larger
+from senet_train.larger.segmenters import around, torchvision_segmenter
+from senet_train.learner import Learner
+from senet_train.metrics import SegmentationMetrics
+from senet_train.scores import MIOU
+from senet_train.tally import Tally, row_of
+from senet_train.tasks.scenes import SCENE_SOURCES, refuse_settings
+from senet_train.tasks.task import Task
 
-BATCH_SIZE = 16
+
+class SegmentationLearner(Learner):
+    """Its network maps images (B, 3, H, W) to logits (B, K, H, W)."""
+
+    score = MIOU
+    final_metrics = ("val_miou", "test_miou", "test_loss")
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), classes (B, H, W)
+
+    def new_tally(self, part: str) -> Tally:
+        num_classes = int(self.network.num_classes)
+        sums = torch.zeros(num_classes**2 + 2, dtype=torch.float64)
+        return Tally(sums, partial(pixel_means, num_classes))
+
+    def learn(self, batch: Batch) -> Tensor:
+        images, targets, _ = batch
+        logits, classes = self.network(images).float(), stacked(targets)
+        loss = F.cross_entropy(logits, classes, label_smoothing=self.optim.label_smoothing)
+        self.progress.train.add(pixel_counts(loss.detach(), logits.detach(), classes))
+        return loss
+
+    def evaluate(self, batch: Batch, part: str) -> None:
+        """Without smoothing."""
+        images, targets, indices = batch
+        logits, classes = self.network(images).float(), stacked(targets)
+        loss = F.cross_entropy(logits, classes)
+        self.tally[part].add(pixel_counts(loss, logits, classes))
+        if part == "test":
+            self.test_batches.append((indices.cpu(), logits.argmax(1).byte().cpu()))
+
+    def test_classes(self) -> Tensor:
+        """What was said of every pixel of the test images, (N, H, W), in the data set's order."""
+        indices, classes = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
+        return classes[indices.argsort()]
+
+    def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
+        return means["val_miou"], -means["val_loss"]
+
+    def metrics(self, best_epoch: int) -> SegmentationMetrics:
+        best, last = self.progress.history[best_epoch], self.progress.history[-1]
+        return SegmentationMetrics(
+            val_miou=best["val_miou"],
+            val_pixels=best["val_pixels"],
+            val_loss=best["val_loss"],
+            val_miou_last=last["val_miou"],
+            val_loss_last=last["val_loss"],
+            best_epoch=best_epoch,
+            **self.test_means,
+        )
 
 
-def train(
-    model: nn.Module, scenes: list[Scene], *, num_epochs: int, lr: float = 2e-3, seed: int = 0
-) -> None:
-    """AdamW under a one-cycle schedule; the order of the scenes and dropout hang on the seed alone.
+def stacked(targets: Sequence[Target]) -> Tensor:
+    """The class of every pixel, (B, H, W)."""
+    return torch.stack([target["classes"] for target in targets])
 
-    `model` maps images (B, 3, H, W) to {"out": logits (B, C, H, W)}. Scenes that fill no batch are
-    left out of the epoch.
+
+def pixel_counts(loss: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
+    """A batch's: the mean loss (), logits (B, K, H, W), classes (B, H, W) -> (K * K + 2,)."""
+    num_images, num_classes = logits.shape[:2]
+    table = multiclass_confusion_matrix(logits.argmax(1), classes, num_classes)
+    return row_of(loss * num_images, table, num_images, device=logits.device)
+
+
+def pixel_means(num_classes: int, sums: Tensor) -> dict[str, float]:
+    """The loss, the mean over classes of intersection over union, and the share of pixels right.
+
+    A class that is neither there nor said has no part in the mean.
     """
-    images, classes = stacked(scenes)
-    steps_an_epoch = len(scenes) // BATCH_SIZE
-    optimizer = torch.optim.AdamW(model.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, num_epochs * steps_an_epoch)
-    model.train()
-    for epoch in range(num_epochs):
-        order = keyed_permutation(len(scenes), "order", seed, epoch)
-        for step, batch in enumerate(order.split(BATCH_SIZE)[:steps_an_epoch]):
-            optimizer.zero_grad()
-            with forked_random("dropout", seed, epoch, step):
-                logits = model(images[batch])["out"]
-            F.cross_entropy(logits, classes[batch]).backward()
-            optimizer.step()
-            schedule.step()
+    table = sums[1:-1].view(num_classes, num_classes)  # truth in rows
+    hits = table.diagonal()
+    unions = table.sum(0) + table.sum(1) - hits
+    there = unions > 0
+    return {
+        "loss": float(sums[0] / sums[-1]),
+        "miou": float((hits[there] / unions[there]).mean()),
+        "pixels": float(hits.sum() / table.sum()),
+    }
 
 
-@torch.no_grad()
-def mean_iou(model: nn.Module, scenes: list[Scene], num_classes: int) -> float:
-    """Intersection over union of each class over all pixels, averaged over classes."""
-    metric = MulticlassJaccardIndex(num_classes)
-    model.eval()
-    for images, classes in zip(*(part.split(BATCH_SIZE) for part in stacked(scenes)), strict=True):
-        metric.update(model(images)["out"].argmax(1), classes)
-    return float(metric.compute())
+def refuse(config: Config) -> None:
+    """Raises InputError."""
+    refuse_settings(config, {})
 
 
-def stacked(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, H, W) from -1 to 1, and the class of every pixel (B, H, W)."""
-    pixels = torch.stack([scene.pixels for scene in scenes])
-    classes = torch.stack([scene.classes() for scene in scenes])
-    return pixels.permute(0, 3, 1, 2) / 127.5 - 1, classes
+def keep(
+    learner: SegmentationLearner,
+    folder: Path,
+    journal: Journal,
+    test: SceneImages,
+    class_names: Sequence[str],
+    epoch: int,
+) -> None:
+    """The class of every pixel, what of each image is right, and a picture."""
+    from senet_train.drawing.scenes import draw_segmentation
+
+    said, truth = learner.test_classes(), stacked(test.truth)
+    arrays = {"image_id": np.array(test.ids, dtype=np.str_), "classes": said.numpy()}
+    write_atomic(
+        folder / "predictions.npz",
+        lambda file: np.savez_compressed(file, allow_pickle=False, **arrays),
+    )
+    hits, unions = overlaps(said, truth, len(class_names))
+    counts = {"hits": hits.numpy(), "unions": unions.numpy()}
+    write_atomic(folder / "overlaps.npz", lambda file: np.savez(file, allow_pickle=False, **counts))
+    draw = partial(draw_segmentation, test.pixels.numpy(), truth.numpy(), said.numpy(), class_names)
+    journal.keep_picture("predictions", draw, epoch)
+
+
+def overlaps(said: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Pixels of each image and class in both and in either, (N, H, W) twice -> (N, K) twice."""
+    every = torch.arange(num_classes)[:, None, None, None]
+    mine, theirs = said == every, truth == every  # (K, N, H, W)
+    return (mine & theirs).sum((2, 3)).T.int(), (mine | theirs).sum((2, 3)).T.int()
+
+
+SEGMENTATION = Task(
+    name="segmentation",
+    bind_network=partial(bind_larger, around, {"torchvision": torchvision_segmenter}),
+    sources=SCENE_SOURCES,
+    learner=SegmentationLearner,
+    refuse=refuse,
+    keep=keep,
+)

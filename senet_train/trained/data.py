@@ -5,8 +5,9 @@ import os
 from dataclasses import replace
 
 from senet_train.config import Data
-from senet_train.data.images import Images, MemoryImages, Source
-from senet_train.data.loaders import Splits, load_splits, store
+from senet_train.data.images import ClassImages, MemoryImages, Source
+from senet_train.data.loaders import Splits, load_splits
+from senet_train.data.scenes import SceneImages
 from senet_train.errors import InputError
 from senet_train.plan import find_data
 from senet_train.trained.load import Trained
@@ -22,10 +23,13 @@ def own_splits(run: Trained, root: str | None = None) -> Splits:
     return load_splits(find_own_data(run, root), run.config.data)
 
 
-def tested_images(source: Source, data: Data) -> Images:
+def tested_images(source: Source, data: Data) -> ClassImages:
     """A source's test images at the size of `data`; those of files are not read yet."""
     _, test = source.load()
-    return store(test, data) if isinstance(test, MemoryImages) else test
+    if isinstance(test, MemoryImages):
+        return test.resized(data.image_size)
+    assert not isinstance(test, SceneImages), "no source of classifiers has scenes"
+    return test
 
 
 def find_own_data(run: Trained, root: str | None = None) -> Source:

@@ -119,9 +119,15 @@ def read_config_file(file: Path) -> Config:
     if not isinstance(tree, dict):
         raise InputError(f"{file} is no run's configuration: it holds no keys")
     try:
-        return read_tree(tree)
+        config = read_tree(tree)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+    if config.task != "classification":
+        raise InputError(
+            f"{file} is of task={config.task}: what a run says is in its predictions.npz and "
+            "predictions.png, and senet-compare takes it; this is for classifiers"
+        )
+    return config
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
