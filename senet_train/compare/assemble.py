@@ -17,7 +17,12 @@ from senet_train.compare.blocks import (
     difference_of,
     recipe_of,
 )
-from senet_train.compare.bootstrap import image_weights, interval_of, resampled
+from senet_train.compare.bootstrap import (
+    image_weights,
+    interval_of,
+    resampled,
+    resampled_miou,
+)
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
 from senet_train.compare.contrast import arm_interval
@@ -26,6 +31,7 @@ from senet_train.compare.paper import paper_figure
 from senet_train.compare.verdict import Difference, judge
 from senet_train.errors import InputError
 from senet_train.record import Latency
+from senet_train.scores import MIOU, TOP1, Score
 
 DEFAULT_BASELINE = "attention=none"
 
@@ -112,6 +118,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
     keys = varying(block.arms)
     return Block(
         title=f"{block.common['data.name']}, {control.facts['model.name']}",
+        score=score_of(control),
         common=common_facts(control),
         differ_in=keys,
         control=control.folder,
@@ -154,16 +161,21 @@ def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
     return paper_figure(arm.label, arm.facts["model.name"]) if same else ""
 
 
+def score_of(control: RunsOfArm) -> Score:
+    """By what a block is judged: its runs are of one task."""
+    return next(iter(control.runs.values())).record.metrics.score
+
+
 def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple[float, float]]:
-    """The bootstrap's interval of every arm that shares a seed with the control."""
+    """The bootstrap's interval of every arm that shares a seed with the control.
+
+    None of a score that cannot be had of resampled images.
+    """
+    score_resampled = RESAMPLED.get(score_of(control).key)
+    if score_resampled is None:
+        return {}
     runs = [run for arm in (control, *arms) for run in arm.runs.values()]
-    num_images = len(runs[0].correct())
-    correct = np.stack([same_length(run, num_images) for run in runs])
-    means = dict(
-        zip(
-            (run.path for run in runs), resampled(correct, image_weights(num_images)).T, strict=True
-        )
-    )
+    means = dict(zip((run.path for run in runs), score_resampled(runs).T, strict=True))
     intervals = {}
     for arm in arms:
         shared = sorted(arm.runs.keys() & control.runs.keys())
@@ -171,6 +183,25 @@ def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple
         if paired:
             intervals[arm.folder] = interval_of(np.stack(paired, 1))
     return intervals
+
+
+def top1_resampled(runs: Sequence[Run]) -> NDArray[np.float32]:
+    """Each run's share of right images on each sample, (num_samples, num_runs)."""
+    num_images = len(runs[0].correct())
+    correct = np.stack([same_length(run, num_images) for run in runs])
+    return resampled(correct, image_weights(num_images))
+
+
+def miou_resampled(runs: Sequence[Run]) -> NDArray[np.float32]:
+    """Each run's mean intersection over union on each sample, (num_samples, num_runs)."""
+    counts = [run.overlaps() for run in runs]
+    weights = image_weights(len(counts[0][0]))
+    columns = [resampled_miou(hits, unions, weights) for hits, unions in counts]
+    return np.stack(columns, 1)
+
+
+# By the score's key; mAP is no sum over images.
+RESAMPLED = {TOP1.key: top1_resampled, MIOU.key: miou_resampled}
 
 
 def same_length(run: Run, num_images: int) -> NDArray[np.bool_]:
@@ -237,6 +268,9 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         for arm in block.arms
         if (keys := varying([arm]))
     ]
+    score = next(iter(block.arms[0].runs.values())).record.metrics.score
+    if score.key not in RESAMPLED:
+        notes.append(f"no interval on new images: {score.title} is no sum over images")
     for name in ("device", "cpu", "threads"):
         values = sorted({str(getattr(environment, name)) for environment in environments})
         if len(values) > 1:

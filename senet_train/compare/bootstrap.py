@@ -63,6 +63,21 @@ def resampled(correct: NDArray[np.bool_], weights: NDArray[np.float32]) -> NDArr
     return means
 
 
+def resampled_miou(
+    hits: NDArray[np.integer], unions: NDArray[np.integer], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A run's mean intersection over union on each sample, (num_samples,).
+
+    `hits` and `unions` are the pixels of each image and class, (num_images, num_classes). Exact up
+    to float32: sums of pixels of a sample are below 2^24 or lose a last digit.
+    """
+    both, either = weights @ hits.astype(np.float32), weights @ unions.astype(np.float32)
+    there = either > 0  # a class that no image of the sample has, or was said to have, has no part
+    shares = np.divide(both, either, out=np.zeros_like(both), where=there)
+    means: NDArray[np.float32] = shares.sum(1) / there.sum(1)
+    return means
+
+
 def interval_of(differences: NDArray[np.float32], *, seed: int = 0) -> tuple[float, float]:
     """The interval, from the differences of each sample and seed, (num_samples, num_seeds)."""
     num_samples, num_seeds = differences.shape

@@ -44,6 +44,24 @@ class Run:
             )
         return right
 
+    def overlaps(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pixels in both and in either of truth and answer, (num_images, num_classes) each.
+
+        Raises InputError if that is damaged, or not the record's.
+        """
+        with readable(self.path / "overlaps.npz") as name, np.load(name, allow_pickle=False) as f:
+            hits: NDArray[np.int32] = f["hits"]
+            unions: NDArray[np.int32] = f["unions"]
+            either = unions.sum(0)
+            miou = float((hits.sum(0) / np.maximum(either, 1))[either > 0].mean())
+        if abs(miou - self.record.metrics.test_score) > 1e-6:
+            raise InputError(
+                f"{name} has a mIoU of {miou:.4f} and result.json "
+                f"{self.record.metrics.test_score:.4f}: the files are of two runs, run it anew "
+                "with overwrite=true"
+            )
+        return hits, unions
+
     def ended(self) -> float:
         """When it finished, in seconds since 1970. Raises InputError if that is damaged."""
         with readable(self.path / "result.json"):
@@ -52,6 +70,11 @@ class Run:
     def curve(self) -> list[float]:
         """Validation score after every epoch, percent. Raises InputError if that is damaged."""
         return [100 * score for score in self.column(f"val_{self.record.metrics.score.key}")]
+
+    def columns(self) -> list[str]:
+        """What metrics.csv has of an epoch. Raises InputError if that is damaged."""
+        with readable(self.path / "metrics.csv") as path, path.open(newline="") as file:
+            return list(csv.DictReader(file).fieldnames or ())
 
     def column(self, name: str) -> list[float]:
         """A column of metrics.csv, a row for each epoch. Raises InputError if that is damaged."""

@@ -1,6 +1,6 @@
 """What a comparison found: the plain data that tables, pictures and pages are made of.
 
-Accuracies are percent; differences are points (percent less percent).
+Scores are percent; differences are points (percent less percent).
 """
 
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from senet_train.compare.contrast import ArmMean
 from senet_train.compare.verdict import Difference
+from senet_train.scores import Score
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Arm:
     `label` names attention and placement; `settings` is what of the recipe differs from the
     control (`trainer.max_epochs=12`, a declared factor), mostly "". `difference` and
     `new_images` (95 %, images and seeds resampled) are None for the control. `curves` holds
-    each seed's validation top-1 after every epoch.
+    each seed's validation score after every epoch.
     """
 
     label: str
@@ -84,6 +85,7 @@ class Block:
     """
 
     title: str
+    score: Score  # what `test`, `val` and all differences are of
     common: dict[str, str]
     differ_in: list[str]
     control: str  # the control's folder

@@ -7,7 +7,7 @@ from itertools import chain, count
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from senet_train.compare.arm_runs.curves import CURVES, curves_of
+from senet_train.compare.arm_runs.curves import curves_of, tags_of
 from senet_train.compare.arm_runs.protos import (
     Cell,
     event_file,
@@ -23,22 +23,16 @@ from senet_train.compare.render.cells import interval
 from senet_train.compare.render.names import arm_names
 from senet_train.compare.render.sheets import VERDICT_NAMES
 from senet_train.identity import LONGEST_LABEL
+from senet_train.scores import Score
 
 # Tag -> name of the column. Accuracies are percent, differences points, as in the other reports.
 # TensorBoard 2.21 shows five at first: the interval of the mean is a cell of words.
-METRICS = {
-    "verdict/test_top1": "test top-1 %",
+DIFFERENCES = {
     "verdict/difference": "points to the control",
     "verdict/difference_low": "points, 95 % from",
     "verdict/difference_high": "points, 95 % to",
 }
-# TensorBoard 2.21 shows the last first.
-CHARTS = {
-    "training top-1": "train/top1",
-    "training loss": "train/loss",
-    "validation loss": "val/loss",
-    "validation top-1": "val/top1",
-}
+PARTS = {"train": "training", "val": "validation"}
 
 
 @dataclass(frozen=True)
@@ -59,12 +53,24 @@ def event_files(comparison: Comparison, runs: Sequence[Run]) -> dict[str, bytes]
     """
     arms = list(arm_runs(comparison, runs))
     columns = {key: [arm.cells[key] for arm in arms] for key in arms[0].cells}
-    charts = {title: (tag, *band_of(tag)) for title, tag in CHARTS.items()}
+    scores = list(dict.fromkeys(block.score for block in comparison.blocks))
+    titles = {tag: title for score in reversed(scores) for tag, title in charts_of(score).items()}
+    charts = {title: (tag, *band_of(tag)) for tag, title in titles.items()}
+    means = {f"verdict/test_{score.key}": f"test {score.title} %" for score in scores}
     layouts = [
-        experiment(columns, METRICS),
+        experiment(columns, means | DIFFERENCES),
         margin_charts("mean over seeds, band of one standard deviation", charts),
     ]
     return {arm.folder: content_of(arm, layouts if arm is arms[0] else []) for arm in arms}
+
+
+def charts_of(score: Score) -> dict[str, str]:
+    """Tag -> title, the last first: TensorBoard 2.21 shows them from the end."""
+    names = {score.key: score.title, "loss": "loss"}
+    tags = reversed([*tags_of(score).values()])
+    return {
+        tag: f"{PARTS[part]} {names[key]}" for tag in tags for part, _, key in [tag.partition("/")]
+    }
 
 
 def arm_runs(comparison: Comparison, runs: Sequence[Run]) -> Iterator[ArmRun]:
@@ -115,14 +121,14 @@ def content_of(arm: ArmRun, layouts: Sequence[Summary]) -> bytes:
     start = [*layouts, row(arm.folder, arm.cells, seconds)]
     steps = [(0, summary) for summary in start]
     steps += curve_points(arm.runs)
-    steps += [(0, scalar(tag, value)) for tag, value in metrics_of(arm.arm).items()]
+    score = arm.runs[0].record.metrics.score
+    steps += [(0, scalar(tag, value)) for tag, value in metrics_of(arm.arm, score).items()]
     return event_file([*steps, (0, row_end(seconds))], seconds)
 
 
 def curve_points(runs: Sequence[Run]) -> Iterator[tuple[int, Summary]]:
     """Each curve and its band, at every epoch from 0, as the runs' own curves are."""
-    for name, curve in curves_of(runs).items():
-        tag = CURVES[name]
+    for tag, curve in curves_of(runs).items():
         low, high = band_of(tag)
         for epoch, (mean, sd) in enumerate(zip(curve.mean, curve.sd, strict=True)):
             yield epoch, scalar(tag, mean)
@@ -135,11 +141,11 @@ def band_of(tag: str) -> tuple[str, str]:
     return f"band/{tag}/mean-sd", f"band/{tag}/mean+sd"
 
 
-def metrics_of(arm: Arm) -> Mapping[str, float]:
-    """The METRICS that the arm has: the control has no difference, one seed no interval."""
+def metrics_of(arm: Arm, score: Score) -> Mapping[str, float]:
+    """Its mean and DIFFERENCES: the control has no difference, one seed no interval."""
     found = arm.difference
     values = {
-        "verdict/test_top1": arm.test.mean,
+        f"verdict/test_{score.key}": arm.test.mean,
         "verdict/difference": found.difference if found else None,
         "verdict/difference_low": found.low if found else None,
         "verdict/difference_high": found.high if found else None,

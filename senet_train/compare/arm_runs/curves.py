@@ -7,14 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from senet_train.compare.collect import Run
+from senet_train.scores import Score
 
-# Column of metrics.csv -> its tag, as each run has it.
-CURVES = {
-    "val_top1": "val/top1",
-    "val_loss": "val/loss",
-    "train_loss": "train/loss",
-    "train_top1": "train/top1",
-}
+
+def tags_of(score: Score) -> dict[str, str]:
+    """Column of metrics.csv -> its tag, as each run has it; detection lacks some."""
+    return {
+        f"val_{score.key}": f"val/{score.key}",
+        "val_loss": "val/loss",
+        "train_loss": "train/loss",
+        f"train_{score.key}": f"train/{score.key}",
+    }
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,16 @@ class Curve:
 
 
 def curves_of(runs: Sequence[Run]) -> Mapping[str, Curve]:
-    """Every column of CURVES over the runs of an arm, as far as every seed has come.
+    """By its tag every curve that the runs of an arm have, as far as every seed has come.
 
     Raises InputError for a metrics.csv that is missing or damaged.
     """
-    return {column: curve_of([run.column(column) for run in runs]) for column in CURVES}
+    present = runs[0].columns()
+    return {
+        tag: curve_of([run.column(column) for run in runs])
+        for column, tag in tags_of(runs[0].record.metrics.score).items()
+        if column in present
+    }
 
 
 def curve_of(seeds: Sequence[Sequence[float]]) -> Curve:

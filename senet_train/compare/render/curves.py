@@ -15,10 +15,14 @@ from senet_train.drawing.ink import BLUE, GREY
 COLUMNS = 3
 PANEL_HEIGHT = 1.7  # inches
 LONGEST_NAME = 40
-CURVES_CAPTION = (
-    "Validation top-1 after each epoch: the mean over seeds, and a band from the lowest seed to "
-    "the highest. Grey, dashed: the control."
-)
+
+
+def curves_caption(block: Block) -> str:
+    """What to see in it."""
+    return (
+        f"Validation {block.score.title} after each epoch: the mean over seeds, and a band from "
+        "the lowest seed to the highest. Grey, dashed: the control."
+    )
 
 
 def draw_curves(block: Block) -> Figure:
@@ -36,7 +40,7 @@ def draw_curves(block: Block) -> Figure:
     for panel in panels[len(shown) - num_columns : len(shown)]:
         panel.tick_params(labelbottom=True)
     figure.supxlabel("epoch", fontsize=9)
-    figure.supylabel("validation top-1, %", fontsize=9)
+    figure.supylabel(f"validation {block.score.title}, %", fontsize=9)
     figure.suptitle(shortened(block.title, 90), fontsize=10, x=0.01, horizontalalignment="left")
     return figure
 

@@ -16,12 +16,12 @@ ROW = 0.3  # inches
 LONGEST_NAME = 42
 
 
-def forest_caption(margin: float) -> str:
+def forest_caption(block: Block, margin: float) -> str:
     """What to see in it."""
     return (
-        "Test top-1 less the control's, paired by seed: mean and 95 % interval. The band is the "
-        f"margin of +-{margin:g} points. Colour, shape and the word at the right are the verdict. "
-        "An arrow: the interval goes on."
+        f"Test {block.score.title} less the control's, paired by seed: mean and 95 % interval. The "
+        f"band is the margin of +-{margin:g} points. Colour, shape and the word at the right are "
+        "the verdict. An arrow: the interval goes on."
     )
 
 
@@ -40,7 +40,9 @@ def draw_forest(block: Block, margin: float) -> Figure:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [shortened(name, LONGEST_NAME) for name in names], size=8)
     axes.tick_params(axis="y", length=0, pad=8)
-    axes.set_xlabel(f"points of test top-1 against {shortened(control, LONGEST_NAME)}")
+    axes.set_xlabel(
+        f"points of test {block.score.title} against {shortened(control, LONGEST_NAME)}"
+    )
     axes.set_title(shortened(block.title, 90))
     return figure
 

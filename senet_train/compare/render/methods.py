@@ -27,12 +27,13 @@ def compared(block: Block) -> str:
         n for n, arm in zip(names, block.arms, strict=True) if arm.folder == block.control
     )
     others = ", ".join(name for name in names if name != control) or "no other arm"
+    score = block.score.title
     common = "; ".join(f"{key} {value}" for key, value in block.common.items())
     return (
         f"{block.title}. The control is {control}; compared with it: {others}. "
         f"Arms differ only in {', '.join(block.differ_in) or 'nothing'}. {seeds_used(block)} "
         f"All arms share: {common or 'nothing recorded'}. "
-        "Each run reports the test top-1 of the epoch with the highest validation top-1."
+        f"Each run reports the test {score} of the epoch with the highest validation {score}."
     )
 
 

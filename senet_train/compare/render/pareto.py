@@ -50,13 +50,13 @@ COSTS = (
 )
 
 
-def pareto_caption(cost: CostAxis) -> str:
+def pareto_caption(block: Block, cost: CostAxis) -> str:
     """What to see in it."""
     return (
-        f"Test top-1 (mean, 95 % interval) against {cost.words}. Arms within noise of the highest "
-        "mean are marked: against the control noise is what its verdict says, between other arms "
-        "Welch's t-test at the look's error, over the number of arms. A long interval leaves the "
-        "picture."
+        f"Test {block.score.title} (mean, 95 % interval) against {cost.words}. Arms within "
+        "noise of the highest mean are marked: against the control noise is what its verdict "
+        "says, between other arms Welch's t-test at the look's error, over the number of arms. A "
+        "long interval leaves the picture."
     )
 
 
@@ -78,7 +78,7 @@ def draw_pareto(block: Block, cost: CostAxis) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.set_xlabel(cost.words)
-    axes.set_ylabel("test top-1, %")
+    axes.set_ylabel(f"test {block.score.title}, %")
     axes.set_title(shortened(block.title, 90))
     figure.legend(handles=legend_lines(marks), loc="lower left", ncols=3)
     return figure

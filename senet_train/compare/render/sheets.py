@@ -68,13 +68,14 @@ def accuracy_sheet(block: Block) -> Sheet:
         ]
         for name, arm in zip(arm_names(block), block.arms, strict=True)
     ]
+    score = block.score.title
     return Sheet(
         "How good?",
-        ["arm", "n", "test top-1 %", "95 % interval", "val top-1 %", "best - last"],
+        ["arm", "n", f"test {score} %", "95 % interval", f"val {score} %", "best - last"],
         rows,
         footnote="The first arm is the control. Mean +- standard deviation over n seeds, at the "
-        "epoch of the highest validation top-1, and the t-interval of the mean. best - last: that "
-        "epoch's validation top-1 less the last epoch's.",
+        f"epoch of the highest validation {score}, and the t-interval of the mean. best - last: "
+        f"that epoch's validation {score} less the last epoch's.",
     )
 
 
@@ -90,12 +91,12 @@ def difference_sheet(block: Block) -> Sheet:
         "Against the control",
         [*columns, "Holm p", "TOST p", "p at most", "paired p", "pooled p"],
         rows,
-        footnote=f"Points of test top-1 less the control's, paired by the n shared seeds; 95 % "
-        f"t-interval. A verdict needs Holm p (no difference) or TOST p (a difference of the margin "
-        f"or more), both Holm-adjusted, to be at most the error of the planned look "
-        f"({', '.join(map(str, LOOKS))}); shown is the look that settled the arm, or the last that "
-        "n has reached. The interval on new images (images and seeds resampled) and the paired p "
-        "(not adjusted) give none.",
+        footnote=f"Points of test {block.score.title} less the control's, paired by the n shared "
+        f"seeds; 95 % t-interval. A verdict needs Holm p (no difference) or TOST p (a "
+        f"difference of the margin or more), both Holm-adjusted, to be at most the error of the "
+        f"planned look ({', '.join(map(str, LOOKS))}); shown is the look that settled "
+        "the arm, or the last that n has reached. The interval on new images (images and seeds "
+        "resampled) and the paired p (not adjusted) give none.",
     )
 
 
