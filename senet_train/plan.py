@@ -4,6 +4,7 @@ Everything that can be refused is refused here: the network is built on the meta
 are found, and the identity follows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,9 +87,13 @@ class Plan:
         }
 
 
-def make_plan(config: Config) -> Plan:
-    """Check and resolve everything. Raises InputError."""
+def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
+    """Check and resolve everything. Raises InputError.
+
+    `seeds` are those that the arm is to have, where they are not the configuration's one.
+    """
     backbone, model = bind_network(config.model)
+    backbone = with_weights_of(backbone, seeds or [config.seed])
     attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
@@ -116,6 +121,12 @@ def make_plan(config: Config) -> Plan:
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
     return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)
+
+
+def with_weights_of(backbone: partial[Backbone], seeds: Sequence[int]) -> partial[Backbone]:
+    """The constructor with the pretrained weights of the first seed. Raises InputError."""
+    weights: Weights | None = backbone.keywords.get("weights")
+    return partial(backbone, weights=weights.of_seeds(seeds)) if weights else backbone
 
 
 def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
