@@ -43,6 +43,7 @@ class Plan:
     cost: NetworkCost
     identity: Identity
     folder: RunFolder
+    own_attention: int  # modules of it that the network brought along, and that are taken out
 
     @property
     def on_gpu(self) -> bool:
@@ -120,7 +121,18 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
     identity = identify(config, source.fingerprint, label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
-    return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)
+    return Plan(
+        config=config,
+        backbone=backbone,
+        attention=attention,
+        schedule=schedule(),
+        source=source,
+        slots=slots,
+        cost=cost,
+        identity=identity,
+        folder=folder,
+        own_attention=len(network.taken_out),
+    )
 
 
 def with_weights_of(backbone: partial[Backbone], seeds: Sequence[int]) -> partial[Backbone]:

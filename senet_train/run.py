@@ -167,7 +167,7 @@ ENDS = {InputError.exit_code: InputError, HeldError.exit_code: HeldError}
 
 def announce(plan: Plan) -> None:
     """The network in one line, and a warning for what hardly anyone would have meant."""
-    log.info(network_line(plan.identity.label, plan.cost, plan.slots))
+    log.info(network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
         log.warning(
