@@ -237,6 +237,12 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         for arm in block.arms
         if (keys := varying([arm]))
     ]
+    notes += [
+        f"runs of seed {seed} went on from different networks: the arm of model.pretrained was "
+        "made anew in between"
+        for seed in sorted({seed for arm in block.arms for seed in arm.runs})
+        if len({arm.runs[seed].went_on_from() for arm in block.arms if seed in arm.runs} - {""}) > 1
+    ]
     for name in ("device", "cpu", "threads"):
         values = sorted({str(getattr(environment, name)) for environment in environments})
         if len(values) > 1:
