@@ -24,35 +24,38 @@ GIVEN = (*SQUEEZE, "attention=se", "optim.frozen=backbone", "trainer.kernel=comp
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An arm of seeds 1 and 2, whose checkpoints are full ones: their weights are averages."""
-    base = tmp_path_factory.mktemp("base")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`trained`, an arm of seeds 1 and 2, and in `outputs` the arm that has gone on from it.
+
+    The checkpoints of `trained` are full ones: their weights are averages.
+    """
+    base = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
         patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         patch.setattr("senet_train.fit.write_mistakes", lambda *arguments: None)
-        for seed in (1, 2):
-            assert main([*SQUEEZE, f"seed={seed}", "trainer.ema_decay=0.5"]) == 0
-    [arm] = base.glob("outputs/fake/*")
-    return arm
+        for seed in ("seed=1", "seed=2"):
+            assert main([*SQUEEZE, seed, "trainer.ema_decay=0.5", "output_dir=first"]) == 0
+        [arm] = Path("first/fake").iterdir()
+        arm.rename("trained")
+        for seed in ("seed=1", "seed=2"):
+            assert main([*GIVEN, seed, "model.pretrained=trained"]) == 0
+    return base
 
 
 @pytest.fixture
-def arm(trained: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may spoil."""
-    return Path(shutil.copytree(trained, tmp_path / "trained"))
+def arm(made: Path, tmp_path: Path) -> Path:
+    """A copy of `trained` that a test may spoil."""
+    return Path(shutil.copytree(made / "trained", tmp_path / "trained"))
 
 
 def best(arm: Path, seed: int) -> Path:
     return arm / f"seed{seed}" / "checkpoints" / "best.ckpt"
 
 
-def test_each_seed_goes_on_from_its_own_run(arm: Path, senet, tmp_path: Path) -> None:
+def test_each_seed_goes_on_from_its_own_run(made: Path) -> None:
     """With a frozen backbone what was loaded is still there, to the bit."""
-    for seed in (1, 2):
-        result = senet(*GIVEN, f"seed={seed}", "model.pretrained=trained")
-        assert result.code == 0, result.err
-    folders = run_folders(tmp_path)
+    arm, folders = made / "trained", run_folders(made)
     assert [folder.name for folder in folders] == ["seed1", "seed2"]
     assert len({folder.parent for folder in folders}) == 1
     for seed, folder in zip((1, 2), folders, strict=True):
@@ -145,15 +148,14 @@ def refused(result, message: str, folder: Path) -> None:
     assert not (folder / "outputs").exists()
 
 
-def test_a_run_goes_on_without_the_arm(arm: Path, senet, tmp_path: Path) -> None:
+def test_a_run_goes_on_without_the_arm(made: Path, senet, tmp_path: Path) -> None:
     """Cut before its test, the arm gone: found by the arm's identity, it ends the same."""
     given = (*GIVEN, "seed=1")
-    assert senet(*given, "model.pretrained=trained").code == 0
-    [folder] = run_folders(tmp_path)
+    shutil.copytree(made / "outputs", tmp_path / "outputs")
+    folder = run_folders(tmp_path)[0]
     expected = {k: v.clone() for k, v in load_run(folder).model.state_dict().items()}
     origin = (folder / "weights.json").read_bytes()
     known = json.loads((folder / "result.json").read_text())["config"]["model"]["pretrained"]
-    shutil.rmtree(arm)
     (folder / "result.json").unlink()
     status = folder / "status.json"
     status.write_text(status.read_text().replace('"finished"', '"interrupted"'))
@@ -163,7 +165,7 @@ def test_a_run_goes_on_without_the_arm(arm: Path, senet, tmp_path: Path) -> None
     found = load_run(folder).model.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert (folder / "weights.json").read_bytes() == origin
-    begun = senet(*given, f"model.pretrained={known}", "seed=2")
+    begun = senet(*GIVEN, f"model.pretrained={known}", "seed=3")
     assert begun.code == 2
     assert "says what the weights are and not where" in begun.err
 
