@@ -99,9 +99,9 @@ def test_a_sweep_asks_for_its_own_seeds_alone(arm: Path, senet, tmp_path: Path) 
 MISSING = "model.pretrained=trained has no finished run of "
 WAYS = {
     "seed=0": "seed 0 to go on from: train that arm with seed=0, or choose seeds=[1,2]",
-    "seeds=[1,3,4]": "seeds 3, 4 to go on from: train that arm with seeds=[3,4], or choose",
+    "seeds=[1,3,4]": "seeds 3, 4 to go on from: train that arm with them, or choose seeds=[1,2]",
     "seeds=4": "seeds 0, 3 to go on from",
-    "seeds=auto": "seeds 0, 3, 4, 5, 6, 7, 8",
+    "seeds=auto": "seeds 0, 3, 4, 5 and 14 more to go on from: train that arm with them",
 }
 
 

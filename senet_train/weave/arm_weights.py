@@ -19,6 +19,7 @@ from senet_train.weave.pretrained import Weights, in_file
 
 SEED_FOLDER = re.compile(r"seed(\d+)")
 BEST = Path("checkpoints", "best.ckpt")
+MOST_NAMED = 4  # seeds in a line
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -78,10 +79,11 @@ def identity_of(asked: str, folder: Path) -> str:
 
 def missing_runs(asked: str, missing: Sequence[int], there: Sequence[int]) -> str:
     """The line on seeds without a finished run."""
-    which = f"seed{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
-    ways = f"train that arm with seed={missing[0]}"
+    which, ways = f"seed {missing[0]}", f"train that arm with seed={missing[0]}"
     if len(missing) > 1:
-        ways = f"train that arm with seeds=[{','.join(map(str, missing))}]"
+        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        which = f"seeds {', '.join(map(str, missing[:MOST_NAMED]))}{more}"
+        ways = "train that arm with them"
     if there:
         ways += f", or choose seeds=[{','.join(map(str, there))}]"
     return f"model.pretrained={asked} has no finished run of {which} to go on from: {ways}"
