@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import TypeGuard
 
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config import Choice
 from senet_train.options import check_options, look_up
+from senet_train.weave.arm_weights import find_arm
 from senet_train.weave.pretrained import Weights
 from senet_train.weave.torchvision_networks import torchvision_network, weights_of
 
@@ -28,6 +31,11 @@ LIBRARIES: dict[str, Callable[[str], Constructor]] = {
 WEIGHTS: dict[str, Callable[..., Weights]] = {"torchvision": weights_of}
 
 
+def is_folder(pretrained: object) -> TypeGuard[str]:
+    """Whether `model.pretrained` is one, and so an arm's: a library knows of files."""
+    return isinstance(pretrained, str) and Path(pretrained).expanduser().is_dir()
+
+
 def bind_network(
     choice: Choice, *, weights_to_come: bool = False
 ) -> tuple[partial[Backbone], Choice]:
@@ -44,6 +52,9 @@ def bind_network(
     bound, full = partial(constructor, **options), Choice(choice.name, options, choice.library)
     if pretrained is False:  # unsaid, as it was before there was the option
         return bound, full
-    weights = WEIGHTS[choice.library](choice.name, pretrained, to_come=weights_to_come)
+    if weights_to_come or not is_folder(pretrained):
+        weights = WEIGHTS[choice.library](choice.name, pretrained, to_come=weights_to_come)
+    else:
+        weights = find_arm(pretrained)
     known = replace(full, options=options | {"pretrained": weights.fingerprint})
     return partial(bound, weights=weights), known

@@ -4,7 +4,7 @@ Everything that can be refused is refused here: the network is built on the meta
 are found, and the identity follows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ class Plan:
     cost: NetworkCost
     identity: Identity
     folder: RunFolder
+    own_attention: int  # modules of it that the network brought along, and that are taken out
 
     @property
     def task(self) -> Task:
@@ -93,10 +94,14 @@ class Plan:
         }
 
 
-def make_plan(config: Config) -> Plan:
-    """Check and resolve everything. Raises InputError."""
+def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
+    """Check and resolve everything. Raises InputError.
+
+    `seeds` are those that the arm is to have, where they are not the configuration's one.
+    """
     task = TASKS[config.task]
     backbone, model = task.bind_network(config.model)
+    backbone = with_weights_of(backbone, seeds or [config.seed])
     attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
@@ -125,7 +130,24 @@ def make_plan(config: Config) -> Plan:
     identity = identify(config, source.fingerprint, label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
-    return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)
+    return Plan(
+        config=config,
+        backbone=backbone,
+        attention=attention,
+        schedule=schedule(),
+        source=source,
+        slots=slots,
+        cost=cost,
+        identity=identity,
+        folder=folder,
+        own_attention=len(network.taken_out),
+    )
+
+
+def with_weights_of(backbone: partial[Backbone], seeds: Sequence[int]) -> partial[Backbone]:
+    """The constructor with the pretrained weights of the first seed. Raises InputError."""
+    weights: Weights | None = backbone.keywords.get("weights")
+    return partial(backbone, weights=weights.of_seeds(seeds)) if weights else backbone
 
 
 def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:

@@ -167,7 +167,7 @@ ENDS = {InputError.exit_code: InputError, HeldError.exit_code: HeldError}
 
 def announce(plan: Plan) -> None:
     """The network in one line, and a warning for what hardly anyone would have meant."""
-    log.info(network_line(plan.identity.label, plan.cost, plan.slots))
+    log.info(network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
         log.warning(
@@ -302,6 +302,9 @@ def record_run(
     started, clock = datetime.now(UTC), time.perf_counter()
     write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
     write_json(path / "classes.json", list(plan.source.class_names))
+    if start is None and plan.weights and plan.weights.sha256:
+        origin = {"file": plan.weights.source, "sha256": plan.weights.sha256}
+        write_json(path / "weights.json", origin)
     others = count_running(plan.folder.output_dir, but=path)
     with troubles_explained(config.data):
         fitted = fit_and_test(plan, start, made)

@@ -67,15 +67,25 @@ def metric_rows(metrics: Judged) -> list[tuple[str, str]]:
     return rows
 
 
-def network_line(label: str, cost: NetworkCost, slots: list[Slot]) -> str:
-    """The network in one line, with the bottleneck widths that the ratio really gave."""
+def network_line(label: str, cost: NetworkCost, slots: list[Slot], own_attention: int) -> str:
+    """The network in one line, with the bottleneck widths that the ratio really gave.
+
+    `own_attention` is how many modules of it the network had, and lost.
+    """
     share = 100 * cost.attention_parameters / cost.parameters
     line = (
         f"{label}: {cost.parameters:,} parameters (attention {cost.attention_parameters:,}, "
         f"{share:.2f} %), {cost.multiply_adds / 1e6:,.2f} M multiply-adds"
     )
+    if own_attention:
+        line += f", {taken_out(own_attention)}"
     widths = {slot.stage: slot.hidden for slot in slots if slot.hidden}
     if not widths:
         return line
     hidden = "/".join(map(str, widths.values()))
     return f"{line}, hidden channels {hidden} in stages {'/'.join(map(str, widths))}"
+
+
+def taken_out(own_attention: int) -> str:
+    """What became of attention that a network brings along: an arm has that of its name alone."""
+    return f"attention of its own taken out ({own_attention} modules)"

@@ -7,6 +7,7 @@ Whatever `hydra/launcher` is set runs the jobs.
 
 import json
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -135,14 +136,15 @@ class ArmSweeper(Sweeper):
             grows.add(table.seeds == "auto")
             for arm in table.arms or [[]]:
                 try:
-                    arms.append((self.plan_arm(base, arm), table.seed_list()))
+                    seeds = table.seed_list()
+                    arms.append((self.plan_arm(base, arm, seeds), seeds))
                 except CannotExist as error:
                     skipped.append(Skipped(arm or base, str(error)))
         if len(grows) > 1:
             raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
         return without_twins(arms), skipped, True in grows
 
-    def plan_arm(self, base: list[str], arm: list[str]) -> Job:
+    def plan_arm(self, base: list[str], arm: list[str], seeds: Sequence[int] = ()) -> Job:
         """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""
         from senet_train.plan import make_plan  # imports torch: seconds
 
@@ -157,7 +159,7 @@ class ArmSweeper(Sweeper):
                     "leave it out, or write your own arms"
                 ) from error
             raise
-        return Job(settings, make_plan(read_config(OmegaConf.create(composed))))
+        return Job(settings, make_plan(read_config(OmegaConf.create(composed)), seeds))
 
     def compose(self, settings: list[str]) -> dict[str, Any]:
         """The configuration with these settings, Hydra's own part left out."""

@@ -254,6 +254,23 @@ def test_an_arm_whose_runs_differ_is_noted(compare: Compare, tmp_path: Path) -> 
     assert "runs of se-00000000 differ among themselves in code" in out
 
 
+def test_pairs_that_went_on_from_different_networks_are_noted(
+    compare: Compare, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        arms = [write_run(tmp_path / "runs", "resnet18", seed, 0.7 + seed / 100)]
+        arms += [write_run(tmp_path / "runs", "se", seed, 0.71, changes=SE)]
+        for number, path in enumerate(arms):
+            sha256 = f"{seed}{number if seed == 2 else 0}"
+            (path / "weights.json").write_text(json.dumps({"file": "x", "sha256": sha256}))
+    code, out, _ = compare()
+    assert code == 0
+    assert "runs of seed 2 went on from different networks" in out
+    assert out.count("went on from") == 1
+    (path / "weights.json").write_text("{}")
+    assert "weights.json cannot be read (KeyError" in compare()[2]
+
+
 def test_the_papers_figure_stands_beside_its_own_arms_only(
     compare: Compare, tmp_path: Path
 ) -> None:

@@ -389,6 +389,10 @@ BAD: dict[str, tuple[Callable[[State], object], str]] = {
         lambda state: spoilt(state, "units.x\x1b", torch.zeros(3)),
         r"'units.x\x1b' is (3,) there and missing in the network",
     ),
+    "attention": (
+        lambda state: spoilt(state, "units.layer1_0.attend.pre.conv.weight", torch.zeros(3)),
+        "attend.pre.conv.weight' is of attention, which would not come along: give weights of a",
+    ),
     "another width": (
         lambda state: spoilt(state, "fc.weight", torch.zeros(7, 100)),
         "'fc.weight' is (7, 100) there and (2, 512) in the network",

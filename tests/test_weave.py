@@ -18,6 +18,7 @@ from senet_train.errors import CannotExist, InputError
 from senet_train.identity import as_tree
 from senet_train.insertion import insert
 from senet_train.plan import make_plan
+from senet_train.profile import latency
 from senet_train.profile.cli import main as profile
 from senet_train.weave.network import WovenNetwork, weave
 from senet_train.weave.own import OWN
@@ -116,6 +117,30 @@ def test_attention_of_its_own_is_taken_out(name: str) -> None:
     assert not [path for path, m in woven.named_modules() if type(m).__name__ in OWN]
     kept = {key for key in plain.state_dict() if not key.startswith(("units", *own))}
     assert woven.state_dict().keys() == kept
+
+
+OF_ITS_OWN = "attention of its own taken out (9 modules)"
+
+
+@pytest.mark.parametrize("attention", ["none", "eca"])
+def test_a_line_says_that_it_was_taken_out(attention: str, senet) -> None:
+    """MobileNetV3-small has SE in 9 of its 11 blocks (arXiv:1905.02244, table 2)."""
+    given = ("data=fake", "data.image_size=64", "model=torchvision", f"attention={attention}")
+    said = senet(*given, "model.name=mobilenet_v3_small", "dry_run=true")
+    assert OF_ITS_OWN in said.err.splitlines()[0]
+    assert "of its own" not in senet(*given, "model.name=squeezenet1_1", "dry_run=true").err
+
+
+def test_senet_profile_says_so_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    words = ["model=torchvision", "model.name=mobilenet_v3_small", "model.name=squeezenet1_1"]
+    sizes = ["data.image_size=64", "data.num_classes=10", "--batch-sizes", "1"]
+    assert profile([" ".join(words[:2]), " ".join(words[::2]), *sizes]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = [line for line in lines if "of its own" in line]
+    assert said == [f"torchvision_mobilenet_v3_small: {OF_ITS_OWN}"]
 
 
 def test_every_network_has_a_preset_name() -> None:

@@ -39,8 +39,12 @@ class ResidualBlock(Slots):
 
 
 class Backbone(nn.Module):
-    """A network whose `stages()` lists the units that attention goes into, by number from 1."""
+    """A network whose `stages()` lists the units that attention goes into, by number from 1.
 
+    `taken_out` are the paths of attention that it brought along.
+    """
+
+    taken_out: Sequence[str] = ()
     tail: Tail = staticmethod(composed)
 
     def stages(self) -> Mapping[int, Sequence[Slots]]:

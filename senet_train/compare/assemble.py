@@ -268,6 +268,12 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         for arm in block.arms
         if (keys := varying([arm]))
     ]
+    notes += [
+        f"runs of seed {seed} went on from different networks: the arm of model.pretrained was "
+        "made anew in between"
+        for seed in sorted({seed for arm in block.arms for seed in arm.runs})
+        if len({arm.runs[seed].went_on_from() for arm in block.arms if seed in arm.runs} - {""}) > 1
+    ]
     score = next(iter(block.arms[0].runs.values())).record.metrics.score
     if score.key not in RESAMPLED:
         notes.append(f"no interval on new images: {score.title} is no sum over images")

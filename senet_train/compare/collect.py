@@ -1,6 +1,7 @@
 """Find run folders and read what they hold. No run is dropped in silence."""
 
 import csv
+import json
 import math
 import os
 import re
@@ -61,6 +62,14 @@ class Run:
                 "with overwrite=true"
             )
         return hits, unions
+
+    def went_on_from(self) -> str:
+        """The sha256 of its seed's own pretrained weights, "" without. Raises InputError."""
+        file = self.path / "weights.json"
+        if not file.exists():
+            return ""
+        with readable(file):
+            return str(json.loads(file.read_bytes())["sha256"])
 
     def ended(self) -> float:
         """When it finished, in seconds since 1970. Raises InputError if that is damaged."""

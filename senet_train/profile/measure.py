@@ -36,7 +36,8 @@ class Timing:
 class Profile:
     """Everything that is said of one network. Bytes are for one image, in training.
 
-    `plain_activation_bytes` is that of the same network without attention.
+    `plain_activation_bytes` is that of the same network without attention, `own_attention` how many
+    modules of it the network brought along, which were taken out.
     """
 
     words: str
@@ -50,6 +51,7 @@ class Profile:
     activation_bytes: int
     plain_activation_bytes: int
     timings: list[Timing]
+    own_attention: int
 
 
 def measure(
@@ -108,6 +110,7 @@ def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[
         activation_bytes=kept,
         plain_activation_bytes=plain_kept,
         timings=timings,
+        own_attention=built.own_attention,
     )
 
 

@@ -52,6 +52,11 @@ class Built:
     cost: NetworkCost
     operations: AttentionOperations
 
+    @property
+    def own_attention(self) -> int:
+        """How many modules of attention it brought along, which were taken out."""
+        return len(self.network.taken_out)
+
 
 def of_run(path: Path) -> Asked:
     """A run's network; the kernel is this machine's. Raises InputError for what is no run."""

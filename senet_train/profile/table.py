@@ -12,6 +12,7 @@ from senet_train.profile.counts import Points
 from senet_train.profile.latency import Spread
 from senet_train.profile.measure import Profile, Timing, images
 from senet_train.record import Environment
+from senet_train.summary import taken_out
 
 NOTHING = "-"
 
@@ -22,6 +23,9 @@ def print_profiles(profiles: Sequence[Profile], environment: Environment) -> Non
     names = first_unique([p.label for p in profiles], [f"{p.label} ({p.words})" for p in profiles])
     console.print(Text(where(profiles, environment), style="dim"))
     console.print(side_by_side(profiles, names))
+    for profile, name in zip(profiles, names, strict=True):
+        if profile.own_attention:
+            console.print(Text(f"{name}: {taken_out(profile.own_attention)}"))
     for profile, name in zip(profiles, names, strict=True):
         if profile.points:
             console.print(Text(f"\nattention of {name}", style="bold"))

@@ -92,8 +92,7 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
     Raises InputError where it has no fixed graph, CannotExist where no unit is found.
     """
     graph = trace(network)
-    if not keep_own:
-        take_out_own(network, graph)
+    taken_out = [] if keep_own else take_out_own(network, graph)
     units = find_units(network, graph)
     if not units:
         raise CannotExist(
@@ -113,6 +112,7 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
                 open_edge(graph, unit.positions[position], target, latest)
     graph.lint()
     woven = WovenNetwork(network, graph, type(network).__name__)
+    woven.taken_out = taken_out
     woven.units = slots  # of `units` it has taken over what the graph calls, and no more
     return woven
 

@@ -1,14 +1,14 @@
 """Pretrained weights: found, known by their content, checked against the bare network, loaded.
 
 Where a file lies says nothing about a run; what is in it does. A file's fingerprint is its sha256,
-that of a library's own weights their name and the hash in their address.
+that of a library's own weights their name and the hash in their address (`arm_weights`: an arm's).
 """
 
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from http.client import HTTPException
 from pathlib import Path
@@ -22,9 +22,10 @@ from senet_train.errors import InputError
 log = logging.getLogger("senet_train")
 
 Shapes = Mapping[str, tuple[int, ...]]
-FINGERPRINT = re.compile("sha256:[0-9a-f]{64}")
+FINGERPRINT = re.compile("(sha256|arm):[0-9a-f]{64}")
 INSIDE = ("state_dict", "model")  # under which other programs' checkpoints keep the tensors
 PREFIXES = ("network.", "module.")  # of our checkpoints, and of a network trained by DDP
+ATTEND = ".attend."  # in the names of what our slots hold
 LONGEST_REASON = 200  # characters of another's error, in a line of ours
 
 
@@ -53,13 +54,18 @@ class Weights:
     """Weights that a network is to start from.
 
     `shapes` is None while reading them would fetch something; `read` is None for those that come
-    later, from a run's checkpoint.
+    later, from a run's checkpoint. `sha256` is the file's where the fingerprint does not say it.
     """
 
     source: str
     fingerprint: str
     shapes: Shapes | None = None
     read: Callable[[], dict[str, Tensor]] | None = None
+    sha256: str = ""
+
+    def of_seeds(self, seeds: Sequence[int]) -> "Weights":
+        """What runs with these seeds start from: the same weights, all of them."""
+        return self
 
     def prepare(self) -> None:
         """Fetch them if they are not here. Raises InputError."""
@@ -83,11 +89,16 @@ def find_weights(pretrained: str | bool, published: Published) -> Weights:
             f"model.pretrained={asked}: there is no such file, give one of weights, true for the "
             "library's own, or false for none"
         )
+    found = in_file(asked, path)
+    same = found.fingerprint.startswith(f"sha256:{published.sha256_start}")
+    return replace(found, fingerprint=published.fingerprint) if same else found
+
+
+def in_file(source: str, path: Path) -> Weights:
+    """The weights in a file that is there. Raises InputError."""
     stat = path.stat()
     sha256, shapes = looked_at(path, stat.st_mtime_ns, stat.st_size)
-    same = sha256.startswith(published.sha256_start)
-    fingerprint = published.fingerprint if same else f"sha256:{sha256}"
-    return Weights(asked, fingerprint, shapes, partial(read_unchanged, path, sha256))
+    return Weights(source, f"sha256:{sha256}", shapes, partial(read_unchanged, path, sha256))
 
 
 def weights_to_come(pretrained: str | bool, published: Published) -> Weights:
@@ -100,7 +111,7 @@ def refuse_unknown(fingerprint: str) -> dict[str, Tensor]:
     """Raises InputError: a fingerprint finds a run that has begun, and begins none."""
     raise InputError(
         f"model.pretrained={fingerprint} says what the weights are and not where: "
-        "to begin a run, give their file"
+        "to begin a run, give their file or their arm's folder"
     )
 
 
@@ -236,6 +247,11 @@ def match(network: nn.Module, given: Shapes, source: str, spare: tuple[str, ...]
 
 def misfit(what: str, here: object, there: object, source: str) -> InputError:
     """The error for a tensor that the network has in another shape, or not at all."""
+    if here is None and ATTEND in what:
+        return InputError(
+            f"model.pretrained={source} does not fit {what} is of attention, which would not come "
+            "along: give weights of a network without, trained with attention=none"
+        )
     return InputError(
         f"model.pretrained={source} does not fit {what} is {there or 'missing'} there and "
         f"{here or 'missing'} in the network: choose the model that the weights are of"
@@ -260,7 +276,8 @@ def load(network: nn.Module, weights: Weights, spare: tuple[str, ...]) -> None:
     with torch.no_grad():
         for name in found.loaded:
             state[name].copy_(given[name])
-    log.info(found.report(weights.source))
+    checked = f"; sha256 {weights.sha256}" if weights.sha256 else ""
+    log.info(found.report(weights.source) + checked)
 
 
 def last_layer(network: nn.Module) -> str:
