@@ -5,6 +5,7 @@ from collections.abc import Callable
 from senet_train.backbones import (
     bn_inception,
     cifar_resnet,
+    csp_sppf,
     mobilenet_v1,
     preact_resnet,
     resnet,
@@ -31,6 +32,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilenet_v1": mobilenet_v1.MobileNetV1,
     "shufflenet_v1": shufflenet_v1.ShuffleNetV1,
     "bn_inception": bn_inception.BNInception,
+    "csp_sppf": csp_sppf.CSPSPPF,
     "wrn16_8": wide_resnet.wrn16_8,
     "wrn28_10": wide_resnet.wrn28_10,
 }
