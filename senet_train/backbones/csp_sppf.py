@@ -94,12 +94,12 @@ class CSPSPPF(Backbone):
         super().__init__()
         small = stem == "cifar"
         self.stem = layer(3, STEM, 3) if small else wide_stem()
-        read, first_stride, built = STEM, 1 if small else 2, []
+        self.body = nn.Sequential()
+        read, stride = STEM, 1 if small else 2
         for channels, depth in STAGES.items():
-            stride = 2 if built else first_stride
-            built.append(nn.Sequential(layer(read, channels, 3, stride), CSPBlock(channels, depth)))
-            read = channels
-        self.body = nn.Sequential(*built)
+            down = layer(read, channels, 3, stride)
+            self.body.append(nn.Sequential(down, CSPBlock(channels, depth)))
+            read, stride = channels, 2
         self.sppf = SPPF(read)
         self.fc = nn.Linear(read, num_classes)
         initialise(self)
