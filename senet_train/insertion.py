@@ -140,7 +140,7 @@ def chosen_stages(network: Backbone, placement: Placement) -> dict[int, Sequence
 def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[Slots]]:
     """What attention may go into, by stage. Raises CannotExist."""
     if placement.modules == "auto":
-        return network.stages()
+        return network.by_stage()
     try:
         return network.units_at(placement.modules)
     except ValueError as error:

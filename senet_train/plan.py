@@ -4,6 +4,7 @@ Everything that can be refused is refused here: the network is built on the meta
 are found, and the identity follows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ class Plan:
     cost: NetworkCost
     identity: Identity
     folder: RunFolder
+    taken_out: Sequence[str]  # paths of attention that the network brought along
 
     @property
     def on_gpu(self) -> bool:
@@ -104,7 +106,7 @@ def make_plan(config: Config) -> Plan:
     with torch.device("meta"):  # before the data are looked for: they may take a while
         network, _ = build(num_classes=10 if asked == "auto" else asked)
     config = replace(config, placement=written_out(network, config.placement))
-    label = label_of(config, usual, list(network.stages()))
+    label = label_of(config, usual, list(network.by_stage()))
     source, data = find_data(config.data)
     config = replace(config, data=resolve_classes(data, source))
     with torch.device("meta"):
@@ -115,7 +117,8 @@ def make_plan(config: Config) -> Plan:
     identity = identify(config, source.fingerprint, label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
-    return Plan(config, backbone, attention, schedule(), source, slots, cost, identity, folder)
+    made = (schedule(), source, slots, cost, identity, folder, network.taken_out)
+    return Plan(config, backbone, attention, *made)
 
 
 def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:

@@ -168,6 +168,11 @@ ENDS = {InputError.exit_code: InputError, HeldError.exit_code: HeldError}
 def announce(plan: Plan) -> None:
     """The network in one line, and a warning for what hardly anyone would have meant."""
     log.info(network_line(plan.identity.label, plan.cost, plan.slots))
+    if plan.taken_out:
+        log.info(
+            "taken out: attention that the network brought along, %d modules (%s, ...)",
+            *(len(plan.taken_out), plan.taken_out[0]),
+        )
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
         log.warning(

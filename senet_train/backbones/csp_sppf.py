@@ -120,7 +120,7 @@ class CSPSPPF(Backbone):
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
         return self.fc(self.maps(x)[-1].mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 
-    def stages(self) -> dict[int, Sequence[Slots]]:
+    def by_stage(self) -> dict[int, Sequence[Slots]]:
         """Five of one unit each: four blocks, and SPPF."""
         units = [unit for unit in self.modules() if isinstance(unit, Slots)]
         return {stage: [unit] for stage, unit in enumerate(units, start=1)}

@@ -39,11 +39,12 @@ class ResidualBlock(Slots):
 
 
 class Backbone(nn.Module):
-    """A network whose `stages()` lists the units that attention goes into, by number from 1."""
+    """A network whose `by_stage()` lists the units that attention goes into, by number from 1."""
 
     tail: Tail = staticmethod(composed)
+    taken_out: Sequence[str] = ()  # paths of attention that a library's network brought along
 
-    def stages(self) -> Mapping[int, Sequence[Slots]]:
+    def by_stage(self) -> Mapping[int, Sequence[Slots]]:
         """Every stage's blocks in order: `layer1` is stage 1 (the paper's conv2_x)."""
         layers = [child for name, child in self.named_children() if name.startswith("layer")]
         return {

@@ -5,8 +5,10 @@ The rule, from the graph:
 - Where two maps are added, the operand with more convolutions since they parted is the branch, the
   other the shortcut. That is a unit; `standard` is the end of its branch, before the addition and
   before what drops whole branches.
-- Modules of the same class without an addition (the blocks of MobileNet that change size) are
-  units whose branch is all of them.
+- Modules of the same class without an addition (the blocks of MobileNet that change size), or of
+  one whose modules had attention of their own, are units whose branch is all of them.
+- An addition in the branch of another of the same module (Res2Net), or one that is concatenated
+  (NASNet's cells), is a part of that unit and none itself.
 - Where maps are concatenated at a module's end (Inception, Fire, ShuffleNet), the module is the
   unit and `standard` follows the concatenation; where at its beginning (DenseNet), `standard` is
   its end.
@@ -17,8 +19,9 @@ A stage is what has maps of one size.
 """
 
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import fx, nn
@@ -89,13 +92,20 @@ class Walk:
         return users[0] if len(users) == 1 else None
 
 
-def find_units(network: nn.Module, graph: fx.Graph) -> list[Unit]:
-    """Every unit in the order of the graph, by the rule above; none where nothing matches."""
+def find_units(network: nn.Module, graph: fx.Graph, taken_out: Sequence[str] = ()) -> list[Unit]:
+    """Every unit in the order of the graph, by the rule above; none where nothing matches.
+
+    `taken_out` are the paths of attention that was in the network.
+    """
     walk = Walk(network, graph)
-    added = dict(residual_units(walk))
-    classes = {type(network.get_submodule(unit.name)) for unit in added.values()}
-    plain = dict(module_units(walk, classes, added)) if added else {}
-    joined = {} if added else dict(joined_units(walk))
+    sums = dict(residual_units(walk))
+    added = own_names(whole_blocks(walk, sums))
+    held = (network.get_submodule(path.rpartition(".")[0]) for path in taken_out)
+    classes = {type(module) for module in held if not isinstance(module, nn.Sequential)}
+    ends = {node for node in sums if node in added or is_partial(walk, node)}
+    classes |= {type(network.get_submodule(home(walk, node))) for node in ends}
+    plain = dict(module_units(walk, classes, added))
+    joined = {} if added or plain else dict(joined_units(walk))
     found = {**added, **plain, **joined} or dict(layer_units(walk))
     return [found[node] for node in sorted(found, key=walk.order.__getitem__)]
 
@@ -111,8 +121,51 @@ def residual_units(walk: Walk) -> Iterator[tuple[fx.Node, Unit]]:
         fork = walk.fork(a, b)
         sides = [(len(walk.convolutions(walk.since(side, fork))), side) for side in (a, b)]
         (fewer, shortcut), (more, branch) = sorted(sides, key=lambda side: side[0])
-        if fewer < more:
+        # A shortcut that adds is none: maps of other branches meet there (HRNet).
+        if fewer < more and not any(n.target in ADDITIONS for n in walk.since(shortcut, fork)):
             yield node, residual_unit(walk, node, fork, branch, shortcut)
+
+
+def whole_blocks(walk: Walk, added: dict[fx.Node, Unit]) -> dict[fx.Node, Unit]:
+    """Without additions that are a part of a larger unit of the same module.
+
+    Those in the branch of another (Res2Net), those that are concatenated (NASNet's cells), and
+    those to which another branch is added (MobileOne).
+    """
+    joins = [(home(walk, node), node) for node in walk.graph.nodes if node.target is torch.cat]
+    inside = {
+        node
+        for node, unit in added.items()
+        if is_partial(walk, node)
+        or any(name == unit.name and node in walk.before[join] for name, join in joins)
+        or any(in_branch(walk, node, other) for other in added.values() if other.name == unit.name)
+    }
+    return {node: unit for node, unit in added.items() if node not in inside}
+
+
+def in_branch(walk: Walk, node: fx.Node, unit: Unit) -> bool:
+    """Whether the node lies in the branch of the unit."""
+    begin, end = unit.positions["pre"].source, unit.positions["standard"].source
+    return node in walk.before[end] - walk.before[begin]
+
+
+def is_partial(walk: Walk, node: fx.Node) -> bool:
+    """Whether the node is a sum to which something is added that does not hang on it."""
+    user = walk.only_user(node)
+    if user is None or user.target not in ADDITIONS or home(walk, user) != home(walk, node):
+        return False
+    return all(node not in walk.before[other] for other in user.all_input_nodes if other != node)
+
+
+def own_names(added: dict[fx.Node, Unit]) -> dict[fx.Node, Unit]:
+    """A module with two residual units in a row: the second is called after its place in it."""
+    times: Counter[str] = Counter()
+    found = {}
+    for node, unit in added.items():
+        times[unit.name] += 1
+        number = times[unit.name]
+        found[node] = unit if number == 1 else replace(unit, name=f"{unit.name}.unit{number}")
+    return found
 
 
 def residual_unit(
@@ -130,7 +183,7 @@ def residual_unit(
         "post": everywhere(after_activation(walk, node)),
         **inner(walk, inside),
     }
-    return Unit(home(walk, node), node.meta["shape"][2], positions)
+    return Unit(home(walk, node) or node.name, node.meta["shape"][2], positions)
 
 
 def drops_branches(walk: Walk, node: fx.Node) -> bool:
@@ -188,10 +241,11 @@ def home(walk: Walk, node: fx.Node) -> str:
 def module_units(
     walk: Walk, classes: set[type[nn.Module]], added: dict[fx.Node, Unit]
 ) -> Iterator[tuple[fx.Node, Unit]]:
-    """Modules of the residual units' classes that have no addition: all of them is branch."""
-    taken = {unit.name for unit in added.values()}
+    """Modules of those classes that have no addition: all of them is branch."""
+    taken = [f"{unit.name}." for unit in added.values()]
     for name, module in walk.network.named_modules():
-        if type(module) in classes and name and name not in taken:
+        inside = f"{name}."
+        if type(module) in classes and name and not any(t.startswith(inside) for t in taken):
             yield from whole_module(walk, name)
 
 
