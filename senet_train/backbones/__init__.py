@@ -9,6 +9,7 @@ from senet_train.backbones import (
     mobilenet_v1,
     preact_resnet,
     resnet,
+    shake_shake,
     shufflenet_v1,
     wide_resnet,
 )
@@ -35,4 +36,6 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "csp_sppf": csp_sppf.CSPSPPF,
     "wrn16_8": wide_resnet.wrn16_8,
     "wrn28_10": wide_resnet.wrn28_10,
+    "shakeshake26_2x32d": shake_shake.shakeshake26_2x32d,
+    "shakeshake26_2x96d": shake_shake.shakeshake26_2x96d,
 }
