@@ -13,7 +13,8 @@ from senet_train.errors import CannotExist, InputError
 from senet_train.weave.own import take_out_own
 from senet_train.weave.suited import refuse_unsuited
 from senet_train.weave.trace import trace
-from senet_train.weave.units import Edge, Unit, everywhere, find_units
+from senet_train.weave.units import find_units
+from senet_train.weave.walk import Edge, Unit, everywhere
 
 BEHIND = "behind_"  # how the units that a pattern asked for are named
 ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
