@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import CONF, Result
+from conftest import CONF, Result, run_folders
 from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from senet_train import speed
+from senet_train import load_run
 from senet_train.attention import SqueezeExcite
 from senet_train.config import Config, read_config, register_resolvers
 from senet_train.cost import count_parameters
 from senet_train.errors import InputError
 from senet_train.insertion import insert
 from senet_train.plan import make_plan
+from senet_train.record import read_record
 from senet_train.weave import timm_networks
 from senet_train.weave.network import WovenNetwork, weave
 from senet_train.weave.own import OWN
@@ -292,7 +293,7 @@ def test_timms_own_weights(
     assert "attention of its own (4 modules) is taken out with what it learnt" in caplog.text
 
 
-def test_old_names_are_timms_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_names_are_timms_business() -> None:
     """ConvNeXt's authors called the stem `downsample_layers.0`; timm knows, and so do we."""
     theirs = learnt("convnext_atto").state_dict()
     assert timm.get_pretrained_cfg("convnext_atto").num_classes == 1000
@@ -311,17 +312,22 @@ def test_old_names_are_timms_business(monkeypatch: pytest.MonkeyPatch) -> None:
     for now, then in renames:
         old = {name.replace(now, then): tensor for name, tensor in old.items()}
     assert old.keys() != theirs.keys()
+    with pytest.raises(InputError, match="cannot read its weights of convnext_atto"):
+        timm_networks.as_named_now("convnext_atto", lambda: {"other": torch.ones(1)})
     found = timm_networks.as_named_now("convnext_atto", lambda: old)
     assert found.keys() == theirs.keys()
     for name, tensor in theirs.items():
         assert torch.equal(found[name].flatten(), tensor.flatten()), name
 
 
-def test_it_trains(senet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
+def test_it_trains(senet, tmp_path: Path) -> None:
     data = ("data=fake", "data.num_images=40", "data.num_test_images=20", "data.image_size=32")
     model = ("model=timm", "model.name=test_byobnet", "attention=se", "ratio=2")
     done: Result = senet(
         *data, *model, "data.num_classes=2", "trainer.max_epochs=1", "data.batch_size=16"
     )
     assert done.code == 0, done.err
+    [folder] = run_folders(tmp_path)
+    record = read_record(folder / "result.json")
+    assert record.environment.versions["timm"] == timm.__version__
+    assert load_run(folder).model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)

@@ -11,7 +11,7 @@ log = logging.getLogger("senet_train")
 LIBRARIES = ("torchvision.", "timm.")  # ours has classes of the same names
 # By the names of their classes: torchvision's, then timm's.
 OWN = (
-    *("SqueezeExcitation", "SqueezeExcite", "SqueezeExciteCl", "SEModule", "SEWithNorm"),
+    *("SqueezeExcitation", "SqueezeExcite", "SqueezeExciteCl", "SEModule"),
     *("EffectiveSEModule", "EseModule", "EcaModule", "CecaModule", "GatherExcite"),
     *("CbamModule", "LightCbamModule", "GlobalContext", "NonLocalAttn", "BatNonLocalAttn"),
     *("CoordAttn", "SimpleCoordAttn", "EfficientLocalAttn", "StripAttn"),

@@ -17,7 +17,14 @@ from senet_train.config import suggestion
 from senet_train.errors import InputError
 from senet_train.weave.network import WovenNetwork, weave
 from senet_train.weave.own import say_what_is_lost
-from senet_train.weave.pretrained import Published, Weights, find_weights, load, weights_to_come
+from senet_train.weave.pretrained import (
+    Published,
+    Weights,
+    find_weights,
+    load,
+    reason,
+    weights_to_come,
+)
 
 HASH = re.compile(r"-[0-9a-f]{8,}\.")  # in the name of a file of weights
 NOWHERE = Published("timm", "-00000000.")  # no file has these weights, nothing fetches them
@@ -119,9 +126,18 @@ def published(name: str) -> Published:
 
 
 def as_named_now(name: str, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of an old file by the names that timm's network has by now, as timm finds them."""
-    with torch.device("cpu"):
-        network = timm().create_model(
-            name, pretrained=True, pretrained_cfg_overlay={"state_dict": read()}
-        )
+    """Tensors of an old file by the names that timm's network has by now, as timm finds them.
+
+    Raises InputError where timm does not know what to do with them.
+    """
+    tensors, config = read(), timm().get_pretrained_cfg(name)
+    further = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": tensors}}
+    try:
+        with torch.device("cpu"):
+            network = timm().create_model(name, num_classes=config.num_classes, **further)
+    except (RuntimeError, KeyError) as error:
+        raise InputError(
+            f"timm {timm().__version__} cannot read its weights of {name} ({reason(error)}): give "
+            "model.pretrained=FILE"
+        ) from error
     return dict(network.state_dict())
