@@ -26,6 +26,7 @@ READERS = (
 )
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
+LIBRARIES = ("timm",)  # not always installed: of the runs whose network is theirs
 
 
 def choose_accelerator(asked: Accelerator) -> Literal["cpu", "gpu"]:
@@ -80,7 +81,9 @@ def folded_or_joined(asked: Kernel) -> Kernel:
     return "folded"
 
 
-def describe_environment(accelerator: str, precision: Precision, kernel: Kernel) -> Environment:
+def describe_environment(
+    accelerator: str, precision: Precision, kernel: Kernel, library: str = ""
+) -> Environment:
     """The record's account of this machine and this code."""
     cpu = cpu_name()
     return Environment(
@@ -89,6 +92,7 @@ def describe_environment(accelerator: str, precision: Precision, kernel: Kernel)
             "python": platform.python_version(),
             "senet-train": senet_train.__version__,
             **{package: version(package) for package in PACKAGES},
+            **{package: version(package) for package in LIBRARIES if package == library},
         },
         device=torch.cuda.get_device_name() if accelerator == "gpu" else cpu,
         cpu=cpu,

@@ -141,7 +141,7 @@ def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[S
     """What attention may go into, by stage. Raises CannotExist."""
     try:
         part = network if placement.part == "auto" else network.part(placement.part)
-        return part.stages() if placement.modules == "auto" else part.units_at(placement.modules)
+        return part.by_stage() if placement.modules == "auto" else part.units_at(placement.modules)
     except ValueError as error:
         raise CannotExist(str(error)) from error
 

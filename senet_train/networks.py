@@ -12,6 +12,7 @@ from senet_train.config import Choice
 from senet_train.options import check_options, look_up
 from senet_train.weave.arm_weights import find_arm
 from senet_train.weave.pretrained import Weights
+from senet_train.weave.timm_networks import timm_network, timm_weights
 from senet_train.weave.torchvision_networks import torchvision_network, weights_of
 
 Constructor = Callable[..., Backbone]  # `constructor(num_classes, *, options)`
@@ -26,9 +27,10 @@ def own_network(name: str) -> Constructor:
 LIBRARIES: dict[str, Callable[[str], Constructor]] = {
     "": own_network,
     "torchvision": torchvision_network,
+    "timm": timm_network,
 }
 # `find(name, pretrained, to_come=...)`: the weights that `model.pretrained` names.
-WEIGHTS: dict[str, Callable[..., Weights]] = {"torchvision": weights_of}
+WEIGHTS: dict[str, Callable[..., Weights]] = {"torchvision": weights_of, "timm": timm_weights}
 
 
 def is_folder(pretrained: object) -> TypeGuard[str]:

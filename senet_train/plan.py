@@ -100,6 +100,7 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
     `seeds` are those that the arm is to have, where they are not the configuration's one.
     """
     task = TASKS[config.task]
+    refuse_source(config.data.source.name, task)
     backbone, model = task.bind_network(config.model)
     backbone = with_weights_of(backbone, seeds or [config.seed])
     attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
@@ -148,6 +149,15 @@ def with_weights_of(backbone: partial[Backbone], seeds: Sequence[int]) -> partia
     """The constructor with the pretrained weights of the first seed. Raises InputError."""
     weights: Weights | None = backbone.keywords.get("weights")
     return partial(backbone, weights=weights.of_seeds(seeds)) if weights else backbone
+
+
+def refuse_source(name: str, task: Task) -> None:
+    """Raises InputError for a data set of ours that is another task's."""
+    of_others = {source for other in TASKS.values() for source in other.sources}
+    if name in of_others - set(task.sources):
+        raise InputError(
+            f"data={name} is not for task={task.name}: choose one of {', '.join(task.sources)}"
+        )
 
 
 def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:

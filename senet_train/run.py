@@ -144,7 +144,7 @@ def run_in_several(plan: Plan, command: list[str], wait: bool) -> float:
             return report_found(plan)
         if plan.config.retry == "none" and not plan.config.overwrite:
             refuse_ended_badly(folder)
-        environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
+        environment = environment_of(plan)
         made = made_by(environment, trainer.devices)
         find_start(folder, made, environment.threads, plan.config.overwrite)  # or one line, now
     threads = max(1, torch.get_num_threads() // trainer.devices)
@@ -205,11 +205,18 @@ def read_found(plan: Plan) -> RunRecord:
     return record
 
 
+def environment_of(plan: Plan) -> Environment:
+    """Where the run is made, with the version of the library that its network is of."""
+    config = plan.config
+    asked = (config.trainer.accelerator, config.trainer.precision, config.trainer.kernel)
+    return describe_environment(*asked, config.model.library)
+
+
 def make_run(plan: Plan, overrides: list[str]) -> float:
     """Train and evaluate, from the last checkpoint on; the status is true however this ends."""
     folder, trainer = plan.folder, plan.config.trainer
     refuse_clash(folder.identity_file, plan.identity)
-    environment = describe_environment(trainer.accelerator, trainer.precision, trainer.kernel)
+    environment = environment_of(plan)
     made = made_by(environment, trainer.devices)
     if not crew().leads:
         return follow(plan, made)

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d
 
+from senet_train.backbones.shake_shake import Mixing
 from senet_train.backbones.wide_resnet import Dropout
 from senet_train.crew import crew
 
@@ -89,9 +90,9 @@ def along_channels(values: Tensor, x: Tensor) -> Tensor:
 
 
 def share_layers(network: nn.Module) -> None:
-    """Replace every BatchNorm, weights and running statistics kept; tell dropout its part."""
+    """Replace every BatchNorm, weights and running statistics kept; tell what draws its part."""
     for parent in list(network.modules()):
-        if isinstance(parent, Dropout):
+        if isinstance(parent, Dropout | Mixing):
             parent.part, parent.num_parts = crew().rank, crew().size
         for name, norm in list(parent.named_children()):
             if type(norm) in SHARED:

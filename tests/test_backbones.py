@@ -194,7 +194,7 @@ def test_zero_pad_shortcut() -> None:
 def test_logits_shape(name: str) -> None:
     network, _ = build(name, 13, 4)
     assert network(torch.empty(2, 3, 40, 40, device="meta")).shape == (2, 13)
-    assert all(network.stages().values())
+    assert all(network.by_stage().values())
 
 
 def randomise_norms(network: nn.Module) -> None:

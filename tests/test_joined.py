@@ -84,7 +84,7 @@ def test_whole_networks(backbone: Callable[[int], Backbone], joins: list[Tensor]
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         scale = other.grad.abs().max()  # type: ignore[union-attr]
         assert (mine.grad - other.grad).abs().max() <= 1e-8 * scale, name  # type: ignore[operator]
-    assert len(joins) == sum(len(blocks) for blocks in ours.stages().values())
+    assert len(joins) == sum(len(blocks) for blocks in ours.by_stage().values())
 
 
 def test_only_for_channels_last_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,7 +135,7 @@ def test_bn_inception_is_the_caffe_models_size() -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_every_slot_is_reached(name: str, stem: str) -> None:
     network = BACKBONES[name](4, stem=stem)
-    positions = {p for units in network.stages().values() for unit in units for p in unit.attend}
+    positions = {p for units in network.by_stage().values() for unit in units for p in unit.attend}
     assert {"pre", "standard", "post"} <= positions
     for position in positions:
         slots = insert(network, partial(SqueezeExcite, ratio=4), Placement(position=position))

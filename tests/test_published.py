@@ -74,7 +74,7 @@ def test_timm_and_ours_are_one_function(name: str) -> None:
     constructor, layout = PAIRS[name]
     theirs, ours = scramble(timm.create_model(name, num_classes=10)), constructor(10)
     paths = load_published(ours, theirs.state_dict())
-    assert len(paths) == sum(len(stage) for stage in ours.stages().values())
+    assert len(paths) == sum(len(stage) for stage in ours.by_stage().values())
     assert apart(logits(ours), logits(theirs)) < 1e-5
     assert_same_bits(timm_state(ours, layout), theirs.state_dict())
     again = timm.create_model(name, num_classes=10)  # and back, into a network of theirs

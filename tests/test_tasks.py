@@ -185,8 +185,11 @@ def test_what_stopped_goes_on_to_the_same_end(
 
 
 REFUSED = [
-    (("task=segmentation", "data=digits"), "there is no data named digits: choose one of shapes"),
-    (("data=shapes",), "there is no data named shapes"),
+    (
+        ("task=segmentation", "data=digits"),
+        "data=digits is not for task=segmentation: choose one of shapes",
+    ),
+    (("data=shapes",), "data=shapes is not for task=classification: choose one of cifar10"),
     (("task=segmentation", "data.crop=pad"), "data.crop=pad is not for task=segmentation"),
     (("task=detection", "trainer.precision=bf16-mixed"), "choose trainer.precision=32"),
     (("task=detection", "optim.label_smoothing=0.1"), "choose optim.label_smoothing=0.0"),

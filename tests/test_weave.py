@@ -67,7 +67,7 @@ def test_units_of_each_family(name: str) -> None:
     network = on_meta(name)
     assert len(network.units) == num_units
     assert next(iter(network.units)) == first
-    units = [unit for stage in network.stages().values() for unit in stage]
+    units = [unit for stage in network.by_stage().values() for unit in stage]
     assert sum("identity" in unit.slot_channels for unit in units) == num_shortcuts
 
 
@@ -88,7 +88,7 @@ def test_weaving_changes_no_bit_and_no_name(name: str) -> None:
         woven.load_state_dict(before, strict=False)
     copied = copy.deepcopy(woven)  # as an average of weights is made
     assert torch.equal(copied(x), woven(x))
-    assert [*copied.stages()] == [*woven.stages()]
+    assert [*copied.by_stage()] == [*woven.by_stage()]
 
 
 @pytest.mark.parametrize("position", ["standard", "pre", "inner", "identity", "post", "stage"])

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from senet_train.backbones import (
     bn_inception,
     cifar_resnet,
+    csp_sppf,
     mobilenet_v1,
     preact_resnet,
     resnet,
+    shake_shake,
     shufflenet_v1,
     wide_resnet,
 )
@@ -31,6 +33,9 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilenet_v1": mobilenet_v1.MobileNetV1,
     "shufflenet_v1": shufflenet_v1.ShuffleNetV1,
     "bn_inception": bn_inception.BNInception,
+    "csp_sppf": csp_sppf.CSPSPPF,
     "wrn16_8": wide_resnet.wrn16_8,
     "wrn28_10": wide_resnet.wrn28_10,
+    "shakeshake26_2x32d": shake_shake.shakeshake26_2x32d,
+    "shakeshake26_2x96d": shake_shake.shakeshake26_2x96d,
 }

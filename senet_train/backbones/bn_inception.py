@@ -121,7 +121,7 @@ class BNInception(Backbone):
             x = module(x)
         return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 
-    def stages(self) -> dict[int, Sequence[Slots]]:
+    def by_stage(self) -> dict[int, Sequence[Slots]]:
         """Modules by the size of their maps: 3a and 3b, 3c to 4d, 4e to 5b."""
         found: dict[int, list[Slots]] = {1: []}
         for name, module in self.inception.items():

@@ -67,7 +67,7 @@ class MobileNetV1(Backbone):
         x = self.units(self.tail(self.conv1(x), self.bn1))
         return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 
-    def stages(self) -> dict[int, Sequence[Slots]]:
+    def by_stage(self) -> dict[int, Sequence[Slots]]:
         """The units by the size of their maps: the first alone, then 2, 2, 6 and 2."""
         found: dict[int, list[SeparableUnit]] = {}
         for unit, (_, stride) in zip(self.units, UNITS, strict=True):

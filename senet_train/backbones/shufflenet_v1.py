@@ -85,7 +85,7 @@ class ShuffleNetV1(Backbone):
         x = self.units(self.maxpool(self.tail(self.conv1(x), self.bn1)))
         return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
 
-    def stages(self) -> dict[int, Sequence[Slots]]:
+    def by_stage(self) -> dict[int, Sequence[Slots]]:
         """Three: what the paper calls stages 2, 3 and 4."""
         return {
             stage: [unit for unit in layer.children() if isinstance(unit, Slots)]

@@ -39,7 +39,7 @@ class ResidualBlock(Slots):
 
 
 class Backbone(nn.Module):
-    """A network whose `stages()` lists the units that attention goes into, by number from 1.
+    """A network whose `by_stage()` lists the units that attention goes into, by number from 1.
 
     `taken_out` are the paths of attention that it brought along.
     """
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
     taken_out: Sequence[str] = ()
     tail: Tail = staticmethod(composed)
 
-    def stages(self) -> Mapping[int, Sequence[Slots]]:
+    def by_stage(self) -> Mapping[int, Sequence[Slots]]:
         """Every stage's blocks in order: `layer1` is stage 1 (the paper's conv2_x)."""
         layers = [child for name, child in self.named_children() if name.startswith("layer")]
         return {

@@ -213,5 +213,5 @@ def names(layers: Sequence[Layer]) -> list[str]:
 
 def blocks_of(model: Backbone) -> list[ResidualBlock]:
     """All residual blocks in the order they run; none of a network whose units are in its graph."""
-    units = [unit for stage in model.stages().values() for unit in stage]
+    units = [unit for stage in model.by_stage().values() for unit in stage]
     return [unit for unit in units if isinstance(unit, ResidualBlock)]

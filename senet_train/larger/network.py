@@ -30,9 +30,9 @@ class LargerNetwork(Backbone):
         _, opened = open_part(self.model, name)
         return opened
 
-    def stages(self) -> Mapping[int, Sequence[Slots]]:
+    def by_stage(self) -> Mapping[int, Sequence[Slots]]:
         """The backbone's."""
-        return self.part("backbone").stages()
+        return self.part("backbone").by_stage()
 
     def units_at(self, pattern: str) -> Mapping[int, Sequence[Slots]]:
         """The backbone's. Raises ValueError."""

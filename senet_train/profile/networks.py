@@ -99,7 +99,7 @@ def build(spec: Spec, device: torch.device) -> Built:
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[spec.kernel])
     named = replace(spec.config, attention=kind, placement=written_out(network, spec.placement))
-    label = label_of(named, defaults(attention.func), list(network.stages()))
+    label = label_of(named, defaults(attention.func), list(network.by_stage()))
     filled = [] if kind.name == "none" else slots
     return Built(spec, label, network.to(device), filled, cost, operations)
 

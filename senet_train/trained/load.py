@@ -166,7 +166,11 @@ def build(
     refuse_misfit({name: tuple(t.shape) for name, t in planned.state_dict().items()}, weights, file)
     model, slots = make()
     model.load_state_dict(weights)
-    return model.eval(), slots, label_of(config, defaults(attention.func), list(model.stages()))
+    return (
+        model.eval(),
+        slots,
+        label_of(config, defaults(attention.func), list(model.by_stage())),
+    )
 
 
 def refuse_misfit(wanted: dict[str, Any], weights: dict[str, Tensor], file: Path) -> None:

@@ -28,7 +28,7 @@ class SlottedASPP(Backbone):
         self.unit = Slots({"standard": convolution.in_channels, "post": convolution.out_channels})
         self.training = aspp.training
 
-    def stages(self) -> Mapping[int, Sequence[Slots]]:
+    def by_stage(self) -> Mapping[int, Sequence[Slots]]:
         """One stage of one unit."""
         return {1: [self.unit]}
 

@@ -9,10 +9,12 @@ import re
 from torch import fx, nn
 
 from senet_train.backbones.slots import Backbone, Slots
-from senet_train.errors import CannotExist
+from senet_train.errors import CannotExist, InputError
 from senet_train.weave.own import take_out_own
+from senet_train.weave.suited import refuse_unsuited
 from senet_train.weave.trace import trace
-from senet_train.weave.units import Edge, Unit, everywhere, find_units
+from senet_train.weave.units import find_units
+from senet_train.weave.walk import Edge, Unit, everywhere
 
 BEHIND = "behind_"  # how the units that a pattern asked for are named
 ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
@@ -31,7 +33,7 @@ class WovenNetwork(fx.GraphModule, Backbone):
 
     units: nn.ModuleDict
 
-    def stages(self) -> dict[int, list[UnitSlots]]:
+    def by_stage(self) -> dict[int, list[UnitSlots]]:
         """Every stage's units in order; a stage is what has maps of one size."""
         found: dict[int, list[UnitSlots]] = {}
         for key, unit in self.units.items():
@@ -89,11 +91,14 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
 
     With `keep_own` that stays, and no output changes.
 
-    Raises InputError where it has no fixed graph, CannotExist where no unit is found.
+    Raises InputError where it has no fixed graph or attention that cannot be taken out,
+    CannotExist where no unit is found.
     """
     graph = trace(network)
     taken_out = [] if keep_own else take_out_own(network, graph)
-    units = find_units(network, graph)
+    if not keep_own:
+        refuse_unsuited(network, graph)
+    units = find_units(network, graph, taken_out)
     if not units:
         raise CannotExist(
             f"{type(network).__name__} has no block, concatenation or convolution to put attention "
@@ -130,7 +135,11 @@ def open_edge(
     `latest` says what a user of a node takes by now in its place.
     """
     before = {latest.get((edge.source, user), edge.source) for user in edge.users}
-    assert len(before) == 1, f"the users of {edge.source} take different values by now"
+    if len(before) > 1:
+        raise InputError(
+            f"units of this network begin together at {edge.source} and one lies in the other: "
+            "choose another network"
+        )
     [source] = before
     with graph.inserting_after(source):
         node = graph.call_module(target, (source,))

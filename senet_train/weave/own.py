@@ -1,9 +1,26 @@
-"""Attention that a network brings along: EfficientNet, MobileNetV3 and RegNetY have theirs."""
+"""Attention that a network brings along, as EfficientNet, RegNetY and SE-ResNet do."""
+
+import logging
 
 from torch import fx, nn
 
-# By the names of their classes: torchvision's.
-OWN = ("SqueezeExcitation",)
+from senet_train.weave.pretrained import Weights
+
+log = logging.getLogger("senet_train")
+
+LIBRARIES = ("torchvision.", "timm.")  # ours has classes of the same names
+# By the names of their classes: torchvision's, then timm's.
+OWN = (
+    *("SqueezeExcitation", "SqueezeExcite", "SqueezeExciteCl", "SEModule"),
+    *("EffectiveSEModule", "EseModule", "EcaModule", "CecaModule", "GatherExcite"),
+    *("CbamModule", "LightCbamModule", "GlobalContext", "NonLocalAttn", "BatNonLocalAttn"),
+    *("CoordAttn", "SimpleCoordAttn", "EfficientLocalAttn", "StripAttn"),
+)
+
+
+def is_own(module: nn.Module) -> bool:
+    """Whether the module is attention that maps a map to one of its shape."""
+    return type(module).__name__ in OWN and type(module).__module__.startswith(LIBRARIES)
 
 
 def take_out_own(network: nn.Module, graph: fx.Graph) -> list[str]:
@@ -11,15 +28,24 @@ def take_out_own(network: nn.Module, graph: fx.Graph) -> list[str]:
 
     An arm without attention must have none, and another attention takes its place.
     """
-    nodes = [node for node in graph.nodes if is_own(network, node)]
+    nodes = [node for node in graph.nodes if calls_own(network, node)]
     for node in nodes:
         node.replace_all_uses_with(node.args[0])
         graph.erase_node(node)
     return [str(node.target) for node in nodes]
 
 
-def is_own(network: nn.Module, node: fx.Node) -> bool:
+def calls_own(network: nn.Module, node: fx.Node) -> bool:
     """Whether the node calls attention."""
-    if node.op != "call_module":
-        return False
-    return type(network.get_submodule(str(node.target))).__name__ in OWN
+    return node.op == "call_module" and is_own(network.get_submodule(str(node.target)))
+
+
+def say_what_is_lost(network: nn.Module, weights: Weights) -> None:
+    """A line on attention that has learnt something, and will be taken out."""
+    own = [name for name, module in network.named_modules() if is_own(module)]
+    if own and weights.read and not next(network.parameters()).is_meta:
+        log.warning(
+            "warning: attention of its own (%d modules) is taken out with what it learnt: the "
+            "logits are not those that %s had",
+            *(len(own), weights.source),
+        )

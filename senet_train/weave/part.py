@@ -11,7 +11,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.errors import InputError
 from senet_train.weave.aspp import SlottedASPP
 from senet_train.weave.network import weave
-from senet_train.weave.own import OWN
+from senet_train.weave.own import is_own
 
 
 def open_part(model: nn.Module, part: str) -> tuple[str, Backbone]:
@@ -52,7 +52,7 @@ def take_out_own_attention(model: nn.Module) -> list[str]:
 
     For a MobileNetV3 as the baseline of another attention; it changes what the model computes.
     """
-    own = [name for name, module in model.named_modules() if type(module).__name__ in OWN]
+    own = [name for name, module in model.named_modules() if is_own(module)]
     for name in own:
         model.set_submodule(name, nn.Identity())
     return own

@@ -1,6 +1,5 @@
 """The convolutional classifiers of torchvision, with attention slots."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,10 +11,8 @@ from torchvision import models
 from senet_train.config import suggestion
 from senet_train.errors import InputError
 from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.own import OWN
+from senet_train.weave.own import say_what_is_lost
 from senet_train.weave.pretrained import Published, Weights, find_weights, load, weights_to_come
-
-log = logging.getLogger("senet_train")
 
 # Why a network of torchvision is not for attention over channels of maps.
 NOT_CONVOLUTIONAL = {
@@ -72,17 +69,6 @@ def build(
         load(network, weights, PORTED.get(name, ()))
         say_what_is_lost(network, weights)
     return weave(network)
-
-
-def say_what_is_lost(network: nn.Module, weights: Weights) -> None:
-    """A line on attention that has learnt something, and will be taken out."""
-    own = [name for name, module in network.named_modules() if type(module).__name__ in OWN]
-    if own and weights.read and not next(network.parameters()).is_meta:
-        log.warning(
-            "warning: attention of its own (%d modules) is taken out with what it learnt: the "
-            "logits are not those that %s had",
-            *(len(own), weights.source),
-        )
 
 
 def published(name: str) -> Published:
