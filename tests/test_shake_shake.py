@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from senet_train.attention import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.shake_shake import Mixing, Mixture, ShakeShake
+from senet_train.crew import Crew
 from senet_train.insertion import insert
+from senet_train.shared_layers import share_layers
 
 # Parameters with 10 and 100 classes. 2x32d: those in the tests of
 # https://github.com/osmr/imgclsmob. 2x96d: 26.2 M in the paper.
@@ -175,9 +177,10 @@ def test_arms_see_the_same_mixtures() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(plain, another, strict=True))
 
 
-def test_processes_share_the_draw_of_the_whole_batch() -> None:
+def test_processes_share_the_draw_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, part = Mixing(2), Mixing(2)
-    part.part, part.num_parts = 1, 2
+    monkeypatch.setattr("senet_train.shared_layers.crew", lambda: Crew(1, 2, 1, 2))
+    share_layers(part)
     ones = torch.ones(4, 1, 1, 1)
     torch.manual_seed(0)
     every = [mix(ones, 0 * ones) for mix in whole(ones)]

@@ -128,9 +128,10 @@ def test_dropout_follows_the_mode() -> None:
         assert torch.equal(first, network(x))
 
 
-def test_an_seresnet_without_se_is_the_resnet() -> None:
-    theirs = opened("seresnet18").eval()
-    plain, x = bare("resnet18", 10).eval(), torch.randn(2, 3, 64, 64)
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
+def test_an_seresnet_without_se_is_the_resnet(name: str) -> None:
+    theirs = opened(f"se{name}").eval()
+    plain, x = bare(name, 10).eval(), torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         before = theirs(x)
         woven = weave(theirs)
