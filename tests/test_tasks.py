@@ -135,7 +135,7 @@ def test_trained_compared_and_found_again(
 ) -> None:
     for arm in ("model=resnet20", "model=se_resnet20"):
         for seed in ("seed=0", "seed=1"):
-            result = senet(*task, arm, seed)
+            result = senet(*task, arm, seed, "trainer.max_epochs=1")
             assert result.code == 0, result.err
     runs = runs_in(tmp_path / "outputs")
     assert len(runs) == 4
@@ -147,7 +147,7 @@ def test_trained_compared_and_found_again(
     plain, attended = (result_of(run)["cost"] for run in (runs[0], runs[2]))
     more = attended["parameters"] - plain["parameters"]
     assert more == attended["attention_parameters"] > 0
-    assert "found finished" in senet(*task, "model=se_resnet20").err
+    assert "found finished" in senet(*task, "trainer.max_epochs=1").err
     assert compare(["outputs", "--out", "report", "--tensorboard", "board"]) == 0
     title = {"miou": "mIoU", "map": "mAP"}[key]
     assert f"test {title} %" in " ".join(capsys.readouterr().out.split())
@@ -232,6 +232,15 @@ def test_aspp_is_a_part_of_its_own(senet: Senet, tmp_path: Path) -> None:
     assert dry.code == 0, dry.err
     assert f"attention {2 * 320**2 // 4:,}" in dry.err
     assert "in_aspp" in dry.err
+
+
+@pytest.mark.parametrize("position", ["pre", "standard"])
+def test_before_and_behind_the_pools(senet: Senet, position: str) -> None:
+    """The tutorials' YOLO: one SE layer of 512 channels."""
+    where = ("placement.stages=[5]", f"placement.position={position}")
+    dry = senet(*DETECT[:1], "model=csp_sppf", "attention=se", *where, "dry_run=true")
+    assert dry.code == 0, dry.err
+    assert f"attention {2 * 512**2 // 4:,}" in dry.err
 
 
 def test_other_commands_say_that_they_are_for_classifiers(senet: Senet, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
     arms += [describe(arm, differences[arm.folder], images.get(arm.folder)) for arm in others]
     keys = varying(block.arms)
     return Block(
-        title=f"{block.common['data.name']}, {control.facts['model.name']}",
+        title=title_of(block, control),
         score=score_of(control),
         common=common_facts(control),
         differ_in=keys,
@@ -125,6 +125,13 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
         arms=arms,
         notes=notes_of(block),
     )
+
+
+def title_of(block: RunsOfBlock, control: RunsOfArm) -> str:
+    """`digits, resnet18`, and the task where it is not the usual one."""
+    words = [block.common["data.name"], control.facts["model.name"]]
+    task = control.facts["task"]
+    return ", ".join([*words, *([] if task == "classification" else [task])])
 
 
 def describe_arm(
@@ -156,14 +163,14 @@ def describe_arm(
 
 
 def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
-    """The paper's figure, for an arm that differs from the control in attention alone."""
-    same = recipe_of(arm.facts, ()) == recipe_of(control.facts, ())
+    """The paper's top-1, for an arm that differs from the control in attention alone."""
+    same = recipe_of(arm.facts, ()) == recipe_of(control.facts, ()) and score_of(arm) == TOP1
     return paper_figure(arm.label, arm.facts["model.name"]) if same else ""
 
 
-def score_of(control: RunsOfArm) -> Score:
-    """By what a block is judged: its runs are of one task."""
-    return next(iter(control.runs.values())).record.metrics.score
+def score_of(arm: RunsOfArm) -> Score:
+    """By what an arm is judged, and so are all of its block: they are of one task."""
+    return next(iter(arm.runs.values())).record.metrics.score
 
 
 def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple[float, float]]:
@@ -274,7 +281,7 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         for seed in sorted({seed for arm in block.arms for seed in arm.runs})
         if len({arm.runs[seed].went_on_from() for arm in block.arms if seed in arm.runs} - {""}) > 1
     ]
-    score = next(iter(block.arms[0].runs.values())).record.metrics.score
+    score = score_of(block.arms[0])
     if score.key not in RESAMPLED:
         notes.append(f"no interval on new images: {score.title} is no sum over images")
     for name in ("device", "cpu", "threads"):

@@ -86,11 +86,14 @@ def average_precision() -> Any:
     from torchmetrics.detection import MeanAveragePrecision
 
     try:
-        return MeanAveragePrecision(max_detection_thresholds=[1, 10, MOST_BOXES])
+        metric = MeanAveragePrecision(max_detection_thresholds=[1, 10, MOST_BOXES])
     except ModuleNotFoundError:
         raise InputError(
-            "task=detection counts boxes by the package pycocotools: pip install pycocotools"
+            "task=detection counts boxes by the package pycocotools: "
+            "pip install 'senet-train[detection]'"
         ) from None
+    metric.warn_on_many_detections = False  # SSD finds up to 300, of which the surest count
+    return metric
 
 
 def mean_loss(sums: Tensor) -> dict[str, float]:
