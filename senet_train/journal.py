@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from senet_train.atomic import write_text
+from senet_train.atomic import write_atomic, write_text
 from senet_train.learner import Learner
 from senet_train.rows import as_csv
 from senet_train.scores import Score
@@ -119,11 +120,13 @@ class Journal(pl.Callback):
         self.writer.add_image(tag, pixels, epoch, dataformats="HWC")
 
     def keep_picture(self, name: str, draw: "Callable[[], Figure]", epoch: int) -> None:
-        """A figure as `test/<name>`, and as files of that name in the run folder."""
-        from senet_train.drawing.picture import drawn, picture, write_picture
+        """A figure as `test/<name>`, and as `<name>.png` in the run folder."""
+        from senet_train.drawing.picture import drawn
 
-        write_picture(picture(name, "", draw), self.folder)
-        self.write_picture(f"test/{name}", drawn(draw), epoch)
+        pixels = drawn(draw)
+        image = Image.fromarray(pixels)
+        write_atomic(self.folder / f"{name}.png", lambda file: image.save(file, "PNG"))
+        self.write_picture(f"test/{name}", pixels, epoch)
 
     def write_final(self, metrics: dict[str, float]) -> None:
         """Write the final metrics of all that a record has, for the HPARAMS tab."""

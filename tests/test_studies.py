@@ -1,4 +1,4 @@
-"""The tables of docs/results.md are what senet-compare says of the records beside them."""
+"""The tables of docs/ are what senet-compare says of the records beside them."""
 
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +17,8 @@ def test_there_are_studies() -> None:
         "cifar10_jpeg_3_epochs",
         "cifar10_jpeg_3_epochs_folded",
         "finetune_imagenette_mini",
+        "shapes_detection",
+        "shapes_segmentation",
     ]
 
 
@@ -24,7 +26,7 @@ def test_there_are_studies() -> None:
 def test_tables_are_those_of_the_records(study: str, tmp_path: Path) -> None:
     assert main([str(DOCS / "studies" / study), "--out", str(tmp_path)]) == 0
     report = (tmp_path / "comparison.md").read_text()
-    shown = (DOCS / "results.md").read_text()
+    shown = "".join((DOCS / name).read_text() for name in ("results.md", "tasks.md"))
     rows = [line for line in report.splitlines() if line.startswith(("| ", "- "))]
     rows = list(takewhile(lambda row: "ImageNet, table" not in row, rows))
     assert len(rows) > 10

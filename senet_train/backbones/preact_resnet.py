@@ -109,9 +109,13 @@ class PreActResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> logits (B, num_classes)."""
-        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
-        x = self.tail(x, self.bn)
-        return self.fc(x.mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
+        return self.fc(self.maps(x)[-1].mean((2, 3)))  # (B, C, H, W) -> (B, C) -> (B, num_classes)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The last one behind the network's last norm and ReLU, the others without either."""
+        first = self.layer1(self.conv1(images))
+        second = self.layer2(first)
+        return [first, second, self.tail(self.layer3(second), self.bn)]
 
 
 def stack(

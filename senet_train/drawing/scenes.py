@@ -12,14 +12,15 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from senet_train.drawing.ink import BLUE, GREEN, GREY, ORANGE, PAPER
+from senet_train.drawing.ink import BLUE, GREEN, GREY, INK, ORANGE, PAPER
 
 NUM_SHOWN = 8
 COLUMNS = 4  # pairs in a row
 TILE = 1.15  # inches, the side of an image
-GAP, WORDS = 0.08, 0.5
+GAP, WORDS = 0.08, 0.4
+DOTS_PER_INCH = 150
 COLOURS = (GREY, BLUE, GREEN, ORANGE)  # of classes, again and again
-SUREST = 0.3  # boxes of a lower score are not drawn
+SUREST = 0.5  # boxes of a lower score are not drawn
 
 
 def draw_segmentation(
@@ -63,20 +64,20 @@ def draw_detection(
 
 
 def draw_boxes(axes: Axes, boxes: Mapping[str, Tensor]) -> None:
-    """Each as a frame of its class's colour; a pixel's middle is at whole numbers."""
-    scores = boxes["scores"].tolist() if "scores" in boxes else []
-    for number, (box, label) in enumerate(zip(boxes["boxes"], boxes["labels"], strict=True)):
-        if scores and scores[number] < SUREST:
+    """A frame of its class's colour each, the surest on top; whole numbers are pixels' middles."""
+    scores = boxes["scores"].tolist() if "scores" in boxes else [1.0] * len(boxes["labels"])
+    rows = zip(scores, boxes["boxes"], boxes["labels"], strict=True)
+    for score, box, label in sorted(rows, key=lambda row: row[0]):
+        if score < SUREST:
             continue
         left, top, right, bottom = (box - 0.5).tolist()
         colour = colour_of(int(label))
         frame = Rectangle((left, top), right - left, bottom - top, fill=False, ec=colour, lw=1.5)
         axes.add_patch(frame)
-        if scores:
-            words = f"{scores[number]:.2f}"
-            axes.text(
-                left, top, words, fontsize=5, color=PAPER, va="bottom", backgroundcolor=colour
-            )
+        if "scores" in boxes:
+            label_box = {"facecolor": PAPER, "linewidth": 0, "pad": 0.5}
+            words = f"{score:.2f}"
+            axes.text(left + 1, top + 1, words, fontsize=5, color=INK, va="top", bbox=label_box)
 
 
 def colour_of(label: int) -> str:
@@ -89,7 +90,7 @@ def laid_out(num_shown: int, class_names: Sequence[str]) -> tuple[Figure, list[t
     num_rows = -(-num_shown // COLUMNS)
     width = COLUMNS * (2 * TILE + 3 * GAP)
     height = num_rows * (TILE + GAP) + WORDS
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
     words = "left: what is there; right: what was said."
     figure.text(GAP / width, 1 - 0.2 / height, words, fontsize=9, va="center")
     for place, name in enumerate(class_names[1:], start=1):
