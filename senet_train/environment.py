@@ -4,6 +4,7 @@ import hashlib
 import logging
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +27,6 @@ READERS = (
 )
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
-LIBRARIES = ("timm",)  # not always installed: of the runs whose network is theirs
 
 
 def choose_accelerator(asked: Accelerator) -> Literal["cpu", "gpu"]:
@@ -82,9 +82,9 @@ def folded_or_joined(asked: Kernel) -> Kernel:
 
 
 def describe_environment(
-    accelerator: str, precision: Precision, kernel: Kernel, library: str = ""
+    accelerator: str, precision: Precision, kernel: Kernel, further: Sequence[str] = ()
 ) -> Environment:
-    """The record's account of this machine and this code."""
+    """The record's account of this machine and this code; `further` are a run's own packages."""
     cpu = cpu_name()
     return Environment(
         code=code_hash(),
@@ -92,7 +92,7 @@ def describe_environment(
             "python": platform.python_version(),
             "senet-train": senet_train.__version__,
             **{package: version(package) for package in PACKAGES},
-            **{package: version(package) for package in LIBRARIES if package == library},
+            **{package: version(package) for package in further},
         },
         device=torch.cuda.get_device_name() if accelerator == "gpu" else cpu,
         cpu=cpu,

@@ -109,13 +109,20 @@ def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slo
 
 
 def written_out(network: Backbone, placement: Placement) -> Placement:
-    """The one way to write this placement: stages as a list, `min_channels` as what it keeps."""
+    """The one way to write this placement: stages as a list, `min_channels` as what it keeps.
+
+    And the part by its one name.
+    """
     every = chosen_slots(network, replace(placement, min_channels=1))
     kept = chosen_slots(network, placement)
     narrowest = min(block.slot_channels[position] for _, block, position in kept)
     stages = sorted({stage for stage, _, _ in every})
+    part = "auto" if placement.part == "auto" else network.part_name(placement.part)
     return replace(
-        placement, stages=stages, min_channels=1 if len(kept) == len(every) else narrowest
+        placement,
+        stages=stages,
+        min_channels=1 if len(kept) == len(every) else narrowest,
+        part=part,
     )
 
 

@@ -101,7 +101,8 @@ class Journal(pl.Callback):
         assert self.writer is not None
         if not values.size:
             return
-        counts, edges = np.histogram(values, NUM_BINS)
+        # In float64: gates that are all but equal leave no room for the edges in float32.
+        counts, edges = np.histogram(values.astype(np.float64), NUM_BINS)
         self.writer.add_histogram_raw(
             tag,
             min=values.min(),

@@ -90,6 +90,7 @@ class Plan:
             "model": config.model.title,
             "placement": f"{config.placement.position} {config.placement.stages}",
             "seed": config.seed,
+            "task": config.task,
             "weight_decay": config.optim.weight_decay,
         }
 

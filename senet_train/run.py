@@ -62,6 +62,8 @@ from senet_train.sweep_view import rows_of
 
 log = logging.getLogger("senet_train")
 
+NOT_ALWAYS_THERE = ("timm",)  # libraries whose version is noted where a network is theirs
+
 
 def run(
     config: Config,
@@ -206,10 +208,11 @@ def read_found(plan: Plan) -> RunRecord:
 
 
 def environment_of(plan: Plan) -> Environment:
-    """Where the run is made, with the version of the library that its network is of."""
+    """Where the run is made, with the versions of what its network and its task are of."""
     config = plan.config
     asked = (config.trainer.accelerator, config.trainer.precision, config.trainer.kernel)
-    return describe_environment(*asked, config.model.library)
+    library = [name for name in NOT_ALWAYS_THERE if name == config.model.library]
+    return describe_environment(*asked, [*library, *plan.task.packages])
 
 
 def make_run(plan: Plan, overrides: list[str]) -> float:

@@ -10,11 +10,12 @@ class Score:
 
     key: str
     title: str
+    of_any_images: bool = True  # whether counts of each image give it for any sample of them
 
 
 TOP1 = Score("top1", "top-1")
 MIOU = Score("miou", "mIoU")
-MAP = Score("map", "mAP")
+MAP = Score("map", "mAP", of_any_images=False)
 SCORES = (TOP1, MIOU, MAP)
 
 

@@ -68,9 +68,11 @@ class Standing:
 def standing_of(plan: "Plan", started: str = "") -> Standing:
     """What the run's folder says; what is to be overwritten counts from `started` on."""
     folder, config = plan.folder.path, plan.config
+    title = plan.task.learner.score.title
     status = read_status(folder)
     if config.overwrite and status and status.since < started:
-        return Standing(plan.identity.label, config.seed, "waiting", 0, config.trainer.max_epochs)
+        epochs = config.trainer.max_epochs
+        return Standing(plan.identity.label, config.seed, "waiting", 0, epochs, title=title)
     rows = rows_of(folder / "metrics.csv")
     return Standing(
         plan.identity.label,
@@ -80,7 +82,7 @@ def standing_of(plan: "Plan", started: str = "") -> Standing:
         config.trainer.max_epochs,
         max((score for score, _ in rows), default=0.0),
         sum(seconds for _, seconds in rows) / max(len(rows), 1),
-        plan.task.learner.score.title,
+        title,
     )
 
 
@@ -165,7 +167,7 @@ def clock(seconds: float) -> str:
 def table_of(pace: Pace, console: Console) -> Table:
     """As many runs as the terminal has lines for: those that go on and those in trouble first."""
     standings = pace.standings()
-    score = f"val {standings[0].title}" if standings else ""
+    score = f"val {', '.join(dict.fromkeys(standing.title for standing in standings))}"
     table = Table("arm", "seed", "state", "epoch", score, "left", box=None)
     table.caption, table.caption_justify = pace.summary(standings), "left"
     lines = max(console.height - 4, 1)

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
         patch.setattr(speed, "LATENCY_SECONDS", 0.0)
-        patch.setattr("senet_train.fit.write_mistakes", lambda *arguments: None)
+        patch.setattr("senet_train.tasks.classification.write_mistakes", lambda *arguments: None)
         for seed in ("seed=1", "seed=2"):
             assert main([*SQUEEZE, seed, "trainer.ema_decay=0.5", "output_dir=first"]) == 0
         [arm] = Path("first/fake").iterdir()

@@ -442,7 +442,7 @@ def test_cfg_job_shows_what_would_run(senet: Senet, tmp_path: Path) -> None:
 def test_help(senet: Senet) -> None:
     result = senet("--help")
     assert result.code == 0
-    assert result.out.count("\nsenet-train ") == 6
+    assert result.out.count("\nsenet-train ") == 7
     for path in CONF.iterdir():
         if path.is_dir() and path.name != "hydra":
             assert f"\n{path.name}: " in result.out

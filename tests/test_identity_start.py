@@ -231,10 +231,9 @@ def test_published_runs_are_still_found(arm: str, monkeypatch: pytest.MonkeyPatc
     later = {"retry": "none"}
     trainer = {"kernel": "composed", "checkpoint_minutes": 0, **record["config"]["trainer"]}
     config = read_tree({**later, **record["config"], "trainer": trainer})
-    source = SimpleNamespace(
-        fingerprint=record["data_fingerprint"], class_names=config.data.source.options["classes"]
-    )
-    monkeypatch.setattr(plan, "find_data", lambda data: (source, data))
+    names = config.data.source.options.get("classes", range(config.data.num_classes))
+    source = SimpleNamespace(fingerprint=record["data_fingerprint"], class_names=names)
+    monkeypatch.setattr(plan, "find_data", lambda data, sources: (source, data))
     made = plan.make_plan(config)
     assert made.identity.sha256 == record["identity"]
     assert made.identity.arm == arm

@@ -31,6 +31,7 @@ from senet_train.compare.render.report import report_of
 from senet_train.compare.render.sheets import VERDICT_NAMES
 from senet_train.compare.render.table import print_comparison
 from senet_train.compare.verdict import Difference, judge
+from senet_train.scores import TOP1
 
 HOSTILE = r"<b>&_%$x$#{}\ |*[link](x) [red]"
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -92,6 +93,7 @@ def block(accuracies: dict[str, dict[int, float]]) -> Block:
     ]
     return Block(
         title="resnet20 on cifar10, 6 epochs",
+        score=TOP1,
         common={
             "data": "cifar10",
             "recipe": "sgd, 6 epochs",

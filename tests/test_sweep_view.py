@@ -12,6 +12,7 @@ from rich.console import Console
 
 from senet_train import sweep_view
 from senet_train.run_folder import RunFolder
+from senet_train.scores import TOP1
 from senet_train.sweep_view import Pace, clock, rows_of, standing_of, table_of
 
 HEADER = "epoch,step,val_top1,seconds\n"
@@ -25,7 +26,9 @@ def plan(base: Path, seed: int, state: str = "", rows: str = "", overwrite: bool
         folder.set_state(state)
         (folder.path / "metrics.csv").write_text(HEADER + rows)
     config = SimpleNamespace(seed=seed, overwrite=overwrite, trainer=SimpleNamespace(max_epochs=5))
-    return SimpleNamespace(identity=SimpleNamespace(label="net"), config=config, folder=folder)
+    task = SimpleNamespace(learner=SimpleNamespace(score=TOP1))
+    identity = SimpleNamespace(label="net")
+    return SimpleNamespace(identity=identity, config=config, folder=folder, task=task)
 
 
 def test_standing(tmp_path: Path) -> None:

@@ -8,17 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Result
+from conftest import ROOT, Result
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.ops import masks_to_boxes
 
 from senet_train import speed
+from senet_train.checkpoint_io import read_checkpoint
 from senet_train.compare.bootstrap import resampled_miou
 from senet_train.compare.cli import main as compare
+from senet_train.composition import composed
 from senet_train.data.augment import Augment, draw_table
 from senet_train.data.scenes import Scene, SceneImages, mirror
 from senet_train.data.shapes import shapes
+from senet_train.fit import build_learner
+from senet_train.learner import Learner
+from senet_train.plan import make_plan
 from senet_train.tally import Tally
 from senet_train.tasks.detection import average_precision, box_means
 from senet_train.tasks.segmentation import overlaps, pixel_counts, pixel_means
@@ -106,7 +111,7 @@ def test_pixels_and_targets_are_mirrored_together() -> None:
     assert 0 < sum(flipped) < 12
     for scene, seen, target, flip in zip(SCENES, pixels, targets, flipped, strict=True):
         # The noise is dark: what is not background is what shows a shape.
-        assert torch.equal(seen.amax(2) >= 128, target["classes"] > 0) or scene.masks.sum() > 0
+        assert torch.equal(seen.amax(2) >= 128, target["classes"] > 0)
         assert torch.equal(target["classes"], scene.classes().flip(1) if flip else scene.classes())
     still, same = images.augmented(images.pixels, indices, draws, Augment(0, False, 0))
     assert torch.equal(still, images.pixels)
@@ -166,22 +171,81 @@ def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
     assert recorded == pytest.approx(float(metric.compute()), abs=1e-6)
 
 
+def test_boxes_make_the_record(senet: Senet, tmp_path: Path) -> None:
+    """After an epoch little is found; what counts is that both say the same."""
+    assert senet(*DETECT, "optim.lr=0.05").code == 0
+    [run] = runs_in(tmp_path / "outputs")
+    with np.load(run / "predictions.npz") as file:
+        found = {name: torch.from_numpy(file[name]) for name in ("box", "label", "score", "image")}
+    metric = average_precision()
+    for number, scene in enumerate(shapes(40, seed=1)):
+        own = found["image"] == number
+        said = {"boxes": "box", "labels": "label", "scores": "score"}
+        answer = {name: found[key][own] for name, key in said.items()}
+        answer["labels"] = answer["labels"].long()
+        metric.update([answer], [{"boxes": scene.boxes, "labels": scene.labels}])
+    metrics = result_of(run)["metrics"]
+    recorded = {name: metrics[f"test_{name}"] for name in ("map", "map50", "map75")}
+    assert recorded == pytest.approx(box_means(metric, torch.zeros(1)), abs=1e-6)
+    assert len(found["label"]) > 40
+
+
 @pytest.mark.parametrize("task", [SEGMENT, DETECT])
 def test_what_stopped_goes_on_to_the_same_end(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: Any
 ) -> None:
+    """Cut in the second epoch, it goes on from the first: to the same weights, bit for bit."""
     assert senet(*task, "output_dir=whole").code == 0
+    step, calls = Learner.training_step, []
 
-    def fail(*arguments: object) -> None:
-        raise OSError("no space left on device")
+    def fail_later(*arguments: Any) -> Tensor:
+        calls.append(1)
+        if len(calls) == 4:  # of two steps an epoch
+            raise OSError("no space left on device")
+        return step(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("senet_train.learner.Learner.on_test_epoch_end", fail)
+        patch.setattr(Learner, "training_step", fail_later)
         assert senet(*task, "output_dir=cut").code == 1
-    left = senet(*task, "output_dir=cut", "retry=failed")
-    assert "going on after 2 epochs" in left.err
+    assert "going on after 1 epochs" in senet(*task, "output_dir=cut", "retry=failed").err
     [whole], [cut] = (runs_in(tmp_path / name) for name in ("whole", "cut"))
     assert result_of(whole)["metrics"] == result_of(cut)["metrics"]
+    weights = [read_checkpoint(run / "checkpoints/last.ckpt")["state_dict"] for run in (whole, cut)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_arms_of_one_seed_share_every_other_weight(task: str) -> None:
+    plans = [
+        make_plan(composed([f"task={task}", *words]))
+        for words in (["model=resnet20"], ["model=se_resnet20"], ["model=resnet20", "seed=1"])
+    ]
+    plain, attended, other = (build_learner(plan, 3).network.state_dict() for plan in plans)
+    assert len(attended) > len(plain)
+    assert all(torch.equal(plain[name], attended[name]) for name in plain)
+    assert not all(torch.equal(plain[name], other[name]) for name in plain)
+
+
+def test_two_tasks_are_never_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """In one folder they are two blocks; nothing sets the task free."""
+    studies = [str(ROOT / f"docs/studies/shapes_{name}") for name in ("segmentation", "detection")]
+    assert compare(studies) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "test mIoU %" in printed
+    assert "test mAP %" in printed
+    free = ["--allow", "trainer", "--allow", "optim", "--allow", "data"]
+    assert compare([*studies, *free]) == 0
+    assert "+21" not in capsys.readouterr().out
+    assert compare([*studies, *free, "--allow", "task"]) == 2
+    assert "scores of two tasks are no one scale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["backbone", "aspp", "classifier.aspp"])
+def test_a_part_has_one_name(name: str) -> None:
+    words = ["task=segmentation", "model=se_resnet20"]
+    plan = make_plan(composed([*words, f"placement.part={name}"]))
+    usual = [] if name == "backbone" else ["placement.part=aspp"]
+    assert plan.identity == make_plan(composed([*words, *usual])).identity
 
 
 REFUSED = [
@@ -212,7 +276,10 @@ REFUSED = [
         ("task=segmentation", "model=torchvision", "model.name=fcn_resnet50", "model.pretrained=x"),
         "model.pretrained=x is for task=classification",
     ),
-    (("task=segmentation", "placement.part=neck"), "part=neck"),
+    (("task=segmentation", "placement.part=neck"), "placement.part=neck"),
+    (("task=segmentation", "data.padding=4"), "choose data.padding=0"),
+    (("task=detection", "data.image_size=100"), "choose a multiple of 32"),
+    (("task=detection", "model=timm", "model.name=resnet18"), "is for task=classification"),
     (("placement.part=aspp", "attention=se"), "placement.part=aspp is for detectors"),
 ]
 

@@ -68,6 +68,10 @@ class Backbone(nn.Module):
             f"placement.part={name} is for detectors and segmenters (task=detection): leave it out"
         )
 
+    def part_name(self, name: str) -> str:
+        """The one name of a part that may have several."""
+        return name
+
     def maps(self, images: Tensor) -> list[Tensor]:
         """What each stage makes of images (B, 3, H, W), for another head than the classifier's.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from statistics import quantiles
 
 import numpy as np
@@ -129,7 +130,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
 
 def title_of(block: RunsOfBlock, control: RunsOfArm) -> str:
     """`digits, resnet18`, and the task where it is not the usual one."""
-    words = [block.common["data.name"], control.facts["model.name"]]
+    words = [control.facts["data.name"], control.facts["model.name"]]
     task = control.facts["task"]
     return ", ".join([*words, *([] if task == "classification" else [task])])
 
@@ -178,11 +179,11 @@ def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple
 
     None of a score that cannot be had of resampled images.
     """
-    score_resampled = RESAMPLED.get(score_of(control).key)
-    if score_resampled is None:
+    score = score_of(control)
+    if not score.of_any_images:
         return {}
     runs = [run for arm in (control, *arms) for run in arm.runs.values()]
-    means = dict(zip((run.path for run in runs), score_resampled(runs).T, strict=True))
+    means = dict(zip((run.path for run in runs), RESAMPLED[score.key](runs).T, strict=True))
     intervals = {}
     for arm in arms:
         shared = sorted(arm.runs.keys() & control.runs.keys())
@@ -202,24 +203,32 @@ def top1_resampled(runs: Sequence[Run]) -> NDArray[np.float32]:
 def miou_resampled(runs: Sequence[Run]) -> NDArray[np.float32]:
     """Each run's mean intersection over union on each sample, (num_samples, num_runs)."""
     counts = [run.overlaps() for run in runs]
-    weights = image_weights(len(counts[0][0]))
+    num_images = len(counts[0][0])
+    for run, (hits, _) in zip(runs, counts, strict=True):
+        refuse_other_images(run.path / "overlaps.npz", len(hits), num_images)
+    weights = image_weights(num_images)
     columns = [resampled_miou(hits, unions, weights) for hits, unions in counts]
     return np.stack(columns, 1)
 
 
-# By the score's key; mAP is no sum over images.
+# By the score's key.
 RESAMPLED = {TOP1.key: top1_resampled, MIOU.key: miou_resampled}
 
 
 def same_length(run: Run, num_images: int) -> NDArray[np.bool_]:
     """Which of the test images a run got right. Raises InputError for another number of them."""
     right = run.correct()
-    if len(right) != num_images:
-        raise InputError(
-            f"{run.path / 'correct.npz'} has {len(right)} images and its control {num_images}: "
-            "compare runs of one test set"
-        )
+    refuse_other_images(run.path / "correct.npz", len(right), num_images)
     return right
+
+
+def refuse_other_images(file: Path, present: int, num_images: int) -> None:
+    """Raises InputError where a run has not as many test images as its control."""
+    if present != num_images:
+        raise InputError(
+            f"{file} has {present} images and its control {num_images}: compare runs of one "
+            "test set"
+        )
 
 
 def varying(arms: Sequence[RunsOfArm]) -> list[str]:
@@ -282,7 +291,7 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         if len({arm.runs[seed].went_on_from() for arm in block.arms if seed in arm.runs} - {""}) > 1
     ]
     score = score_of(block.arms[0])
-    if score.key not in RESAMPLED:
+    if not score.of_any_images:
         notes.append(f"no interval on new images: {score.title} is no sum over images")
     for name in ("device", "cpu", "threads"):
         values = sorted({str(getattr(environment, name)) for environment in environments})

@@ -139,9 +139,13 @@ def recipe_of(facts: Facts, free: Sequence[str]) -> Recipe:
 
 
 def is_recipe(key: str, free: Iterable[str]) -> bool:
-    """Whether runs must agree on a key: not on attention, placement and what is set free."""
-    return not key.startswith(AXES) and not any(
-        key == word or key.startswith(f"{word}.") for word in free
+    """Whether runs must agree on a key: not on attention, placement and what is set free.
+
+    On the task always: no mIoU is more or less than an mAP.
+    """
+    return key == "task" or (
+        not key.startswith(AXES)
+        and not any(key == word or key.startswith(f"{word}.") for word in free)
     )
 
 
@@ -149,6 +153,8 @@ def refuse_unknown(allowed: Sequence[str], facts: Sequence[Facts]) -> None:
     """Raises InputError for `--allow` of a key that no run has."""
     known = {key for own in facts for key in own}
     for word in allowed:
+        if word == "task":
+            raise InputError("--allow task: scores of two tasks are no one scale, leave it out")
         if not any(key == word or key.startswith(f"{word}.") for key in known):
             raise InputError(f"--allow {word}: no run has such a key, write one as in optim.lr")
 

@@ -27,7 +27,8 @@ MIN_VISIBLE = 40  # pixels: a quarter of the smallest rectangle, half of the sma
 NOISE = 96  # the background's values are below it
 MIN_COLOUR = 128  # the brightest of a colour's three values is not below it
 FEWEST = 40  # images: at least two of each number of shapes, and a part of them to validate on
-MOST_BYTES = 2 * 2**30  # they are drawn in memory
+BYTES_A_PIXEL = 3 + 3 + 8 + MAX_SHAPES  # drawn, stacked, its class, a mask for each shape
+MOST_BYTES = 8 * 2**30  # of memory while they are drawn
 CLASS_NAMES = ("rectangle", "ellipse", "triangle")  # labels 1, 2, 3; 0 is the background
 
 Frame = tuple[int, int, int, int]  # left, top, right, bottom; all inside the shape
@@ -61,10 +62,10 @@ def shapes_source(*, image_size: int, num_images: int, num_test_images: int) -> 
     for name, count in (("num_images", num_images), ("num_test_images", num_test_images)):
         if count < FEWEST:
             raise InputError(f"data.{name}={count} is too few: choose data.{name} >= {FEWEST}")
-        if 3 * count * image_size**2 > MOST_BYTES:
+        if BYTES_A_PIXEL * count * image_size**2 > MOST_BYTES:
             raise InputError(
-                f"data.{name}={count} of data.image_size={image_size} are more than "
-                f"{MOST_BYTES // 2**30} GiB of pixels: choose less of either"
+                f"data.{name}={count} of data.image_size={image_size} take more than "
+                f"{MOST_BYTES // 2**30} GiB of memory: choose less of either"
             )
 
     def draw(part: str, seed: int, count: int) -> SceneImages:

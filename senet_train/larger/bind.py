@@ -8,7 +8,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config import Choice
 from senet_train.errors import InputError
 from senet_train.larger.network import LargerNetwork
-from senet_train.networks import own_network
+from senet_train.networks import LIBRARIES, own_network
 from senet_train.options import check_options, look_up
 
 Around = Callable[[Backbone, int], LargerNetwork]
@@ -38,6 +38,11 @@ def bind_larger(
         body = own_network(choice.name)
         options = check_options(body, options, "model")
         return partial(built_around, around, partial(body, **options)), Choice(choice.name, options)
+    if choice.library in set(LIBRARIES) - set(libraries):
+        raise InputError(
+            f"model.library={choice.library} is for task=classification: choose a backbone of "
+            f"ours, or one of {', '.join(libraries)}"
+        )
     library = look_up(choice.library, libraries, "model.library", "senet_train.larger")
     constructor = library(choice.name)
     options = check_options(constructor, options, "model")

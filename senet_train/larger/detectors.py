@@ -133,6 +133,6 @@ def build(name: str, num_classes: int) -> Detector:
     """
     options: dict[str, Any] = {"weights": None, "weights_backbone": None}
     model = models.get_model(name, num_classes=num_classes, **options, **AS_GIVEN)
-    take_out_own_attention(model)
+    own = take_out_own_attention(model)
     fixed = name.startswith("ssd")
-    return Detector(model if fixed else at_their_size(model), num_classes)
+    return Detector(model if fixed else at_their_size(model), num_classes, own)

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from senet_train.backbones.slots import Backbone, Slots
-from senet_train.weave.part import open_part
+from senet_train.weave.aspp import SlottedASPP
+from senet_train.weave.part import open_part, path_of
 
 PROBE = 64  # pixels of the image that tells the sizes of maps
 
@@ -21,14 +23,22 @@ class LargerNetwork(Backbone):
     model: Any  # torchvision's, or in its form
     num_classes: int
 
-    def __init__(self, model: nn.Module, num_classes: int) -> None:
+    def __init__(self, model: nn.Module, num_classes: int, taken_out: Sequence[str] = ()) -> None:
         super().__init__()
-        self.model, self.num_classes = model, num_classes
+        self.model, self.num_classes, self.taken_out = model, num_classes, taken_out
 
     def part(self, name: str) -> Backbone:
         """`backbone`, `aspp` or a module's path. Raises InputError, CannotExist."""
         _, opened = open_part(self.model, name)
         return opened
+
+    def part_name(self, name: str) -> str:
+        """The one name of a part: `auto` for the backbone, `aspp`, or a path. Raises InputError."""
+        path = path_of(self.model, name)
+        known = {path_of(self.model, "backbone"): "auto"}
+        if isinstance(self.model.get_submodule(path), ASPP | SlottedASPP):
+            return "aspp"
+        return known.get(path, path)
 
     def by_stage(self) -> Mapping[int, Sequence[Slots]]:
         """The backbone's."""

@@ -70,5 +70,5 @@ def torchvision_segmenter(name: str) -> Callable[..., Segmenter]:
 def build(name: str, num_classes: int) -> Segmenter:
     """One of torchvision's, from scratch, without attention of its own."""
     model = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes)
-    take_out_own_attention(model)
-    return Segmenter(model, num_classes)
+    own = take_out_own_attention(model)
+    return Segmenter(model, num_classes, own)

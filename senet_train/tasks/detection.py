@@ -24,9 +24,10 @@ from senet_train.learner import Learner
 from senet_train.metrics import DetectionMetrics
 from senet_train.scores import MAP
 from senet_train.tally import Tally, row_of
-from senet_train.tasks.scenes import SCENE_SOURCES, refuse_settings
+from senet_train.tasks.scenes import SCENE_PACKAGES, SCENE_SOURCES, refuse_settings
 from senet_train.tasks.task import Task
 
+DIVISOR = 32  # of the sides of images that torchvision's detectors take as they are
 MOST_BOXES = 100  # of an image, as COCO counts them
 
 
@@ -120,6 +121,11 @@ def on_cpu(tensors: Target) -> Target:
 def refuse(config: Config) -> None:
     """Raises InputError."""
     refuse_settings(config, {"optim.label_smoothing": 0.0, "trainer.precision": 32})
+    if config.data.image_size % DIVISOR:
+        raise InputError(
+            f"data.image_size={config.data.image_size}: a detector would pad it with zeros to a "
+            f"multiple of {DIVISOR}, and attention see them: choose a multiple of {DIVISOR}"
+        )
     average_precision()
 
 
@@ -158,4 +164,5 @@ DETECTION = Task(
     learner=DetectionLearner,
     refuse=refuse,
     keep=keep,
+    packages=(*SCENE_PACKAGES, "pycocotools"),
 )

@@ -6,6 +6,8 @@ from senet_train.config import Config
 from senet_train.data.shapes import shapes_source
 from senet_train.errors import InputError
 
+# What draws scenes, and what counts them: their versions are a run's.
+SCENE_PACKAGES = ("pillow", "torchmetrics")
 SCENE_SOURCES = {"shapes": shapes_source}  # what `data.name` may say
 
 
@@ -17,6 +19,7 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
     only = {
         "data.crop": "none",
         "data.cutout": 0,
+        "data.padding": 0,
         "optim.frozen": "none",
         "optim.backbone_lr_factor": 1.0,
         "trainer.devices": 1,

@@ -25,7 +25,7 @@ from senet_train.learner import Learner
 from senet_train.metrics import SegmentationMetrics
 from senet_train.scores import MIOU
 from senet_train.tally import Tally, row_of
-from senet_train.tasks.scenes import SCENE_SOURCES, refuse_settings
+from senet_train.tasks.scenes import SCENE_PACKAGES, SCENE_SOURCES, refuse_settings
 from senet_train.tasks.task import Task
 
 
@@ -47,7 +47,7 @@ class SegmentationLearner(Learner):
     def learn(self, batch: Batch) -> Tensor:
         images, targets, _ = batch
         logits, classes = self.network(images).float(), stacked(targets)
-        loss = F.cross_entropy(logits, classes, label_smoothing=self.optim.label_smoothing)
+        loss = mean_loss(logits, classes, self.optim.label_smoothing)
         self.progress.train.add(pixel_counts(loss.detach(), logits.detach(), classes))
         return loss
 
@@ -55,10 +55,10 @@ class SegmentationLearner(Learner):
         """Without smoothing."""
         images, targets, indices = batch
         logits, classes = self.network(images).float(), stacked(targets)
-        loss = F.cross_entropy(logits, classes)
+        loss = mean_loss(logits, classes)
         self.tally[part].add(pixel_counts(loss, logits, classes))
         if part == "test":
-            self.test_batches.append((indices.cpu(), logits.argmax(1).byte().cpu()))
+            self.test_batches.append((indices.cpu(), logits.argmax(1).short().cpu()))
 
     def test_classes(self) -> Tensor:
         """What was said of every pixel of the test images, (N, H, W), in the data set's order."""
@@ -79,6 +79,15 @@ class SegmentationLearner(Learner):
             best_epoch=best_epoch,
             **self.test_means,
         )
+
+
+def mean_loss(logits: Tensor, classes: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The cross-entropy of logits (B, K, H, W) and classes (B, H, W), ().
+
+    Pixel by pixel: over maps a GPU has no deterministic one.
+    """
+    pixels = logits.movedim(1, -1).flatten(0, 2)  # (B, K, H, W) -> (B * H * W, K)
+    return F.cross_entropy(pixels, classes.flatten(), label_smoothing=label_smoothing)
 
 
 def stacked(targets: Sequence[Target]) -> Tensor:
@@ -131,7 +140,7 @@ def keep(
         folder / "predictions.npz",
         lambda file: np.savez_compressed(file, allow_pickle=False, **arrays),
     )
-    hits, unions = overlaps(said, truth, len(class_names))
+    hits, unions = overlaps(said, truth, int(learner.network.num_classes))
     counts = {"hits": hits.numpy(), "unions": unions.numpy()}
     write_atomic(folder / "overlaps.npz", lambda file: np.savez(file, allow_pickle=False, **counts))
     draw = partial(draw_segmentation, test.pixels.numpy(), truth.numpy(), said.numpy(), class_names)
@@ -152,4 +161,5 @@ SEGMENTATION = Task(
     learner=SegmentationLearner,
     refuse=refuse,
     keep=keep,
+    packages=SCENE_PACKAGES,
 )

@@ -29,7 +29,7 @@ class Task:
 
     `sources` is what `data.name` may say, `refuse` raises InputError for a configuration that the
     task cannot follow, `keep` writes what the best epoch said of the test set into the run folder
-    and the journal.
+    and the journal. `packages` are those besides the usual whose versions a run depends on.
     """
 
     name: str
@@ -38,3 +38,4 @@ class Task:
     learner: type[Learner]
     refuse: Callable[[Config], None]
     keep: Callable[[Any, Path, Journal, Any, Sequence[str], int], None]
+    packages: tuple[str, ...] = ()

@@ -41,8 +41,8 @@ def path_of(model: nn.Module, part: str) -> str:
     if found not in paths:
         children = ", ".join(name for name, _ in model.named_children())
         raise InputError(
-            f"part={part}: {type(model).__name__} has none, choose the path of a module in one of "
-            f"{children or 'its modules: it has none'}"
+            f"placement.part={part}: {type(model).__name__} has none, choose the path of a module "
+            f"in one of {children or 'its modules: it has none'}"
         )
     return found
 

@@ -14,7 +14,7 @@ def methods(comparison: Comparison) -> list[str]:
         *(compared(block) for block in comparison.blocks),
         *exceptions(comparison),
         rule(comparison.margin),
-        *([NEW_IMAGES] if any_new_images(comparison) else []),
+        *([NEW_IMAGES] if any(b.score.of_any_images for b in comparison.blocks) else []),
         COSTS,
         f"Compared with senet-train {__version__}.",
     ]
@@ -75,11 +75,6 @@ def rule(margin: float) -> str:
         "errors, with a Holm adjustment of their own. Intervals are 95 % t-intervals of all shared "
         "seeds and not adjusted. Standard deviations are over seeds."
     )
-
-
-def any_new_images(comparison: Comparison) -> bool:
-    """Whether an interval on new images stands anywhere."""
-    return any(arm.new_images for block in comparison.blocks for arm in block.arms)
 
 
 NEW_IMAGES = (
