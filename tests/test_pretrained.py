@@ -365,6 +365,17 @@ def test_ported_networks_have_heads_and_colours_of_their_own(
         assert not torch.equal(plain(x), logits)
 
 
+def test_weights_that_may_see_other_colours_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a file nothing tells whether it began as the published weights."""
+    caplog.set_level("INFO", "senet_train")
+    file = tmp_path / "googlenet.pth"
+    torch.save(torchvision_networks.bare("googlenet", 10).state_dict(), file)
+    torchvision_network("googlenet")(10, pretrained=str(file))
+    assert "they see colours on another scale" in caplog.text
+
+
 def test_densenets_old_names() -> None:
     old = "features.denseblock1.denselayer12.norm.1.running_mean"
     assert as_named_now(old) == "features.denseblock1.denselayer12.norm1.running_mean"

@@ -1,5 +1,6 @@
 """The convolutional classifiers of torchvision, with attention slots."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,8 @@ from senet_train.errors import InputError
 from senet_train.weave.network import WovenNetwork, weave
 from senet_train.weave.own import say_what_is_lost
 from senet_train.weave.pretrained import Published, Weights, find_weights, load, weights_to_come
+
+log = logging.getLogger("senet_train")
 
 # Why a network of torchvision is not for attention over channels of maps.
 NOT_CONVOLUTIONAL = {
@@ -68,7 +71,19 @@ def build(
     if weights is not None:
         load(network, weights, PORTED.get(name, ()))
         say_what_is_lost(network, weights)
+        if name in PORTED and not as_published:
+            say_how_colours_are_seen(network, weights)
     return weave(network)
+
+
+def say_how_colours_are_seen(network: nn.Module, weights: Weights) -> None:
+    """A line on weights of which nothing tells whether they began as the published ones."""
+    if weights.read and not next(network.parameters()).is_meta:
+        log.warning(
+            "warning: %s: if these weights began as torchvision's own (model.pretrained=true), "
+            "they see colours on another scale than this network gives them",
+            weights.source,
+        )
 
 
 def published(name: str) -> Published:
