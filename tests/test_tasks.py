@@ -49,6 +49,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "LATENCY_BATCHES", (1,))
 
 
+@pytest.fixture
+def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture is drawn: that takes longer than these runs."""
+    monkeypatch.setattr("senet_train.journal.Journal.keep_picture", lambda *arguments: None)
+
+
 def result_of(folder: Path) -> Any:
     return json.loads((folder / "result.json").read_text())
 
@@ -134,7 +140,9 @@ def test_average_precision_of_known_answers() -> None:
     assert 0.4 < precision(halves) < 0.8
 
 
-@pytest.mark.parametrize(("task", "key"), [(SEGMENT, "miou"), (DETECT, "map")])
+@pytest.mark.parametrize(
+    ("task", "key"), [(SEGMENT, "miou"), pytest.param(DETECT, "map", marks=pytest.mark.slow)]
+)
 def test_trained_compared_and_found_again(
     senet: Senet, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: Any, key: str
 ) -> None:
@@ -159,6 +167,7 @@ def test_trained_compared_and_found_again(
     assert f"points of test {title}" in (tmp_path / "report" / "forest-1.svg").read_text()
 
 
+@pytest.mark.usefixtures("unseen")
 def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
     assert senet(*SEGMENT).code == 0
     [run] = runs_in(tmp_path / "outputs")
@@ -171,6 +180,7 @@ def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
     assert recorded == pytest.approx(float(metric.compute()), abs=1e-6)
 
 
+@pytest.mark.usefixtures("unseen")
 def test_boxes_make_the_record(senet: Senet, tmp_path: Path) -> None:
     """After an epoch little is found; what counts is that both say the same."""
     assert senet(*DETECT, "optim.lr=0.05").code == 0
@@ -190,6 +200,7 @@ def test_boxes_make_the_record(senet: Senet, tmp_path: Path) -> None:
     assert len(found["label"]) > 40
 
 
+@pytest.mark.usefixtures("unseen")
 @pytest.mark.parametrize("task", [SEGMENT, DETECT])
 def test_what_stopped_goes_on_to_the_same_end(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: Any
@@ -310,6 +321,7 @@ def test_before_and_behind_the_pools(senet: Senet, position: str) -> None:
     assert f"attention {2 * 512**2 // 4:,}" in dry.err
 
 
+@pytest.mark.usefixtures("unseen")
 def test_other_commands_say_that_they_are_for_classifiers(senet: Senet, tmp_path: Path) -> None:
     assert senet(*SEGMENT, "trainer.max_epochs=1").code == 0
     [run] = runs_in(tmp_path / "outputs")
@@ -318,12 +330,12 @@ def test_other_commands_say_that_they_are_for_classifiers(senet: Senet, tmp_path
 
 
 TORCHVISION = [
-    ("segmentation", "deeplabv3_mobilenet_v3_large"),
     ("segmentation", "lraspp_mobilenet_v3_large"),
-    ("detection", "ssdlite320_mobilenet_v3_large"),
     *(
         pytest.param(task, name, marks=pytest.mark.slow)
         for task, name in [
+            ("segmentation", "deeplabv3_mobilenet_v3_large"),
+            ("detection", "ssdlite320_mobilenet_v3_large"),
             ("segmentation", "deeplabv3_resnet50"),
             ("segmentation", "fcn_resnet50"),
             ("detection", "fasterrcnn_resnet50_fpn"),
@@ -336,6 +348,7 @@ TORCHVISION = [
 ]
 
 
+@pytest.mark.usefixtures("unseen")
 @pytest.mark.parametrize(("task", "name"), TORCHVISION)
 def test_networks_of_torchvision(senet: Senet, task: str, name: str) -> None:
     """One step and an evaluation of each, with SE in its backbone."""
