@@ -3,8 +3,6 @@
 Shapes: B batch, H height, W width, K classes.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,19 +10,14 @@ from torch.nn import functional as F
 from senet_train.data.loaders import Batch
 from senet_train.learner import Learner
 from senet_train.metrics import Metrics
-from senet_train.scores import TOP1
 from senet_train.tally import Tally, row_of
 
 
 class ImageClassifier(Learner):
     """Its network maps images (B, 3, H, W) to logits (B, K)."""
 
-    score = TOP1
+    kind, score = Metrics, Metrics.score
     final_metrics = ("val_top1", "test_top1", "test_loss")
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), logits (B, K)
 
     def new_tally(self, part: str) -> Tally:
         return class_tally()
@@ -45,26 +38,9 @@ class ImageClassifier(Learner):
         if part == "test":
             self.test_batches.append((indices.cpu(), logits.cpu()))
 
-    def test_logits(self) -> Tensor:
-        """What the network said of the test images, (N, K), in the data set's order."""
-        indices, logits = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
-        return logits[indices.argsort()]
-
     def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         """Images right, then the loss: as a count, accuracies that are equal stay so."""
         return round(means["val_top1"] * num_images), -means["val_loss"]
-
-    def metrics(self, best_epoch: int) -> Metrics:
-        best, last = self.progress.history[best_epoch], self.progress.history[-1]
-        return Metrics(
-            val_top1=best["val_top1"],
-            val_top5=best["val_top5"],
-            val_loss=best["val_loss"],
-            val_top1_last=last["val_top1"],
-            val_loss_last=last["val_loss"],
-            best_epoch=best_epoch,
-            **self.test_means,
-        )
 
 
 def class_tally() -> Tally:

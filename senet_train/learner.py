@@ -17,7 +17,7 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.finetune import EVERYTHING, freeze_backbone, hold_statistics
 from senet_train.keyed import keyed_seed
-from senet_train.metrics import AnyMetrics
+from senet_train.metrics import AnyMetrics, metrics_of
 from senet_train.optimizer import parameter_groups
 from senet_train.progress import Progress
 from senet_train.schedule import Schedule, with_warmup
@@ -32,7 +32,8 @@ class Learner(pl.LightningModule, ABC):
     Raises Diverged, before the weights change, when a loss is not finite.
     """
 
-    score: ClassVar[Score]
+    kind: ClassVar[type[AnyMetrics]]
+    score: ClassVar[Score]  # that of `kind`
     final_metrics: ClassVar[tuple[str, ...]]  # of the record: what TensorBoard's HPARAMS tab shows
 
     def __init__(
@@ -57,6 +58,7 @@ class Learner(pl.LightningModule, ABC):
         self.improved = False  # whether the last epoch validated is the best so far
         self.tally = {part: self.new_tally(part) for part in ("val", "test")}
         self.test_means: dict[str, float] = {}
+        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), and what was said
 
     @abstractmethod
     def new_tally(self, part: str) -> Tally:
@@ -74,9 +76,9 @@ class Learner(pl.LightningModule, ABC):
     def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         """The higher, the better was the epoch that validation gave these means."""
 
-    @abstractmethod
     def metrics(self, best_epoch: int) -> AnyMetrics:
         """What the record says, once the test set has been read."""
+        return metrics_of(self.kind, self.progress.history, best_epoch, self.test_means)
 
     def on_train_start(self) -> None:
         """From here on Lightning keeps each module's mode, through every validation."""
@@ -124,6 +126,11 @@ class Learner(pl.LightningModule, ABC):
     def training_columns(self) -> tuple[str, str]:
         """What a row has of training."""
         return "train_loss", f"train_{self.score.key}"
+
+    def test_answers(self) -> Tensor:
+        """What was kept of the test images, (N, ...), in the data set's order."""
+        indices, said = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
+        return said[indices.argsort()]
 
     def on_test_epoch_end(self) -> None:
         self.test_means = self.tally["test"].means("test")

@@ -3,6 +3,8 @@
 `test_*` is of that epoch too; `*_last` of the last one.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Discriminator, Tag
@@ -79,6 +81,19 @@ class DetectionMetrics(Judged):
     test_map50: float
     test_map75: float
     best_epoch: int
+
+
+def metrics_of(
+    kind: type["AnyMetrics"],
+    history: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    test_means: Mapping[str, float],
+) -> "AnyMetrics":
+    """From the rows of all epochs and the means of the test set, by the fields' names."""
+    best, last = history[best_epoch], history[-1]
+    values: dict[str, Any] = {f"{name}_last": value for name, value in last.items()}
+    values |= {**best, **test_means, "best_epoch": best_epoch}
+    return kind(**{field.name: values[field.name] for field in fields(kind)})
 
 
 def of_classifier(metrics: Judged) -> Metrics:

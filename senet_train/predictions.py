@@ -3,14 +3,21 @@
 Shapes: N images, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from senet_train.atomic import write_atomic
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """A compressed .npz of plain arrays."""
+    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def write_predictions(
@@ -30,10 +37,7 @@ def write_predictions(
         "probability_first": top5.values[:, 0].to(torch.float16).numpy(),
         "probability_true": true.to(torch.float16).numpy(),
     }
-    write_atomic(
-        folder / "predictions.npz",
-        lambda file: np.savez_compressed(file, allow_pickle=False, **arrays),
-    )
+    write_arrays(folder / "predictions.npz", arrays)
     correct = (top5.indices[:, 0] == labels).numpy()
     packed = {"bits": np.packbits(correct), "num_images": np.array(len(correct))}
     write_atomic(folder / "correct.npz", lambda file: np.savez(file, allow_pickle=False, **packed))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from senet_train import speed
 from senet_train.cli import main
@@ -41,6 +42,15 @@ TINY = (
     "trainer.max_epochs=2",
     "trainer.precision=32",
 )
+
+
+def randomise_norms(network: nn.Module) -> None:
+    """BatchNorms that do something in evaluation."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                nn.init.uniform_(tensor, 0.2, 1.5)
+            module.bias.data.neg_()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision.models
+from conftest import randomise_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -195,15 +196,6 @@ def test_logits_shape(name: str) -> None:
     network, _ = build(name, 13, 4)
     assert network(torch.empty(2, 3, 40, 40, device="meta")).shape == (2, 13)
     assert all(network.by_stage().values())
-
-
-def randomise_norms(network: nn.Module) -> None:
-    """BatchNorms that do something in evaluation."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
-                nn.init.uniform_(tensor, 0.2, 1.5)
-            module.bias.data.neg_()
 
 
 def paper_logits(state: dict[str, Tensor], x: Tensor, depth: int, convolutions: int) -> Tensor:

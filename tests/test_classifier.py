@@ -90,7 +90,7 @@ def test_means_are_over_images(tmp_path: Path) -> None:
     module, trainer, data = fit(tmp_path)
     load_best(module, tmp_path / "checkpoints" / "best.ckpt")
     trainer.test(module, datamodule=data, verbose=False)
-    logits = module.test_logits()
+    logits = module.test_answers()
     probabilities = logits.softmax(1).double().numpy()
     labels = data.splits.test.labels.numpy()
     top1 = accuracy_score(labels, probabilities.argmax(1))
@@ -211,7 +211,7 @@ def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
     trainer.test(module, datamodule=data, verbose=False)
     with torch.no_grad():
         for images, _, indices in data.test_dataloader():
-            torch.testing.assert_close(module.test_logits()[indices], network.eval()(images))
+            torch.testing.assert_close(module.test_answers()[indices], network.eval()(images))
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, best[f"network.{name}"])
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TINY, Result
+from conftest import TINY, Result, randomise_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,14 +19,6 @@ YOLOV5S = [3_520, 18_560, 18_816, 73_984, 115_712, 295_424, 625_152, 1_180_672, 
 
 def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
-
-
-def randomise_norms(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
-                nn.init.uniform_(tensor, 0.5, 1.5)
-            module.bias.data.neg_()
 
 
 def test_parameters_are_the_published_ones() -> None:

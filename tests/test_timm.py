@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import CONF, Result, run_folders
-from hydra import compose, initialize_config_dir
+from conftest import Result, run_folders
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from senet_train import load_run
 from senet_train.attention import SqueezeExcite
-from senet_train.config import Config, read_config, register_resolvers
+from senet_train.composition import composed
+from senet_train.config import Config
 from senet_train.cost import count_parameters
 from senet_train.errors import InputError
 from senet_train.insertion import insert
@@ -62,9 +62,7 @@ QUICK = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)
 
 
 def config(*overrides: str) -> Config:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", overrides=["model=timm", *overrides]))
+    return composed(["model=timm", *overrides])
 
 
 def on_meta(name: str) -> WovenNetwork:

@@ -6,14 +6,13 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import CONF
-from hydra import compose, initialize_config_dir
 from torch import nn
 from torchvision import models
 
 from senet_train.attention import SqueezeExcite
 from senet_train.backbones.resnet import resnet50
-from senet_train.config import Config, Placement, read_config, register_resolvers
+from senet_train.composition import composed
+from senet_train.config import Config, Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.identity import as_tree
 from senet_train.insertion import insert
@@ -51,9 +50,7 @@ FAMILIES = {
 
 
 def config(*overrides: str) -> Config:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", overrides=list(overrides)))
+    return composed(overrides)
 
 
 def on_meta(name: str) -> WovenNetwork:

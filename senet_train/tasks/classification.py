@@ -27,7 +27,7 @@ def keep(
     epoch: int,
 ) -> None:
     """The predictions, the confusion matrix and the surest mistakes."""
-    logits = learner.test_logits()
+    logits = learner.test_answers()
     write_predictions(folder, logits, test.labels, test.ids)
     write_mistakes(journal, logits, test, class_names, epoch)
 

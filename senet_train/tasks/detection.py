@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from senet_train.atomic import write_atomic
 from senet_train.config import Config
 from senet_train.data.loaders import Batch
 from senet_train.data.scenes import SceneImages, Target
@@ -22,7 +21,7 @@ from senet_train.larger.bind import bind_larger
 from senet_train.larger.detectors import around, torchvision_detector
 from senet_train.learner import Learner
 from senet_train.metrics import DetectionMetrics
-from senet_train.scores import MAP
+from senet_train.predictions import write_arrays
 from senet_train.tally import Tally, row_of
 from senet_train.tasks.scenes import SCENE_PACKAGES, SCENE_SOURCES, refuse_settings
 from senet_train.tasks.task import Task
@@ -34,7 +33,7 @@ MOST_BOXES = 100  # of an image, as COCO counts them
 class DetectionLearner(Learner):
     """Its network is a Detector."""
 
-    score = MAP
+    kind, score = DetectionMetrics, DetectionMetrics.score
     final_metrics = ("val_map", "test_map", "test_map50")
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -67,16 +66,6 @@ class DetectionLearner(Learner):
 
     def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         return means["val_map"], means["val_map50"]
-
-    def metrics(self, best_epoch: int) -> DetectionMetrics:
-        best, last = self.progress.history[best_epoch], self.progress.history[-1]
-        return DetectionMetrics(
-            val_map=best["val_map"],
-            val_map50=best["val_map50"],
-            val_map_last=last["val_map"],
-            best_epoch=best_epoch,
-            **self.test_means,
-        )
 
 
 def average_precision() -> Any:
@@ -149,10 +138,7 @@ def keep(
         "label": torch.cat([boxes["labels"] for boxes in found]).short().numpy(),
         "score": torch.cat([boxes["scores"] for boxes in found]).float().numpy(),
     }
-    write_atomic(
-        folder / "predictions.npz",
-        lambda file: np.savez_compressed(file, allow_pickle=False, **arrays),
-    )
+    write_arrays(folder / "predictions.npz", arrays)
     draw = partial(draw_detection, test.pixels.numpy(), test.truth, found, class_names)
     journal.keep_picture("predictions", draw, epoch)
 

@@ -6,7 +6,6 @@ Shapes: B batch, N images, H height, W width, K classes, the background included
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from senet_train.atomic import write_atomic
 from senet_train.config import Config
 from senet_train.data.loaders import Batch
 from senet_train.data.scenes import SceneImages, Target
@@ -23,7 +21,7 @@ from senet_train.larger.bind import bind_larger
 from senet_train.larger.segmenters import around, torchvision_segmenter
 from senet_train.learner import Learner
 from senet_train.metrics import SegmentationMetrics
-from senet_train.scores import MIOU
+from senet_train.predictions import write_arrays
 from senet_train.tally import Tally, row_of
 from senet_train.tasks.scenes import SCENE_PACKAGES, SCENE_SOURCES, refuse_settings
 from senet_train.tasks.task import Task
@@ -32,12 +30,8 @@ from senet_train.tasks.task import Task
 class SegmentationLearner(Learner):
     """Its network maps images (B, 3, H, W) to logits (B, K, H, W)."""
 
-    score = MIOU
+    kind, score = SegmentationMetrics, SegmentationMetrics.score
     final_metrics = ("val_miou", "test_miou", "test_loss")
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), classes (B, H, W)
 
     def new_tally(self, part: str) -> Tally:
         num_classes = int(self.network.num_classes)
@@ -60,25 +54,8 @@ class SegmentationLearner(Learner):
         if part == "test":
             self.test_batches.append((indices.cpu(), logits.argmax(1).short().cpu()))
 
-    def test_classes(self) -> Tensor:
-        """What was said of every pixel of the test images, (N, H, W), in the data set's order."""
-        indices, classes = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
-        return classes[indices.argsort()]
-
     def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         return means["val_miou"], -means["val_loss"]
-
-    def metrics(self, best_epoch: int) -> SegmentationMetrics:
-        best, last = self.progress.history[best_epoch], self.progress.history[-1]
-        return SegmentationMetrics(
-            val_miou=best["val_miou"],
-            val_pixels=best["val_pixels"],
-            val_loss=best["val_loss"],
-            val_miou_last=last["val_miou"],
-            val_loss_last=last["val_loss"],
-            best_epoch=best_epoch,
-            **self.test_means,
-        )
 
 
 def mean_loss(logits: Tensor, classes: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -134,15 +111,12 @@ def keep(
     """The class of every pixel, what of each image is right, and a picture."""
     from senet_train.drawing.scenes import draw_segmentation
 
-    said, truth = learner.test_classes(), stacked(test.truth)
+    said, truth = learner.test_answers(), stacked(test.truth)
     arrays = {"image_id": np.array(test.ids, dtype=np.str_), "classes": said.numpy()}
-    write_atomic(
-        folder / "predictions.npz",
-        lambda file: np.savez_compressed(file, allow_pickle=False, **arrays),
-    )
+    write_arrays(folder / "predictions.npz", arrays)
     hits, unions = overlaps(said, truth, int(learner.network.num_classes))
     counts = {"hits": hits.numpy(), "unions": unions.numpy()}
-    write_atomic(folder / "overlaps.npz", lambda file: np.savez(file, allow_pickle=False, **counts))
+    write_arrays(folder / "overlaps.npz", counts)
     draw = partial(draw_segmentation, test.pixels.numpy(), truth.numpy(), said.numpy(), class_names)
     journal.keep_picture("predictions", draw, epoch)
 

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from senet_train.config import suggestion
 from senet_train.errors import InputError
-from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.own import say_what_is_lost
+from senet_train.weave.bare import built, woven
+from senet_train.weave.network import WovenNetwork
 from senet_train.weave.pretrained import (
     Published,
     Weights,
     find_weights,
-    load,
     reason,
     weights_to_come,
 )
@@ -80,22 +79,12 @@ def build(
     """
     if pretrained is not False and weights is None:
         weights = timm_weights(name, pretrained)
-    network = bare(name, num_classes)
-    if weights is not None:
-        load(network, weights, ())
-        say_what_is_lost(network, weights)
-    return weave(network)
+    return woven(bare(name, num_classes), weights)
 
 
 def bare(name: str, num_classes: int) -> nn.Module:
     """The network as timm has it, on the device that holds now."""
-    try:
-        return timm().create_model(name, num_classes=num_classes)
-    except (NotImplementedError, RuntimeError):  # some read numbers off a tensor, as RegNet does
-        device = torch.empty(0).device
-        with torch.device("cpu"):
-            network: nn.Module = timm().create_model(name, num_classes=num_classes)
-        return network.to(device)
+    return built(partial(timm().create_model, name, num_classes=num_classes))
 
 
 def timm_weights(name: str, pretrained: bool | str, *, to_come: bool = False) -> Weights:

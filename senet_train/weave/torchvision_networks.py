@@ -5,15 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 from torchvision import models
 
 from senet_train.config import suggestion
 from senet_train.errors import InputError
-from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.own import say_what_is_lost
-from senet_train.weave.pretrained import Published, Weights, find_weights, load, weights_to_come
+from senet_train.weave.bare import built, woven
+from senet_train.weave.network import WovenNetwork
+from senet_train.weave.pretrained import Published, Weights, find_weights, weights_to_come
 
 log = logging.getLogger("senet_train")
 
@@ -68,12 +67,9 @@ def build(
         weights = weights_of(name, pretrained)
     as_published = weights is not None and weights.fingerprint == published(name).fingerprint
     network = bare(name, num_classes, as_published=as_published)
-    if weights is not None:
-        load(network, weights, PORTED.get(name, ()))
-        say_what_is_lost(network, weights)
-        if name in PORTED and not as_published:
-            say_how_colours_are_seen(network, weights)
-    return weave(network)
+    if weights is not None and name in PORTED and not as_published:
+        say_how_colours_are_seen(network, weights)
+    return woven(network, weights, PORTED.get(name, ()))
 
 
 def say_how_colours_are_seen(network: nn.Module, weights: Weights) -> None:
@@ -109,10 +105,5 @@ def bare(name: str, num_classes: int, *, as_published: bool = False) -> nn.Modul
     further = FURTHER.get(name, {})
     if as_published and name in PORTED:
         further = further | {"transform_input": True}
-    try:
-        return models.get_model(name, weights=None, num_classes=num_classes, **further)
-    except NotImplementedError:  # RegNet reads its widths off a tensor, which has none on `meta`
-        device = torch.empty(0).device
-        with torch.device("cpu"):
-            network = models.get_model(name, weights=None, num_classes=num_classes, **further)
-        return network.to(device)
+    make = partial(models.get_model, name, weights=None, num_classes=num_classes, **further)
+    return built(make)
