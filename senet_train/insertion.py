@@ -15,6 +15,7 @@ from senet_train.backbones.slots import Backbone, Slots
 from senet_train.config import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.keyed import forked_random
+from senet_train.onednn import avoid_overruns
 
 EVERYWHERE = Placement()
 
@@ -76,6 +77,7 @@ def insert(
         slots.append(Slot(name, stage, channels, int(getattr(module, "hidden", 0))))
     for (_, block, position), module in zip(chosen, modules, strict=True):
         block.attend[position] = module
+    avoid_overruns(network)
     return slots
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from senet_train.config import Placement
 from senet_train.insertion import EVERYWHERE, Slot, insert
+from senet_train.onednn import avoid_overruns
 from senet_train.weave.part import open_part
 from senet_train.weave.part import take_out_own_attention as take_out_own_attention
 
@@ -34,4 +35,5 @@ def insert_into(
     slots = insert(backbone, attention, placement, seed=seed)
     for slot in slots:
         backbone.get_submodule(slot.name).to(example).train(backbone.training)
+    avoid_overruns(model)
     return [replace(slot, name=f"{path}.{slot.name}") for slot in slots]

@@ -28,6 +28,8 @@ from omegaconf import DictConfig
 
 from senet_train.cli import config_flags
 from senet_train.errors import InputError, Interrupted
+from senet_train.signals import in_words
+from senet_train.sweep_report import ProcessReturn
 
 log = logging.getLogger("senet_train")
 
@@ -74,7 +76,7 @@ class LocalLauncher(Launcher):
         threads = max(1, cores // jobs)
         log.info("%d runs, %d at once with %d threads each", len(job_overrides), jobs, threads)
         context = processes(num_gpus > 0)
-        returns = [JobReturn(status=JobStatus.FAILED) for _ in job_overrides]
+        returns = [ProcessReturn(status=JobStatus.FAILED) for _ in job_overrides]
         shared = set.intersection(*map(set, job_overrides))  # words that tell no run from another
         with tempfile.TemporaryDirectory() as words, ended_with_us() as running:
             for number, overrides in enumerate(job_overrides):
@@ -144,7 +146,7 @@ def end_with_the_sweep() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def collect(running: list[Child], returns: list[JobReturn]) -> None:
+def collect(running: list[Child], returns: list[ProcessReturn]) -> None:
     """Wait until a run ends; repeat its warnings, say how it ended if not well; cross it off."""
     ended = wait([child.process.sentinel for child in running])
     for child in [child for child in running if child.process.sentinel in ended]:
@@ -157,7 +159,8 @@ def collect(running: list[Child], returns: list[JobReturn]) -> None:
         if code == 0:
             returns[child.number].status = JobStatus.COMPLETED
         else:
-            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+            how = in_words(-code) if code < 0 else f"exit code {code}"
+            returns[child.number].how = how
             log.warning("%s: %s", child.settings, how)
 
 

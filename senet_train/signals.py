@@ -13,6 +13,7 @@ from types import FrameType
 from senet_train.errors import Interrupted
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 
 _pending: list[int] = []
 _deferring = False
@@ -20,6 +21,16 @@ _deferring = False
 
 class Stopped(Interrupted):
     """The signal, raised between two steps: what is in memory may be saved."""
+
+
+def in_words(signum: int) -> str:
+    """`killed by SIGKILL`; after a crash, which is never the user's doing, also what to try."""
+    try:
+        name = signal.Signals(signum).name
+    except ValueError:  # a real-time signal has no name
+        name = f"signal {signum}"
+    way_out = ": try trainer.channels_last=false" if signum in CRASHES else ""
+    return f"killed by {name}{way_out}"
 
 
 def pending() -> int | None:

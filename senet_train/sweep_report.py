@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
     from senet_train.plan import Plan
 
 
+@dataclass
+class ProcessReturn(JobReturn):
+    """What became of a run whose process we started ourselves: how it ended, if not well."""
+
+    how: str = ""
+
+
 def report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
     """Print the table to standard output. Raises RunError if a run did not finish."""
-    arms: dict[str, list[Standing]] = {}
-    for plan in plans:
-        arms.setdefault(plan.identity.arm, []).append(standing_of(plan))
-    titles = dict.fromkeys(standing.title for arm in arms.values() for standing in arm)
+    arms: dict[str, list[tuple[Standing, str]]] = {}
+    for plan, end in zip(plans, returns, strict=True):
+        how = end.how if isinstance(end, ProcessReturn) else ""
+        arms.setdefault(plan.identity.arm, []).append((standing_of(plan), how))
+    titles = dict.fromkeys(standing.title for arm in arms.values() for standing, _ in arm)
     score = f"mean val {', '.join(titles)}"
     table = Table(Column("arm", overflow="fold"), "finished", score, "not finished")
     for arm, standings in arms.items():
@@ -40,12 +49,16 @@ def report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
         raise RunError(f"{len(failed)} of {len(plans)} runs did not finish: {names}")
 
 
-def cells_of(arm: str, standings: Sequence[Standing]) -> tuple[str, ...]:
+def cells_of(arm: str, ends: Sequence[tuple[Standing, str]]) -> tuple[str, ...]:
     """One row of the table: how many seeds are there, how good, and what became of the others."""
-    finished = [standing.val_score for standing in standings if standing.state == "finished"]
-    others = [f"seed {s.seed} {s.state}" for s in standings if s.state != "finished"]
+    finished = [standing.val_score for standing, _ in ends if standing.state == "finished"]
+    others = [
+        f"seed {standing.seed} {how if standing.state == 'killed' and how else standing.state}"
+        for standing, how in ends
+        if standing.state != "finished"
+    ]
     mean = f"{fmean(finished):.4f}" if finished else ""
-    return (arm, f"{len(finished)} of {len(standings)}", mean, ", ".join(others))
+    return (arm, f"{len(finished)} of {len(ends)}", mean, ", ".join(others))
 
 
 def is_finished(plan: "Plan", end: JobReturn) -> bool:

@@ -28,7 +28,7 @@ LAYERS = [
     ("senet_train.keyed", "senet_train.lock", "senet_train.schedule", "senet_train.arms"),
     ("senet_train.class_folders", "senet_train.pictures", "senet_train.exclusion"),
     ("senet_train.attention", "senet_train.backbones", "senet_train.data", "senet_train.check"),
-    ("senet_train.fold", "senet_train.shared_layers"),
+    ("senet_train.fold", "senet_train.shared_layers", "senet_train.onednn"),
     ("senet_train.weave",),
     ("senet_train.options", "senet_train.identity", "senet_train.insertion", "senet_train.metrics"),
     ("senet_train.record",),

@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from senet_train.backbones.slots import Backbone, Slots
 from senet_train.errors import CannotExist, InputError
+from senet_train.onednn import avoid_overruns
 from senet_train.weave.own import take_out_own
 from senet_train.weave.suited import refuse_unsuited
 from senet_train.weave.trace import trace
@@ -119,6 +120,7 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
     woven = WovenNetwork(network, graph, type(network).__name__)
     woven.taken_out = taken_out
     woven.units = slots  # of `units` it has taken over what the graph calls, and no more
+    avoid_overruns(woven)
     return woven
 
 
