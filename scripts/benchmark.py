@@ -21,7 +21,7 @@ from benchmarking.start_up import start_up, whole_process
 from benchmarking.throughput import throughput
 from benchmarking.workload import WORKLOADS
 
-from senet_train.environment import cpu_name, git_commit
+from senet_train.runs.environment import cpu_name, git_commit
 
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 SECTIONS: dict[str, Callable[[int], Iterator[str]]] = {

@@ -35,8 +35,8 @@ from calibration.verdict_prose import (
     SIGNATURE,
 )
 
-from senet_train.compare.looks import LOOKS, detectable_in_sd
-from senet_train.environment import cpu_name, git_commit
+from senet_train.compare.statistics.looks import LOOKS, detectable_in_sd
+from senet_train.runs.environment import cpu_name, git_commit
 
 STAGES = (3, 5, 8, 12)
 

@@ -22,9 +22,9 @@ from torchvision.ops import StochasticDepth
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones.slots import Backbone
 from senet_train.errors import InputError
-from senet_train.insertion import insert
-from senet_train.networks import LIBRARIES
-from senet_train.weave.torchvision_networks import NOT_CONVOLUTIONAL
+from senet_train.networks.bind import LIBRARIES
+from senet_train.networks.insertion import insert
+from senet_train.networks.libraries.torchvision import NOT_CONVOLUTIONAL
 
 OF_TORCHVISION = [
     name

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from senet_train.attention import ATTENTIONS
+from senet_train.commands.evaluate.answers import batches
 from senet_train.data.images import Images
-from senet_train.evaluate.answers import batches
-from senet_train.insertion import insert
-from senet_train.trained.data import find_own_data, tested_images
-from senet_train.trained.forward import Forward
-from senet_train.trained.load import load_run
-from senet_train.weave.arm_weights import find_arm
+from senet_train.networks.insertion import insert
+from senet_train.networks.weights.of_an_arm import find_arm
+from senet_train.runs.trained.forward import Forward
+from senet_train.runs.trained.load import load_run
+from senet_train.runs.trained.own_data import find_own_data, tested_images
 
 KINDS = {"se": {"ratio": 16}, "eca": {}, "cbam": {"ratio": 16}}
 

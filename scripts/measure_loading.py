@@ -13,11 +13,11 @@ from functools import partial
 
 import torch
 
-from senet_train.config import Choice, Data
+from senet_train.config.schema import Choice, Data
 from senet_train.data.imagenet_subset import imagenet_subset
 from senet_train.data.images import FileImages, Images
 from senet_train.data.loaders import TrainingBatches
-from senet_train.environment import cpu_name
+from senet_train.runs.environment import cpu_name
 
 
 def main() -> None:

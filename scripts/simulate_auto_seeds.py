@@ -30,8 +30,8 @@ from calibration.simulated_studies import FixedImages, World
 from calibration.tables_of_rates import markdown, rate
 from numpy.typing import NDArray
 
-from senet_train.compare.looks import LAST_LOOK, LOOKS
-from senet_train.environment import cpu_name, git_commit
+from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS
+from senet_train.runs.environment import cpu_name, git_commit
 
 EFFECTS = (0.0, 0.1, 0.3, 1.0)  # points
 RESIDUAL_SD = 0.25  # points, a World's at spread 1

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from senet_train.attention import SqueezeExcite as SqueezeExcite
-    from senet_train.config import Placement as Placement
-    from senet_train.export.as_safetensors import load_safetensors as load_safetensors
-    from senet_train.insertion import insert as insert
-    from senet_train.larger_networks import insert_into as insert_into
-    from senet_train.larger_networks import take_out_own_attention as take_out_own_attention
-    from senet_train.trained.load import load_run as load_run
+    from senet_train.attention.squeeze_excite import SqueezeExcite as SqueezeExcite
+    from senet_train.config.schema import Placement as Placement
+    from senet_train.networks.graph.part import take_out_own_attention as take_out_own_attention
+    from senet_train.networks.insertion import insert as insert
+    from senet_train.networks.insertion import insert_into as insert_into
+    from senet_train.runs.trained.load import load_run as load_run
+    from senet_train.runs.trained.load_safetensors import load_safetensors as load_safetensors
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
 
 # Found when asked for: help and completion must not wait for torch.
 HOMES = {
-    "Placement": "senet_train.config",
+    "Placement": "senet_train.config.schema",
     "SqueezeExcite": "senet_train.attention",
-    "insert": "senet_train.insertion",
-    "insert_into": "senet_train.larger_networks",
-    "load_run": "senet_train.trained.load",
-    "load_safetensors": "senet_train.export.as_safetensors",
-    "take_out_own_attention": "senet_train.larger_networks",
+    "insert": "senet_train.networks.insertion",
+    "insert_into": "senet_train.networks.insertion",
+    "load_run": "senet_train.runs.trained.load",
+    "load_safetensors": "senet_train.runs.trained.load_safetensors",
+    "take_out_own_attention": "senet_train.networks.graph.part",
 }
 
 

@@ -1,3 +1,22 @@
-from senet_train.cli import entry
+"""`python -m senet_train`: the command, also as one of several processes that make one run."""
 
-entry()
+import os
+import signal
+import sys
+import threading
+
+from senet_train.cli import main
+from senet_train.training.distributed.world import STORE
+
+
+def end_with_the_parent() -> None:
+    """Should the process that started this one be killed, save what is there and end."""
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns at the pipe's end
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    one_of_several = STORE in os.environ
+    if one_of_several:
+        threading.Thread(target=end_with_the_parent, daemon=True).start()
+    sys.exit(main(sys.argv[1:], planned=one_of_several))

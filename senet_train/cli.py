@@ -19,16 +19,23 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from senet_train.composition import explain_composition
-from senet_train.config import config_dir, mode_for, read_config, refuse_code, register_resolvers
-from senet_train.crew import crew
+from senet_train.config.compose import (
+    config_dir,
+    explain_composition,
+    mode_for,
+    register_resolvers,
+    unread_settings,
+)
+from senet_train.config.read import read_config, refuse_code
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
-from senet_train.signals import pending, signals_raised
+from senet_train.system.signals import pending, signals_raised
+from senet_train.training.distributed.world import crew
 
 log = logging.getLogger("senet_train")
+
 
 ASKED = "SENET_TRAIN_FULL_ERROR"  # what the user set HYDRA_FULL_ERROR to
 
@@ -106,7 +113,9 @@ def run_job(
             refuse_unplanned(raw)
         config = read_config(raw)
         mention_unread(raw, in_sweep)
-        from senet_train.run import run  # seconds of imports: only now are they sure to be needed
+        from senet_train.training.run import (
+            run,  # seconds of imports: only now are they sure to be needed
+        )
 
         overrides = list(HydraConfig.get().overrides.task)
         score = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
@@ -165,24 +174,6 @@ def mention_unread(raw: DictConfig, in_sweep: bool) -> None:
         raise InputError(line)
     if line:
         log.warning("notice: %s", line)
-
-
-def unread_settings(raw: DictConfig, words: Sequence[str]) -> str:
-    """A line on a ratio or placement among the words that nothing reads; "" if all are read."""
-    attention = raw.attention.name
-    reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
-    unread = [
-        word
-        for word in (override.lstrip("+") for override in words)
-        if (word.startswith("ratio=") and not reads_ratio)
-        or (word.startswith("placement.") and attention == "none")
-    ]
-    if not unread:
-        return ""
-    return (
-        f"{' '.join(unread)} changes nothing, as nothing reads it with attention={attention}: "
-        "leave it out, or choose another model or attention"
-    )
 
 
 def show(error: BaseException, text: str, full_error: bool) -> None:

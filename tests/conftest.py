@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from senet_train import speed
 from senet_train.cli import main
-from senet_train.fold import library
+from senet_train.networks.kernels import library
+from senet_train.training.callbacks import speed
 
 # Networks of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -78,7 +78,9 @@ def senet(
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr("senet_train.tasks.classification.write_mistakes", lambda *arguments: None)
+    monkeypatch.setattr(
+        "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
+    )
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def run(*arguments: str) -> Result:
@@ -96,7 +98,9 @@ Command = Callable[..., subprocess.Popen[str]]
 def command(tmp_path: Path) -> Iterator[Command]:
     """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
     environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "senet_train/_plugins")])
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), str(ROOT / "senet_train/sweeps/_plugins")]
+    )
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, folder: Path = tmp_path) -> subprocess.Popen[str]:

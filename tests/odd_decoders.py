@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.check.decode import Verdict, judge
+from senet_train.commands.data_check.decode import Verdict, judge
 
 
 def deadly(paths: Sequence[str]) -> list[Verdict]:

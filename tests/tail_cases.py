@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
-from senet_train.config import Placement
-from senet_train.fold.folded import can_fold
-from senet_train.insertion import build_network
-from senet_train.options import keyword_options
+from senet_train.config.options import keyword_options
+from senet_train.config.schema import Placement
+from senet_train.networks.insertion import build_network
+from senet_train.networks.kernels.folded import can_fold
 
 Build = Callable[[int], nn.Module]
 

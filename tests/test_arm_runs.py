@@ -8,9 +8,9 @@ import pytest
 from compare_runs import write_run
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from senet_train.compare.arm_runs.arms import file_name
-from senet_train.compare.arm_runs.curves import curve_of
-from senet_train.compare.cli import main
+from senet_train.commands.compare import main
+from senet_train.compare.tensorboard.arms import file_name
+from senet_train.compare.tensorboard.curves import curve_of
 
 SE = {"attention.name": "se", "attention.ratio": 4}
 ROWS = "epoch,train_loss,train_top1,val_loss,val_top1\n0,1,0.5,1,0.5\n"

@@ -11,13 +11,14 @@ from conftest import run_folders
 from test_pretrained import FAKE
 from test_weave import config
 
-from senet_train import load_run, speed
+from senet_train import load_run
 from senet_train.cli import main
-from senet_train.config import Choice
+from senet_train.config.schema import Choice
 from senet_train.errors import InputError
-from senet_train.finetune import new_parts
-from senet_train.networks import bind_network
-from senet_train.plan import make_plan
+from senet_train.networks.bind import bind_network
+from senet_train.training.callbacks import speed
+from senet_train.training.optimizer import new_parts
+from senet_train.training.plan import make_plan
 
 SQUEEZE = (*FAKE, "model.name=squeezenet1_1")
 GIVEN = (*SQUEEZE, "attention=se", "optim.frozen=backbone", "trainer.kernel=composed")
@@ -33,7 +34,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
         patch.setattr(speed, "LATENCY_SECONDS", 0.0)
-        patch.setattr("senet_train.tasks.classification.write_mistakes", lambda *arguments: None)
+        patch.setattr(
+            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
+        )
         for seed in ("seed=1", "seed=2"):
             assert main([*SQUEEZE, seed, "trainer.ema_decay=0.5", "output_dir=first"]) == 0
         [arm] = Path("first/fake").iterdir()

@@ -13,9 +13,11 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
-from senet_train.attention import ATTENTIONS, ShuffledSqueezeExcite, SqueezeExcite
-from senet_train.config import register_resolvers
-from senet_train.options import defaults
+from senet_train.attention import ATTENTIONS
+from senet_train.attention.controls import ShuffledSqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
+from senet_train.config.compose import register_resolvers
+from senet_train.config.options import defaults
 
 ATTENTION_FILES = sorted((CONF / "attention").glob("*.yaml"))
 

@@ -21,9 +21,9 @@ from senet_train import attention as ours
 from senet_train.attention import frequency_channel
 from senet_train.attention.efficient_channel import adaptive_kernel
 from senet_train.backbones import BACKBONES
-from senet_train.config import Placement
-from senet_train.cost import measure_cost
-from senet_train.insertion import build_network
+from senet_train.config.schema import Placement
+from senet_train.networks.cost import measure_cost
+from senet_train.networks.insertion import build_network
 
 CHANNELS, RATIO = 64, 16
 HIDDEN = CHANNELS // RATIO

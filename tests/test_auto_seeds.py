@@ -13,19 +13,19 @@ from conftest import CONF, TINY, Result
 from test_sweep import arms
 from test_verdict import Table, table
 
-from senet_train import run as run_module
-from senet_train.auto_seeds import MARGIN
+from senet_train.commands.compare import parse
 from senet_train.compare.assemble import assemble
-from senet_train.compare.cli import parse
 from senet_train.compare.collect import collect
-from senet_train.compare.looks import LAST_LOOK, LOOKS
-from senet_train.compare.next_step import Step, next_step
-from senet_train.compare.verdict import judge
+from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS
+from senet_train.compare.statistics.next_step import Step, next_step
+from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import Diverged, Interrupted
-from senet_train.fit import Fitted
-from senet_train.metrics import Metrics
-from senet_train.plan import Plan
-from senet_train.record import Latency
+from senet_train.runs.metrics import Metrics
+from senet_train.runs.record import Latency
+from senet_train.sweeps.auto_seeds import MARGIN
+from senet_train.training import run as run_module
+from senet_train.training.fit import Fitted
+from senet_train.training.plan import Plan
 
 Senet = Callable[..., Result]
 BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]

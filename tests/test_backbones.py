@@ -10,14 +10,14 @@ from conftest import randomise_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train.attention import SqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.cifar_resnet import ZeroPadShortcut
 from senet_train.backbones.preact_resnet import PreActBasicBlock, PreActBottleneck, PreActResNet
-from senet_train.config import Choice, Placement
+from senet_train.config.options import bind
+from senet_train.config.schema import Choice, Placement
 from senet_train.errors import InputError
-from senet_train.insertion import build_network
-from senet_train.options import bind
+from senet_train.networks.insertion import build_network
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 

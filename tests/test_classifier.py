@@ -10,16 +10,16 @@ from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from test_loaders import DATA
 from torch import nn
 
-from senet_train.classifier import ImageClassifier, class_counts, class_tally
-from senet_train.config import Choice, Optim
-from senet_train.config import Trainer as TrainerConfig
+from senet_train.config.schema import Choice, Optim
+from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import DataModule, Splits
 from senet_train.errors import Diverged
-from senet_train.fit import build_trainer, load_best
-from senet_train.optimizer import parameter_groups
-from senet_train.schedule import constant
-from senet_train.tally import Tally
+from senet_train.training.fit import build_trainer, load_best
+from senet_train.training.optimizer import parameter_groups
+from senet_train.training.progress import Tally
+from senet_train.training.schedule import constant
+from senet_train.training.tasks.classification import ImageClassifier, class_counts, class_tally
 
 OPTIM = Optim(
     lr=0.1,

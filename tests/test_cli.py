@@ -18,10 +18,10 @@ import torch
 from conftest import CONF, ROOT, TINY, Command, Result, run_folders
 from torch import nn
 
-from senet_train import options
-from senet_train.attention import SqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.cli import config_flags
-from senet_train.record import read_record
+from senet_train.config import options
+from senet_train.runs.record import read_record
 
 Senet = Callable[..., Result]
 
@@ -120,7 +120,7 @@ def test_the_same_command_finds_the_run_and_touches_nothing(senet: Senet, tmp_pa
 
 def test_other_code_is_mentioned(senet: Senet, tmp_path: Path, monkeypatch) -> None:
     senet(*TINY)
-    monkeypatch.setattr("senet_train.run.code_hash", lambda: "f" * 64)
+    monkeypatch.setattr("senet_train.training.run.code_hash", lambda: "f" * 64)
     again = senet(*TINY)
     assert "made by other code" in again.err
     assert "ffffffff" in again.err
@@ -219,7 +219,7 @@ def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monk
     senet(*TINY)
     status = json.loads((only_run(tmp_path) / "status.json").read_text())
     (only_run(tmp_path) / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
-    monkeypatch.setattr("senet_train.environment.code_hash", lambda: "0" * 64)
+    monkeypatch.setattr("senet_train.runs.environment.code_hash", lambda: "0" * 64)
     before = snapshot(only_run(tmp_path))
     result = senet(*TINY)
     assert result.code == 2
@@ -244,7 +244,9 @@ def test_no_memory_is_named_and_nothing_changed(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("senet_train.classifier.ImageClassifier.training_step", fail)
+    monkeypatch.setattr(
+        "senet_train.training.tasks.classification.ImageClassifier.training_step", fail
+    )
     result = senet(*TINY)
     assert result.code == 1
     last = result.err.splitlines()[-1]
@@ -262,7 +264,9 @@ def test_another_runtime_error_is_no_shortage(
     def fail(*arguments: object) -> None:
         raise kind("shapes do not match")
 
-    monkeypatch.setattr("senet_train.classifier.ImageClassifier.training_step", fail)
+    monkeypatch.setattr(
+        "senet_train.training.tasks.classification.ImageClassifier.training_step", fail
+    )
     last = senet(*TINY).err.splitlines()[-1]
     assert last == f"error: {kind.__name__}: shapes do not match"
 
@@ -280,7 +284,7 @@ def test_what_failed_is_left_unless_asked(senet: Senet, tmp_path: Path, monkeypa
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("senet_train.tasks.classification.write_predictions", fail)
+        patch.setattr("senet_train.training.tasks.classification.write_predictions", fail)
         assert senet(*TINY).code == 1
         # overwrite=true is from the start, however far the failed run had come
         assert "left failed: starting again from zero" in senet(*TINY, "overwrite=true").err
@@ -294,7 +298,7 @@ def test_a_failure_tells_its_reason(senet: Senet, tmp_path: Path, monkeypatch) -
     def fail(*arguments: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("senet_train.tasks.classification.write_predictions", fail)
+    monkeypatch.setattr("senet_train.training.tasks.classification.write_predictions", fail)
     result = senet(*TINY)
     assert result.code == 1
     assert result.err.splitlines()[-1] == "error: OSError: no space left on device"
@@ -411,7 +415,7 @@ def test_a_signal_that_was_swallowed_still_ends_the_run(
     senet: Senet, tmp_path: Path, monkeypatch
 ) -> None:
     """Raised inside a `__del__`, an exception is only printed; the next step raises it again."""
-    from senet_train.journal import Journal
+    from senet_train.training.callbacks.journal import Journal
 
     class Swallows:
         def __del__(self) -> None:

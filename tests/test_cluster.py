@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Result, run_folders
 
-from senet_train import cluster_launcher
+from senet_train.sweeps.launchers import cluster as cluster_launcher
 
 Senet = Callable[..., Result]
 PLAIN = [word for word in TINY if not word.startswith(("model", "ratio"))]

@@ -14,10 +14,12 @@ from torch.nn import functional as F
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
-from senet_train.config import Config, read_config, register_resolvers
-from senet_train.cost import measure_cost
-from senet_train.insertion import build_network
-from senet_train.options import bind
+from senet_train.config.compose import register_resolvers
+from senet_train.config.options import bind
+from senet_train.config.read import read_config
+from senet_train.config.schema import Config
+from senet_train.networks.cost import measure_cost
+from senet_train.networks.insertion import build_network
 
 NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))
 POSITIONS = ["standard", "pre", "post", "identity", "inner", "stage"]

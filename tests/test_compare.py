@@ -11,7 +11,7 @@ import pytest
 from compare_runs import write_run
 from scipy import stats
 
-from senet_train.compare.cli import main
+from senet_train.commands.compare import main
 from senet_train.compare.next_runs import is_read
 
 SE = {"attention.name": "se", "attention.ratio": 4}
@@ -431,8 +431,8 @@ def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -
     """The real records, through both commands."""
     from conftest import TINY
 
-    from senet_train import speed
     from senet_train.cli import main as train
+    from senet_train.training.callbacks import speed
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)

@@ -13,10 +13,13 @@ from omegaconf import OmegaConf
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
-from senet_train.config import Config, read_config, register_resolvers
+from senet_train.config.compose import register_resolvers
+from senet_train.config.read import read_config
+from senet_train.config.schema import Config
 from senet_train.data import SOURCES
 from senet_train.errors import InputError
-from senet_train.identity import (
+from senet_train.networks.bind import LIBRARIES
+from senet_train.runs.identity import (
     LATER_OPTIM,
     LOCAL_DATA_KEYS,
     LOCAL_KEYS,
@@ -24,10 +27,9 @@ from senet_train.identity import (
     as_tree,
     identify,
 )
-from senet_train.networks import LIBRARIES
-from senet_train.plan import make_plan
-from senet_train.tasks import TASKS
-from senet_train.tasks.scenes import SCENE_SOURCES
+from senet_train.training.plan import make_plan
+from senet_train.training.tasks import TASKS
+from senet_train.training.tasks.task import SCENE_SOURCES
 
 FILES = sorted(CONF.rglob("*.yaml"))
 GROUPS = ("attention", "data", "experiment", "model", "optim", "task", "trainer")

@@ -5,11 +5,12 @@ from functools import partial
 import pytest
 import torch
 
-from senet_train.attention import NoAttention, SqueezeExcite
+from senet_train.attention.controls import NoAttention
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
-from senet_train.config import Placement
-from senet_train.cost import NetworkCost, measure_cost
-from senet_train.insertion import Slot, build_network
+from senet_train.config.schema import Placement
+from senet_train.networks.cost import NetworkCost, measure_cost
+from senet_train.networks.insertion import Slot, build_network
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 

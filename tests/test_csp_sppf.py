@@ -8,10 +8,10 @@ from conftest import TINY, Result, randomise_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train.attention import SqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.csp_sppf import CSPSPPF, SPPF
-from senet_train.config import Placement
-from senet_train.insertion import insert
+from senet_train.config.schema import Placement
+from senet_train.networks.insertion import insert
 
 # YOLOv5s in its own summary: stem, a convolution and a block for each stage, SPPF.
 YOLOV5S = [3_520, 18_560, 18_816, 73_984, 115_712, 295_424, 625_152, 1_180_672, 1_182_720, 656_896]

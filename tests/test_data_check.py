@@ -23,15 +23,15 @@ from test_config import config
 from test_imagenet_subset import open_tree, write_image
 from test_loaders import DATA
 
-from senet_train import progress_bar
-from senet_train.check import decode, inspect_tree, survey
-from senet_train.check.cli import main
-from senet_train.check.findings import KINDS
-from senet_train.check.known import NAME
+from senet_train.commands import progress_bar
+from senet_train.commands.data_check import decode, inspect_tree, survey
+from senet_train.commands.data_check.cli import main
+from senet_train.commands.data_check.findings import KINDS
+from senet_train.commands.data_check.known import NAME
+from senet_train.data.image_files import Unreadable, read_rgb
 from senet_train.data.loaders import load_splits
 from senet_train.errors import InputError
-from senet_train.pictures import Unreadable, read_rgb
-from senet_train.plan import make_plan
+from senet_train.training.plan import make_plan
 
 Check = Callable[..., Result]
 NUM_IMAGES = 2 * (4 + 2)

@@ -19,9 +19,9 @@ import pytest
 from torchvision import datasets
 
 from senet_train.data import cifar
-from senet_train.data import download as download_module
-from senet_train.data.download import download, fetch
 from senet_train.errors import InputError
+from senet_train.system import download as download_module
+from senet_train.system.download import download, fetch
 
 CONTENT = np.random.default_rng(0).bytes(400_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -15,17 +15,17 @@ from sklearn.metrics import confusion_matrix, recall_score
 from statsmodels.stats.proportion import proportion_confint
 
 from senet_train import load_run
-from senet_train.config import Choice
+from senet_train.commands.evaluate import answers as answers_module
+from senet_train.commands.evaluate.answers import Answers, ask
+from senet_train.commands.evaluate.cli import main
+from senet_train.commands.evaluate.corruptions import CORRUPTIONS, corrupted
+from senet_train.commands.evaluate.score import corruption_scores, score
+from senet_train.commands.evaluate.which_images import find_other_data
+from senet_train.config.schema import Choice
 from senet_train.data.images import MemoryImages
 from senet_train.errors import InputError
-from senet_train.evaluate import answers as answers_module
-from senet_train.evaluate.answers import Answers, ask
-from senet_train.evaluate.cli import main
-from senet_train.evaluate.corruptions import CORRUPTIONS, corrupted
-from senet_train.evaluate.score import corruption_scores, score
-from senet_train.evaluate.which_images import find_other_data
-from senet_train.trained.data import own_splits
-from senet_train.trained.forward import Forward
+from senet_train.runs.trained.forward import Forward
+from senet_train.runs.trained.own_data import own_splits
 
 Evaluate = Callable[..., Result]
 

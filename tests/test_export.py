@@ -19,26 +19,28 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from torch import Tensor, nn
 
-from senet_train import load_run, load_safetensors, speed
+from senet_train import load_run, load_safetensors
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones.cifar_resnet import CifarResNet
 from senet_train.backbones.slots import Backbone
 from senet_train.cli import main as train
-from senet_train.config import read_config, register_resolvers
+from senet_train.commands.export import as_onnx, as_torch_export, check
+from senet_train.commands.export.card import card, image_line
+from senet_train.commands.export.check import largest_difference, trial_images
+from senet_train.commands.export.cli import main
+from senet_train.commands.export.deployed import deployed
+from senet_train.commands.export.encoders import facts_of
+from senet_train.commands.export.verdict import verdict_of
+from senet_train.config.compose import register_resolvers
+from senet_train.config.options import bind
+from senet_train.config.read import read_config
 from senet_train.errors import InputError
-from senet_train.export import as_onnx, as_torch_export, check
-from senet_train.export.card import card, image_line
-from senet_train.export.check import largest_difference, trial_images
-from senet_train.export.cli import main
-from senet_train.export.deployed import deployed
-from senet_train.export.facts import facts_of
-from senet_train.export.verdict import verdict_of
-from senet_train.insertion import build_network, insert
-from senet_train.networks import bind_network
-from senet_train.options import bind
-from senet_train.record import read_record
-from senet_train.trained.load import Trained
-from senet_train.trained.preprocess import Preprocess
+from senet_train.networks.bind import bind_network
+from senet_train.networks.insertion import build_network, insert
+from senet_train.runs.record import read_record
+from senet_train.runs.trained.load import Trained
+from senet_train.runs.trained.preprocess import Preprocess
+from senet_train.training.callbacks import speed
 
 ATTENTION_NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))
 MODEL_NAMES = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))

@@ -12,19 +12,19 @@ from tail_cases import GATES, SHAPES, Case, assert_close, assert_no_less_exact, 
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS
-from senet_train.attention.channel_gate import ChannelGate
+from senet_train.attention.gate import ChannelGate
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.backbones.resnet import resnet50
 from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
 from senet_train.cli import main
-from senet_train.environment import choose_kernel
-from senet_train.fold import folded as folded_module
-from senet_train.fold import library, passes
-from senet_train.fold.folded import can_fold, fits, folded
-from senet_train.fold.function import Fold
-from senet_train.fold.joined import joined
+from senet_train.networks.hardware import choose_kernel
+from senet_train.networks.kernels import folded as folded_module
+from senet_train.networks.kernels import library, passes
+from senet_train.networks.kernels.folded import can_fold, fits, folded
+from senet_train.networks.kernels.function import Fold
+from senet_train.networks.kernels.joined import joined
 
 
 def test_gates_that_fold() -> None:

@@ -13,16 +13,16 @@ from conftest import TINY, Result, run_folders
 from faults.outcome import LINE, equal, state_of
 from torch import Tensor, nn
 
-from senet_train import gates
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
-from senet_train.config import Placement
-from senet_train.factors import factors
-from senet_train.fold.excitation import is_gate
-from senet_train.fold.tails import TAILS
-from senet_train.gates import GateHistograms, effective_gates
-from senet_train.insertion import Slot, build_network
+from senet_train.config.schema import Placement
+from senet_train.networks.hardware import TAILS
+from senet_train.networks.insertion import Slot, build_network
+from senet_train.networks.kernels.excitation import is_gate
+from senet_train.networks.watch import factors
+from senet_train.training.callbacks import gate_histograms as gates
+from senet_train.training.callbacks.gate_histograms import GateHistograms, effective_gates
 
 
 def network_of(attention: str, **options: Any) -> tuple[Backbone, list[Slot]]:
@@ -100,7 +100,7 @@ def test_looking_changes_no_bit(
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         monkeypatch.setattr(
-            "senet_train.fit.gate_histograms",
+            "senet_train.training.fit.gate_histograms",
             lambda plan, journal, looking=looking: [kind(plan.slots, journal) for kind in looking],
         )
         result = senet(*LINE)

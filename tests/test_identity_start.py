@@ -17,16 +17,20 @@ from tail_cases import GATES, SHAPES, Case, assert_close, build_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train import load_run, plan
-from senet_train.attention import ATTENTIONS, gates
+from senet_train import load_run
+from senet_train.attention import ATTENTIONS
+from senet_train.attention import gate as gates
 from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.backbones.tail import composed
-from senet_train.config import Choice, Config, Placement, read_config, read_tree, register_resolvers
-from senet_train.fold.tails import TAILS
-from senet_train.identity import as_tree, identify, written_as_ever
-from senet_train.insertion import build_network
+from senet_train.config.compose import register_resolvers
+from senet_train.config.options import bind, defaults
+from senet_train.config.read import read_config, read_tree
+from senet_train.config.schema import Choice, Config, Placement
 from senet_train.keyed import forked_random
-from senet_train.options import bind, defaults
+from senet_train.networks.hardware import TAILS
+from senet_train.networks.insertion import build_network
+from senet_train.runs.identity import as_tree, identify, written_as_ever
+from senet_train.training import plan
 
 NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))
 CANNOT = {

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from senet_train.attention import NoAttention, SqueezeExcite
+from senet_train.attention.controls import NoAttention
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.resnet import BasicBlock, Bottleneck
 from senet_train.backbones.slots import POSITIONS
-from senet_train.config import Placement
+from senet_train.config.schema import Placement
 from senet_train.errors import InputError
-from senet_train.insertion import build_network, written_out
+from senet_train.networks.insertion import build_network, written_out
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 SE = partial(SqueezeExcite, ratio=16)

@@ -13,19 +13,17 @@ from conftest import CONF, TINY, run_folders
 from scipy import stats
 from torch import nn
 
-from senet_train import load_run, speed
-from senet_train.attention import ATTENTIONS, ConvolutionalBlockAttention, SqueezeExcite
+from senet_train import load_run
+from senet_train.attention import ATTENTIONS
+from senet_train.attention.convolutional_block import ConvolutionalBlockAttention
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.cifar_resnet import resnet20
-from senet_train.checkpoint_io import read_checkpoint
 from senet_train.cli import main as train
-from senet_train.compare.cli import main as compare
-from senet_train.data.loaders import EvaluationBatches
-from senet_train.factors import energies, factors, pixel_factors, watched
-from senet_train.insertion import insert
-from senet_train.inspect import timing
-from senet_train.inspect.alarms import Layer, alarms_of
-from senet_train.inspect.cli import main
-from senet_train.inspect.knockout import (
+from senet_train.commands.compare import main as compare
+from senet_train.commands.inspect import timing
+from senet_train.commands.inspect.alarms import Layer, alarms_of
+from senet_train.commands.inspect.cli import main
+from senet_train.commands.inspect.knockout import (
     Changes,
     blocks_of,
     from_first,
@@ -33,10 +31,15 @@ from senet_train.inspect.knockout import (
     remembered,
     replaced,
 )
-from senet_train.inspect.look import look_at
-from senet_train.inspect.maps import SPATIAL
-from senet_train.inspect.statistics import EDGES, GateStatistics
-from senet_train.trained.data import own_splits
+from senet_train.commands.inspect.look import look_at
+from senet_train.commands.inspect.maps import SPATIAL
+from senet_train.commands.inspect.statistics import EDGES, GateStatistics
+from senet_train.data.loaders import EvaluationBatches
+from senet_train.networks.insertion import insert
+from senet_train.networks.watch import energies, factors, pixel_factors, watched
+from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.trained.own_data import own_splits
+from senet_train.training.callbacks import speed
 
 PLAIN = [word for word in TINY if not word.startswith("ratio")]
 

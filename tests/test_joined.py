@@ -12,8 +12,8 @@ from senet_train.backbones.resnet import resnet50
 from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
 from senet_train.cli import main
-from senet_train.fold import joined as joined_module
-from senet_train.fold.joined import Join, joined
+from senet_train.networks.kernels import joined as joined_module
+from senet_train.networks.kernels.joined import Join, joined
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from senet_train import Placement, SqueezeExcite, insert_into, take_out_own_attention
 from senet_train.errors import CannotExist, InputError
-from senet_train.weave.part import open_part
+from senet_train.networks.graph.part import open_part
 
 NONE = {"weights": None, "weights_backbone": None, "num_classes": 3}
 SMALL = {"min_size": 64, "max_size": 64}

@@ -6,13 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from senet_train.config import Choice, Data
+from senet_train.config.schema import Choice, Data
 from senet_train.data.augment import Augment, Normalise, draw_table, erase_squares
 from senet_train.data.digits import digits
 from senet_train.data.fake import fake
 from senet_train.data.images import MemoryImages
-from senet_train.data.loaders import EvaluationBatches, TrainingBatches, load_splits
-from senet_train.data.split import stratified_split
+from senet_train.data.loaders import (
+    EvaluationBatches,
+    TrainingBatches,
+    load_splits,
+    stratified_split,
+)
 from senet_train.errors import InputError
 
 DATA = Data(

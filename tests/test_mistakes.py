@@ -9,10 +9,14 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from senet_train.data.images import MemoryImages
-from senet_train.drawing.confusion import draw_confusion
-from senet_train.drawing.gallery import draw_gallery
-from senet_train.drawing.picture import drawn
-from senet_train.mistakes import captions_of, confusion, surest_mistakes, write_mistakes
+from senet_train.figures import drawn
+from senet_train.training.pictures.classes import draw_confusion, draw_gallery
+from senet_train.training.tasks.mistakes import (
+    captions_of,
+    confusion,
+    surest_mistakes,
+    write_mistakes,
+)
 
 
 def test_confusion_is_scikit_learns() -> None:

@@ -15,13 +15,12 @@ import torch
 from conftest import ROOT
 from torch import nn
 
-from senet_train.attention import SqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.cifar_resnet import CifarResNet
-from senet_train.insertion import insert
-from senet_train.larger_networks import insert_into
-from senet_train.onednn import avoid_overruns, may_overrun
-from senet_train.signals import in_words
-from senet_train.weave.network import weave
+from senet_train.networks.graph.woven import weave
+from senet_train.networks.insertion import insert, insert_into
+from senet_train.networks.onednn import avoid_overruns, may_overrun
+from senet_train.system.signals import in_words
 
 # Each network is trained on bad shapes in a forked process; how each ended is printed.
 PROGRAM = """

@@ -8,17 +8,17 @@ import timm
 import torch
 from torch import nn
 
-from senet_train.attention import SqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
-from senet_train.config import Placement
-from senet_train.cost import count_operations, count_parameters, products
-from senet_train.insertion import insert
-from senet_train.profile.counts import attention_operations
-from senet_train.weave.load_published import as_released
-from senet_train.weave.network import weave
-from senet_train.weave.timm_networks import timm_network
-from senet_train.weave.torchvision_networks import bare
+from senet_train.commands.profile.quantities import attention_operations
+from senet_train.config.schema import Placement
+from senet_train.networks.cost import count_operations, count_parameters, products
+from senet_train.networks.graph.woven import weave
+from senet_train.networks.insertion import insert
+from senet_train.networks.libraries.timm import timm_network
+from senet_train.networks.libraries.torchvision import bare
+from senet_train.networks.weights.published import as_released
 
 SMALL = ("mobilenet_v1", "bn_inception", "shufflenet_v1")
 

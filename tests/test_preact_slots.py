@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from senet_train.attention import NoAttention, SqueezeExcite
+from senet_train.attention.controls import NoAttention
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.preact_resnet import PreActBasicBlock, PreActBottleneck
 from senet_train.backbones.slots import POSITIONS
 from senet_train.backbones.wide_resnet import Dropout, WideResNet
-from senet_train.config import Choice, Placement
-from senet_train.insertion import build_network
-from senet_train.options import bind
+from senet_train.config.options import bind
+from senet_train.config.schema import Choice, Placement
+from senet_train.networks.insertion import build_network
 
 BLOCKS = [PreActBasicBlock, PreActBottleneck]
 Block = PreActBasicBlock | PreActBottleneck

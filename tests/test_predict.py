@@ -16,15 +16,15 @@ from conftest import Result
 from test_data_check import png_that_claims
 
 from senet_train import load_run
+from senet_train.commands.predict import cli
+from senet_train.commands.predict.report import harmless, write_rows
+from senet_train.commands.predict.rows import Row, decoded, predicted
+from senet_train.commands.predict.walk import Skipped, image_files
+from senet_train.data.image_files import decoders_silent
 from senet_train.data.imagenet_subset import load_image
-from senet_train.pictures import decoders_silent
-from senet_train.predict import cli
-from senet_train.predict.report import harmless, write_rows
-from senet_train.predict.rows import Row, decoded, predicted
-from senet_train.predict.walk import Skipped, image_files
-from senet_train.trained import forward
-from senet_train.trained.forward import Forward
-from senet_train.trained.preprocess import Preprocess
+from senet_train.runs.trained import forward
+from senet_train.runs.trained.forward import Forward
+from senet_train.runs.trained.preprocess import Preprocess
 
 Predict = Callable[..., Result]
 

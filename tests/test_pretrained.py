@@ -23,23 +23,24 @@ from torch import Tensor, nn
 from senet_train import load_run
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
-from senet_train.classifier import ImageClassifier
-from senet_train.config import Choice, Placement
+from senet_train.config.options import keyword_options
+from senet_train.config.schema import Choice, Placement
 from senet_train.errors import InputError
-from senet_train.finetune import new_parts
-from senet_train.fit import build_learner
-from senet_train.fold.library import NoLibrary, find_library
-from senet_train.fold.tails import TAILS
-from senet_train.insertion import build_network, insert
-from senet_train.networks import bind_network
-from senet_train.optimizer import parameter_groups
-from senet_train.options import keyword_options
-from senet_train.plan import Plan, make_plan
-from senet_train.trained.load import build as build_trained
-from senet_train.weave import torchvision_networks
-from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.pretrained import Published, as_named_now, last_layer
-from senet_train.weave.torchvision_networks import bare, published, torchvision_network
+from senet_train.networks.bind import bind_network
+from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.hardware import TAILS
+from senet_train.networks.insertion import build_network, insert
+from senet_train.networks.kernels.library import NoLibrary, find_library
+from senet_train.networks.libraries import torchvision as torchvision_networks
+from senet_train.networks.libraries.torchvision import bare, published, torchvision_network
+from senet_train.networks.weights.find import Published
+from senet_train.networks.weights.load import last_layer
+from senet_train.networks.weights.read import as_named_now
+from senet_train.runs.trained.load import build as build_trained
+from senet_train.training.fit import build_learner
+from senet_train.training.optimizer import new_parts, parameter_groups
+from senet_train.training.plan import Plan, make_plan
+from senet_train.training.tasks.classification import ImageClassifier
 
 State = dict[str, Tensor]
 

@@ -10,14 +10,13 @@ import pytest
 import torch
 from conftest import TINY, Result, run_folders
 
-from senet_train.profile import latency
-from senet_train.profile.activations import bytes_an_image
-from senet_train.profile.asked import composed, grouped
-from senet_train.profile.cli import main
-from senet_train.profile.latency import Spread, in_turn, share_of
-from senet_train.profile.measure import activation_bytes
-from senet_train.profile.networks import Built, build, spec_of
-from senet_train.record import read_record
+from senet_train.commands.profile import quantities as latency
+from senet_train.commands.profile.asked import composed, grouped
+from senet_train.commands.profile.cli import main
+from senet_train.commands.profile.measure import activation_bytes
+from senet_train.commands.profile.networks import Built, build, spec_of
+from senet_train.commands.profile.quantities import Spread, bytes_an_image, in_turn, share_of
+from senet_train.runs.record import read_record
 
 CPU = torch.device("cpu")
 SMALL = ["data=fake", "data.image_size=8", "data.num_classes=10"]
@@ -189,7 +188,7 @@ def test_a_batch_that_does_not_fit_is_said(
     def full(*arguments: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
-    monkeypatch.setattr("senet_train.profile.measure.in_turn", full)
+    monkeypatch.setattr("senet_train.commands.profile.measure.in_turn", full)
     result = profile(*SMALL, "model=resnet20")
     assert result.code == 0
     assert "1 image: too much for the memory, left out" in result.err

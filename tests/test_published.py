@@ -13,15 +13,16 @@ from torchvision.models import MobileNetV3, RegNet
 from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from torchvision.models.regnet import BlockParams
 
-from senet_train.attention import EfficientChannelAttention, SqueezeExcite
+from senet_train.attention.efficient_channel import EfficientChannelAttention
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.resnet import resnet18, resnet34, resnet50
 from senet_train.backbones.slots import Backbone
-from senet_train.insertion import insert
-from senet_train.weave.load_published import as_released, load_published, timm_state
-from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.own_weights import to_torchvision
-from senet_train.weave.published import from_timm, to_timm
-from senet_train.weave.torchvision_networks import bare
+from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.insertion import insert
+from senet_train.networks.libraries.torchvision import bare
+from senet_train.networks.weights.published import as_released, load_published, timm_state
+from senet_train.networks.weights.timm_names import from_timm, to_timm
+from senet_train.networks.weights.torchvision_names import to_torchvision
 
 
 def resnext(num_classes: int) -> WovenNetwork:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from senet_train.errors import InputError
-from senet_train.metrics import Metrics
-from senet_train.record import (
+from senet_train.runs.metrics import Metrics
+from senet_train.runs.record import (
     AttentionSlot,
     Cost,
     Environment,

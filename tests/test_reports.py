@@ -20,18 +20,18 @@ import pytest
 from rich.console import Console
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
-from senet_train.compare.contrast import ArmMean, arm_interval
+from senet_train.compare.pictures.noise import within_noise_of_highest
+from senet_train.compare.pictures.pareto import beside
+from senet_train.compare.render.cells import arm_names, shortened
 from senet_train.compare.render.exports import plain
-from senet_train.compare.render.files import write_reports
-from senet_train.compare.render.labels import beside
 from senet_train.compare.render.latex import escaped as latex_escaped
-from senet_train.compare.render.names import arm_names, shortened
-from senet_train.compare.render.noise import within_noise_of_highest
 from senet_train.compare.render.report import report_of
 from senet_train.compare.render.sheets import VERDICT_NAMES
-from senet_train.compare.render.table import print_comparison
-from senet_train.compare.verdict import Difference, judge
-from senet_train.scores import TOP1
+from senet_train.compare.render.terminal import print_comparison
+from senet_train.compare.statistics.contrast import ArmMean, arm_interval
+from senet_train.compare.statistics.verdict import Difference, judge
+from senet_train.compare.write_reports import write_reports
+from senet_train.runs.metrics import TOP1
 
 HOSTILE = r"<b>&_%$x$#{}\ |*[link](x) [red]"
 VOID = {"meta", "br", "link", "img", "hr", "input"}

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Result, run_folders
 
-from senet_train.atomic import write_atomic, write_json
 from senet_train.errors import Diverged, HeldError, InputError
-from senet_train.identity import Identity
-from senet_train.lock import hold
-from senet_train.run_folder import RunFolder, count_running, read_status, refuse_clash
+from senet_train.runs.folder import RunFolder, count_running, read_status, refuse_clash
+from senet_train.runs.identity import Identity
+from senet_train.system.files import write_atomic, write_json
+from senet_train.system.lock import hold
 
 IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
 Senet = Callable[..., Result]
@@ -88,7 +88,7 @@ def test_overwrite_survives_a_failure(senet: Senet, tmp_path: Path, monkeypatch)
         raise Diverged("as planned")
 
     with monkeypatch.context() as patch:
-        patch.setattr("senet_train.run.fit_and_test", fail)
+        patch.setattr("senet_train.training.run.fit_and_test", fail)
         assert senet(*TINY, "overwrite=true").code == 1
     aside = tmp_path / "outputs" / ".aside" / run.relative_to(tmp_path / "outputs")
     assert (aside / "result.json").read_text() == old

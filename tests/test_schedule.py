@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from senet_train.schedule import Schedule, constant, cosine, one_cycle, step, with_warmup
+from senet_train.training.schedule import Schedule, constant, cosine, one_cycle, step, with_warmup
 
 STEPS = 40
 

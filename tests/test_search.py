@@ -26,14 +26,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
-from senet_train import journal, plan, run, stop_request
-from senet_train.cost import NetworkCost
 from senet_train.errors import Diverged, InputError, Interrupted, Pruned
-from senet_train.plan import Plan
-from senet_train.record import RunRecord
-from senet_train.run_folder import read_status
-from senet_train.search.space import num_points, read_space
-from senet_train.search.study import Study
+from senet_train.networks.cost import NetworkCost
+from senet_train.runs.folder import read_status
+from senet_train.runs.record import RunRecord
+from senet_train.sweeps.search.space import num_points, read_space
+from senet_train.sweeps.search.study import Study
+from senet_train.training import plan, run
+from senet_train.training.callbacks import journal, stop_request
+from senet_train.training.plan import Plan
 
 Senet = Callable[..., Result]
 LR = "optim.lr=tag(log,interval(0.001,1))"

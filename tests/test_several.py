@@ -20,14 +20,14 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch import Tensor, nn
 
 from senet_train.backbones.wide_resnet import Dropout
-from senet_train.config import Data
-from senet_train.crew import ALONE, STORE, Crew, crew
+from senet_train.config.schema import Data
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
 from senet_train.errors import InputError
-from senet_train.fit import refuse_uneven
-from senet_train.run_folder import is_alive, read_status
-from senet_train.shared_layers import share_layers
+from senet_train.runs.folder import is_alive, read_status
+from senet_train.training.distributed.batch_norm import share_layers
+from senet_train.training.distributed.world import ALONE, STORE, Crew, crew
+from senet_train.training.fit import refuse_uneven
 
 Senet = Callable[..., Result]
 # At a larger rate twelve steps let rounding grow to 1e-4, between two kernels of one process too.
@@ -90,7 +90,7 @@ def test_dropout_is_that_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> 
 
 def normalise(rank: int, folder: Path, norm: nn.Module, x: Tensor, weight: Tensor) -> None:
     """In one of two processes: forward and backward of its share; the results to a file."""
-    from senet_train.agreement import together
+    from senet_train.training.distributed.collectives import together
 
     places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     os.environ.update({name: str(value) for name, value in places.items()})

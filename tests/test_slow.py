@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Result, run_folders
 
-from senet_train.record import read_record
+from senet_train.runs.record import read_record
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ import pytest
 import torch
 from conftest import TINY, Result
 
-from senet_train import fit, speed
-from senet_train.classifier import ImageClassifier
+from senet_train.training import fit
+from senet_train.training.callbacks import speed
+from senet_train.training.tasks.classification import ImageClassifier
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak: others keep it")

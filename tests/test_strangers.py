@@ -18,11 +18,12 @@ import torch
 import yaml
 from conftest import TINY, run_folders
 
-from senet_train import load_run, speed
-from senet_train.checkpoint_io import read_checkpoint
+from senet_train import load_run
 from senet_train.cli import main as train
+from senet_train.commands.inspect.cli import main as inspect
 from senet_train.errors import InputError
-from senet_train.inspect.cli import main as inspect
+from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.training.callbacks import speed
 
 
 class Touch:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from senet_train.compare.cli import main
+from senet_train.commands.compare import main
 
 DOCS = Path(__file__).parents[1] / "docs"
 STUDIES = sorted(path.name for path in (DOCS / "studies").iterdir())

@@ -9,8 +9,9 @@ import yaml
 from conftest import CONF, TINY, Result
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from senet_train.arms import Table, combinations, key_of, refuse_both
+from senet_train.config.compose import combinations, key_of
 from senet_train.errors import InputError
+from senet_train.sweeps.arms import Table, refuse_both
 
 Senet = Callable[..., Result]
 BASE = ["hydra/launcher=basic", *(word for word in TINY if not word.startswith("ratio"))]

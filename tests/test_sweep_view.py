@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from senet_train import sweep_view
-from senet_train.run_folder import RunFolder
-from senet_train.scores import TOP1
-from senet_train.sweep_view import Pace, clock, rows_of, standing_of, table_of
+from senet_train.runs.folder import RunFolder, rows_of
+from senet_train.runs.metrics import TOP1
+from senet_train.sweeps import view as sweep_view
+from senet_train.sweeps.view import Pace, clock, standing_of, table_of
 
 HEADER = "epoch,step,val_top1,seconds\n"
 

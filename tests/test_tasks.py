@@ -13,21 +13,21 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.ops import masks_to_boxes
 
-from senet_train import speed
-from senet_train.checkpoint_io import read_checkpoint
-from senet_train.compare.bootstrap import resampled_miou
-from senet_train.compare.cli import main as compare
-from senet_train.composition import composed
+from senet_train.commands.compare import main as compare
+from senet_train.compare.statistics.bootstrap import resampled_miou
+from senet_train.config.compose import composed
 from senet_train.data.augment import Augment, draw_table
 from senet_train.data.scenes import Scene, SceneImages, mirror
 from senet_train.data.shapes import shapes
-from senet_train.fit import build_learner
-from senet_train.learner import Learner
-from senet_train.plan import make_plan
-from senet_train.tally import Tally
-from senet_train.tasks.detection import average_precision, box_means
-from senet_train.tasks.segmentation import overlaps, pixel_counts, pixel_means
-from senet_train.trained.load import load_run
+from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.trained.load import load_run
+from senet_train.training.callbacks import speed
+from senet_train.training.fit import build_learner
+from senet_train.training.learner import Learner
+from senet_train.training.plan import make_plan
+from senet_train.training.progress import Tally
+from senet_train.training.tasks.detection import average_precision, box_means
+from senet_train.training.tasks.segmentation import overlaps, pixel_counts, pixel_means
 
 Senet = Callable[..., Result]
 SMALL = (
@@ -52,7 +52,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture is drawn: that takes longer than these runs."""
-    monkeypatch.setattr("senet_train.journal.Journal.keep_picture", lambda *arguments: None)
+    monkeypatch.setattr(
+        "senet_train.training.callbacks.journal.Journal.keep_picture", lambda *arguments: None
+    )
 
 
 def result_of(folder: Path) -> Any:

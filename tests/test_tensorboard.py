@@ -24,13 +24,14 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 
-from senet_train import fit, gates, mistakes
-from senet_train.board.cli import main
-from senet_train.checkpoints import Checkpoints
-from senet_train.drawing.confusion import draw_confusion
-from senet_train.drawing.picture import drawn
-from senet_train.record import read_record
-from senet_train.tasks import classification
+from senet_train.commands.board.cli import main
+from senet_train.figures import drawn
+from senet_train.runs.record import read_record
+from senet_train.training import fit
+from senet_train.training.callbacks import gate_histograms as gates
+from senet_train.training.callbacks.checkpoints import Checkpoints
+from senet_train.training.pictures.classes import draw_confusion
+from senet_train.training.tasks import classification, mistakes
 
 # tensorboard 2.21 brings it.
 pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")

@@ -17,21 +17,21 @@ from torch import nn
 from torch.nn import functional as F
 
 from senet_train import load_run
-from senet_train.attention import SqueezeExcite
-from senet_train.composition import composed
-from senet_train.config import Config
-from senet_train.cost import count_parameters
+from senet_train.attention.squeeze_excite import SqueezeExcite
+from senet_train.config.compose import composed
+from senet_train.config.schema import Config
 from senet_train.errors import InputError
-from senet_train.insertion import insert
-from senet_train.plan import make_plan
-from senet_train.record import read_record
-from senet_train.weave import timm_networks
-from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.own import OWN
-from senet_train.weave.pretrained import Published
-from senet_train.weave.suited import is_gated, seen_from
-from senet_train.weave.timm_networks import bare, timm_network
-from senet_train.weave.trace import trace
+from senet_train.networks.cost import count_parameters
+from senet_train.networks.graph.own import OWN
+from senet_train.networks.graph.suited import is_gated, seen_from
+from senet_train.networks.graph.trace import trace
+from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.insertion import insert
+from senet_train.networks.libraries import timm as timm_networks
+from senet_train.networks.libraries.timm import bare, timm_network
+from senet_train.networks.weights.find import Published
+from senet_train.runs.record import read_record
+from senet_train.training.plan import make_plan
 
 # Units, how many modules of attention of its own go, and the first unit.
 SMALL = {
@@ -278,7 +278,7 @@ def test_timms_own_weights(
         return theirs.state_dict()
 
     url = "https://host.invalid/test_byobnet-0123abcd.pth"
-    monkeypatch.setattr("senet_train.weave.pretrained.fetch", fetch)
+    monkeypatch.setattr("senet_train.networks.weights.find.fetch", fetch)
     monkeypatch.setattr(timm_networks, "published", lambda name: Published("tiny", url))
     plan = make_plan(config("model.name=test_byobnet", "model.pretrained=true"))
     assert plan.config.model.options["pretrained"] == "tiny-0123abcd"

@@ -16,7 +16,7 @@ import senet_train
 from senet_train import Placement, SqueezeExcite, insert, load_run
 from senet_train.backbones.resnet import resnet18
 from senet_train.data.loaders import EvaluationBatches
-from senet_train.trained.data import own_splits
+from senet_train.runs.trained.own_data import own_splits
 
 
 @pytest.fixture

@@ -9,19 +9,19 @@ import torch
 from torch import nn
 from torchvision import models
 
-from senet_train.attention import SqueezeExcite
+from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.resnet import resnet50
-from senet_train.composition import composed
-from senet_train.config import Config, Placement
+from senet_train.commands.profile import quantities as latency
+from senet_train.commands.profile.cli import main as profile
+from senet_train.config.compose import composed
+from senet_train.config.schema import Config, Placement
 from senet_train.errors import CannotExist, InputError
-from senet_train.identity import as_tree
-from senet_train.insertion import insert
-from senet_train.plan import make_plan
-from senet_train.profile import latency
-from senet_train.profile.cli import main as profile
-from senet_train.weave.network import WovenNetwork, weave
-from senet_train.weave.own import OWN
-from senet_train.weave.torchvision_networks import NOT_CONVOLUTIONAL, bare, torchvision_network
+from senet_train.networks.graph.own import OWN
+from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.insertion import insert
+from senet_train.networks.libraries.torchvision import NOT_CONVOLUTIONAL, bare, torchvision_network
+from senet_train.runs.identity import as_tree
+from senet_train.training.plan import make_plan
 
 EVERY = [
     name

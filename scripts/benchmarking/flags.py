@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarking.workload import LR, MOMENTUM, WEIGHT_DECAY
-from senet_train.environment import choose_precision
+from senet_train.networks.hardware import choose_precision
 
 
 @dataclass(frozen=True)

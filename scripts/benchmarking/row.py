@@ -15,8 +15,8 @@ from benchmarking.flags import Flags
 from benchmarking.loops import LOOPS
 from benchmarking.stopwatch import Enough, Stopwatch
 from benchmarking.workload import WORKLOADS, build, counts
-from senet_train.memory import keep_freed_memory
-from senet_train.speed import peak_memory_bytes, reset_peak_memory
+from senet_train.system.memory import keep_freed_memory
+from senet_train.training.callbacks.speed import peak_memory_bytes, reset_peak_memory
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from benchmarking.flags import Flags, own_precision
 from benchmarking.loops import bare
 from benchmarking.stopwatch import WARM_UP_STEPS
 from benchmarking.workload import WORKLOADS, Workload, build
-from senet_train.memory import keep_freed_memory
+from senet_train.system.memory import keep_freed_memory
 
 # Without SE there is nothing to join: that net is the composed one.
 NETWORKS = [

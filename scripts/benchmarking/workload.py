@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
-from senet_train.config import Placement
-from senet_train.fold.tails import TAILS
-from senet_train.insertion import build_network
+from senet_train.config.schema import Placement
+from senet_train.networks.hardware import TAILS
+from senet_train.networks.insertion import build_network
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4  # of SGD with Nesterov's momentum, in every row
 MEAN, STD = (0.5, 0.5, 0.5), (0.289, 0.289, 0.289)

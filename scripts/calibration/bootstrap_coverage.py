@@ -7,7 +7,7 @@ from scipy import stats
 
 from calibration.simulated_studies import World, correctness
 from calibration.tables_of_rates import rate
-from senet_train.compare.bootstrap import bootstrap_over_images_and_seeds, image_weights
+from senet_train.compare.statistics.bootstrap import bootstrap_over_images_and_seeds, image_weights
 
 NUM_IMAGES = 2000
 NUM_SAMPLES = 1000

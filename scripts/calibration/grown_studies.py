@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from calibration.judged_studies import MARGIN, runs_of
-from senet_train.compare.looks import LAST_LOOK, LOOKS
-from senet_train.compare.next_step import next_step
-from senet_train.compare.verdict import judge
+from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS
+from senet_train.compare.statistics.next_step import next_step
+from senet_train.compare.statistics.verdict import judge
 
 ERROR = 0.05
 CODES = {"better": 1, "worse": -1, "equivalent": 2}  # 0: undecided

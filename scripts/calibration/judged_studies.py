@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from calibration.simulated_studies import FixedImages, World
 from calibration.tables_of_rates import rate
-from senet_train.compare.adjusted import holm
-from senet_train.compare.looks import LOOKS, look_reached
-from senet_train.compare.verdict import Difference, Verdict, judge
+from senet_train.compare.statistics.adjusted import holm
+from senet_train.compare.statistics.looks import LOOKS, look_reached
+from senet_train.compare.statistics.verdict import Difference, Verdict, judge
 
 MARGIN = 0.3
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "equivalent")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import nctdtrinc
 
-from senet_train.compare.looks import LOOKS
+from senet_train.compare.statistics.looks import LOOKS
 
 CORRELATIONS = np.linspace(0, 0.95, 20)
 SHOWN = (0, 4, 8, 12, 16, 18)  # of the correlations

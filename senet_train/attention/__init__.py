@@ -5,6 +5,9 @@ from collections.abc import Callable
 from torch import nn
 
 from senet_train.attention.bottleneck_attention import BottleneckAttention as BottleneckAttention
+from senet_train.attention.controls import NoAttention as NoAttention
+from senet_train.attention.controls import ShuffledSqueezeExcite as ShuffledSqueezeExcite
+from senet_train.attention.controls import StaticGate as StaticGate
 from senet_train.attention.convolutional_block import (
     ConvolutionalBlockAttention as ConvolutionalBlockAttention,
 )
@@ -26,15 +29,12 @@ from senet_train.attention.gather_excite import GatherExciteTheta as GatherExcit
 from senet_train.attention.gather_excite import GatherExciteThetaPlus as GatherExciteThetaPlus
 from senet_train.attention.global_context import GlobalContext as GlobalContext
 from senet_train.attention.non_local import NonLocal as NonLocal
-from senet_train.attention.none import NoAttention as NoAttention
-from senet_train.attention.shuffled import ShuffledSqueezeExcite as ShuffledSqueezeExcite
 from senet_train.attention.simple import SimpleAttention as SimpleAttention
 from senet_train.attention.spatial_channel import (
     SpatialChannelSqueezeExcite as SpatialChannelSqueezeExcite,
 )
 from senet_train.attention.spatial_group import SpatialGroupEnhance as SpatialGroupEnhance
 from senet_train.attention.squeeze_excite import SqueezeExcite as SqueezeExcite
-from senet_train.attention.static import StaticGate as StaticGate
 from senet_train.attention.style_recalibration import StyleRecalibration as StyleRecalibration
 
 # What `attention.name` may say; further names come from the entry points `senet_train.attention`.

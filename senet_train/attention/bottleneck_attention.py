@@ -13,8 +13,7 @@ Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 
 from torch import Tensor, nn
 
-from senet_train.attention.gates import gate_behind
-from senet_train.attention.reduction import hidden_channels
+from senet_train.attention.gate import gate_behind, hidden_channels
 
 
 class BottleneckAttention(nn.Module):

@@ -10,8 +10,7 @@ Shapes: B batch, C channels, H height, W width.
 
 from torch import Tensor, nn
 
-from senet_train.attention.channel_gate import ChannelGate
-from senet_train.attention.gates import gate_behind
+from senet_train.attention.gate import ChannelGate, gate_behind
 
 
 class EffectiveSqueezeExcite(ChannelGate):

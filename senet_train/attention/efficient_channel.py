@@ -13,8 +13,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from senet_train.attention.channel_gate import ChannelGate
-from senet_train.attention.gates import gate_behind
+from senet_train.attention.gate import ChannelGate, gate_behind
 
 
 class EfficientChannelAttention(ChannelGate):

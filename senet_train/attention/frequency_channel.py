@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from senet_train.attention.gates import gate_behind
-from senet_train.attention.reduction import hidden_channels
+from senet_train.attention.gate import gate_behind, hidden_channels
 
 # The paper's choice on a 7x7 grid, best first: the 16 frequencies with the highest top-1 when
 # each was trained alone (its figure 4; the list itself is in the authors' code).

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train.attention.channel_gate import ChannelGate
-from senet_train.attention.gates import Gate, gate_behind
-from senet_train.attention.reduction import hidden_channels
+from senet_train.attention.gate import ChannelGate, Gate, gate_behind, hidden_channels
 
 
 class GatherExcite(ChannelGate):

@@ -12,7 +12,7 @@ Shapes: B batch, C channels, R = C // ratio hidden channels, H height, W width.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train.attention.reduction import hidden_channels
+from senet_train.attention.gate import hidden_channels
 
 
 class NonLocal(nn.Module):

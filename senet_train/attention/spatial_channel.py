@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from senet_train.attention.gates import gate_behind, start_at_zero
+from senet_train.attention.gate import gate_behind, start_at_zero
 from senet_train.attention.squeeze_excite import SqueezeExcite
 
 

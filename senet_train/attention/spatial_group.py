@@ -14,7 +14,7 @@ Shapes: B batch, C channels, G groups, H height, W width.
 import torch
 from torch import Tensor, nn
 
-from senet_train.attention.gates import gate_behind
+from senet_train.attention.gate import gate_behind
 
 EPSILON = 1e-5
 

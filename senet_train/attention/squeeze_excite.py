@@ -14,9 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from senet_train.attention.channel_gate import ChannelGate
-from senet_train.attention.gates import gate_behind
-from senet_train.attention.reduction import hidden_channels
+from senet_train.attention.gate import ChannelGate, gate_behind, hidden_channels
 
 
 def average(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ Shapes: B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
-from senet_train.attention.gates import gate_behind
+from senet_train.attention.gate import gate_behind
 
 
 class StyleRecalibration(nn.Module):

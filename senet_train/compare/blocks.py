@@ -9,7 +9,8 @@ from typing import Any
 
 from senet_train.compare.collect import Run
 from senet_train.errors import InputError
-from senet_train.identity import LOCAL_DATA_KEYS, TRAINER_KEYS, optim_as_ever
+from senet_train.runs.identity import LOCAL_DATA_KEYS, TRAINER_KEYS, optim_as_ever
+from senet_train.runs.metrics import Score
 
 Facts = dict[str, str]
 Recipe = tuple[tuple[str, str], ...]
@@ -193,3 +194,8 @@ def num_sharing(arm: RunsOfArm, block: RunsOfBlock) -> int:
     """How many arms of the block differ from this one in attention and placement alone."""
     own = {item for item in arm.facts.items() if not item[0].startswith(AXES)}
     return sum(own <= set(other.facts.items()) for other in block.arms)
+
+
+def score_of(arm: RunsOfArm) -> Score:
+    """By what an arm is judged, and so are all of its block: they are of one task."""
+    return next(iter(arm.runs.values())).record.metrics.score

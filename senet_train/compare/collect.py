@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from senet_train.compare.comparison import LeftOut
 from senet_train.errors import InputError
-from senet_train.record import Latency, RunRecord, read_record
-from senet_train.run_folder import Status, is_alive, read_status
+from senet_train.runs.folder import Status, is_alive, read_status
+from senet_train.runs.record import Latency, RunRecord, read_record
 
 
 @dataclass(frozen=True)

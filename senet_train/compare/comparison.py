@@ -6,9 +6,9 @@ Scores are percent; differences are points (percent less percent).
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from senet_train.compare.contrast import ArmMean
-from senet_train.compare.verdict import Difference
-from senet_train.scores import Score
+from senet_train.compare.statistics.contrast import ArmMean
+from senet_train.compare.statistics.verdict import Difference
+from senet_train.runs.metrics import Score
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ FOLDER = "inspect"
 LAYERS, MEASURED = "layers.csv", ("mean", "sd_over_images", "constant", "between_classes")
 KNOCKOUTS, LOST = "knockouts.csv", ("held_points",)
 
+
 Rows = list[tuple[int, list[float]]]  # a stage and its figures
 
 

@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from senet_train.arms import key_of
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
-from senet_train.compare.looks import LOOKS, seeds_to_settle
+from senet_train.compare.statistics.looks import LOOKS, seeds_to_settle
+from senet_train.config.compose import key_of
 
 NOT_A_RUNS = ("seed", "seeds", "max_seeds", "arms")
 

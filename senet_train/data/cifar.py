@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from senet_train.data.download import fetch, file_sha256, lock_of
 from senet_train.data.images import MemoryImages, Source
 from senet_train.errors import InputError
-from senet_train.lock import hold
+from senet_train.system.download import fetch, file_sha256, lock_of
+from senet_train.system.lock import hold
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import hashlib
 import torch
 
 from senet_train.data.images import MemoryImages, Source
-from senet_train.data.split import stratified_split
+from senet_train.data.loaders import stratified_split
 
 TEST_FRACTION = 0.2
 

@@ -16,18 +16,18 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from senet_train.class_folders import (
+from senet_train.data.class_folders import (
     Listing,
+    excluded_from,
     find_parts,
     list_part,
     refuse_mismatch,
     refuse_single,
 )
+from senet_train.data.image_files import Unreadable, read_rgb
 from senet_train.data.images import FileImages, Source
 from senet_train.errors import InputError, RunError
-from senet_train.exclusion import excluded_from
 from senet_train.keyed import forked_random, keyed_permutation
-from senet_train.pictures import Unreadable, read_rgb
 
 # https://github.com/fastai/imagenette: ten easy classes, and ten breeds of dog.
 IMAGENETTE = """

@@ -3,7 +3,7 @@
 Everything random is keyed: the split by `split_seed`, an epoch's order and draws by (seed, epoch).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +11,42 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from senet_train.config import Data
-from senet_train.crew import crew
+from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import Images, MemoryImages, Source
 from senet_train.data.scenes import SceneImages
-from senet_train.data.split import stratified_split
 from senet_train.keyed import keyed_permutation
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices (train, validation), both sorted; a `fraction` of every class is validation.
+
+    A class of at least two images gives at least one to each part. The split is a pure function
+    of (seed, class, number of images in the class).
+    """
+    train, validation = [], []
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().flatten()
+        order = members[keyed_permutation(len(members), "split", seed, label)]
+        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
+        validation.append(order[:count])
+        train.append(order[count:])
+    return torch.cat(train).sort().values, torch.cat(validation).sort().values
+
 
 # Above this many bytes of decoded images, `data.cache=auto` reads files batch by batch.
 MEMORY_LIMIT = 2 * 1024**3
 
+
 # Images (B, 3, H, W), labels (B,) or a target for each, indices (B,).
 Batch = tuple[Tensor, Any, Tensor]
+
+Share = Callable[[Tensor], Tensor]  # a process's part of a batch of indices
+
+
+def whole(batch: Tensor) -> Tensor:
+    """The share of a process that is alone."""
+    return batch
 
 
 @dataclass(frozen=True)
@@ -66,10 +89,17 @@ class TrainingBatches:
     """
 
     def __init__(
-        self, images: Images, data: Data, *, seed: int, epoch: int, start: int = 0
+        self,
+        images: Images,
+        data: Data,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        share: Share = whole,
     ) -> None:
         self.images, self.data = images, data
-        self.seed, self.epoch, self.start = seed, epoch, start
+        self.seed, self.epoch, self.start, self.share = seed, epoch, start, share
         self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
         self.stop = num_full_batches(len(self.order), data.batch_size)
 
@@ -77,8 +107,8 @@ class TrainingBatches:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[Batch]:
-        whole = self.order.split(self.data.batch_size)[self.start : self.stop]
-        batches = [crew().share(batch) for batch in whole]
+        batches = self.order.split(self.data.batch_size)[self.start : self.stop]
+        batches = [self.share(batch) for batch in batches]
         draws = draw_table(len(self.order), self.seed, self.epoch)
         padding = self.data.padding if self.data.crop == "pad" else 0
         augment = Augment(padding, self.data.flip, self.data.cutout)
@@ -118,9 +148,17 @@ class EvaluationBatches:
 class DataModule(pl.LightningDataModule):
     """Hands the Trainer one epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
 
-    def __init__(self, splits: Splits, data: Data, *, seed: int, channels_last: bool) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        data: Data,
+        *,
+        seed: int,
+        channels_last: bool,
+        share: Share = whole,
+    ) -> None:
         super().__init__()
-        self.splits, self.data, self.seed = splits, data, seed
+        self.splits, self.data, self.seed, self.share = splits, data, seed, share
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.first = (0, 0)  # epoch and batch to go on from
 
@@ -147,7 +185,12 @@ class DataModule(pl.LightningDataModule):
         first_epoch, first_batch = self.first
         start = first_batch if epoch == first_epoch else 0
         return TrainingBatches(
-            self.splits.train, self.data, seed=self.seed, epoch=epoch, start=start
+            self.splits.train,
+            self.data,
+            seed=self.seed,
+            epoch=epoch,
+            start=start,
+            share=self.share,
         )
 
     def val_dataloader(self) -> EvaluationBatches:

@@ -31,6 +31,7 @@ BYTES_A_PIXEL = 3 + 3 + 8 + MAX_SHAPES  # drawn, stacked, its class, a mask for 
 MOST_BYTES = 8 * 2**30  # of memory while they are drawn
 CLASS_NAMES = ("rectangle", "ellipse", "triangle")  # labels 1, 2, 3; 0 is the background
 
+
 Frame = tuple[int, int, int, int]  # left, top, right, bottom; all inside the shape
 
 

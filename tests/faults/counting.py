@@ -15,7 +15,7 @@ STEPS = "FAULTS_STEPS"
 
 def count_steps() -> None:
     """From now on, every call of `training_step` in this process and those forked from it."""
-    from senet_train.classifier import ImageClassifier
+    from senet_train.training.tasks.classification import ImageClassifier
 
     step = ImageClassifier.training_step
     file = os.open(os.environ[STEPS], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

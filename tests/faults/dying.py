@@ -55,8 +55,8 @@ def child(
     """What the forked process does."""
     import torch
 
-    from senet_train import speed
     from senet_train.cli import main
+    from senet_train.training.callbacks import speed
 
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked
     torch.set_num_threads(threads)

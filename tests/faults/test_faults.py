@@ -28,8 +28,8 @@ from faults.dying import (
 )
 from faults.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
 
-from senet_train import run_folder
-from senet_train.record import read_record
+from senet_train.runs import folder as run_folder
+from senet_train.runs.record import read_record
 
 Senet = Callable[..., Result]
 

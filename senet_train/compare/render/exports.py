@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison
-from senet_train.compare.contrast import ArmMean
+from senet_train.compare.statistics.contrast import ArmMean
 
 # Field of `Difference` -> column.
 DIFFERENCE = {

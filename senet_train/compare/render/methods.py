@@ -1,11 +1,11 @@
 """The paragraph that a paper needs: what was compared, on how many seeds, by which tests."""
 
-from senet_train import __version__
-from senet_train.compare.bootstrap import NUM_SAMPLES
+from importlib.metadata import version
+
 from senet_train.compare.comparison import Block, Comparison
-from senet_train.compare.looks import LOOKS
-from senet_train.compare.render.cells import seed_list
-from senet_train.compare.render.names import arm_names
+from senet_train.compare.render.cells import arm_names, seed_list
+from senet_train.compare.statistics.bootstrap import NUM_SAMPLES
+from senet_train.compare.statistics.looks import LOOKS
 
 
 def methods(comparison: Comparison) -> list[str]:
@@ -16,7 +16,7 @@ def methods(comparison: Comparison) -> list[str]:
         rule(comparison.margin),
         *([NEW_IMAGES] if any(b.score.of_any_images for b in comparison.blocks) else []),
         COSTS,
-        f"Compared with senet-train {__version__}.",
+        f"Compared with senet-train {version('senet-train')}.",
     ]
 
 

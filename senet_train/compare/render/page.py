@@ -7,7 +7,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from senet_train.compare.render.report import Report
-from senet_train.drawing.picture import Picture
+from senet_train.figures import Picture
 
 TEMPLATE = "page.html.j2"
 

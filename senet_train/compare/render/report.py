@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from senet_train.compare.comparison import Block, Comparison
-from senet_train.compare.render.cells import seed_list
-from senet_train.compare.render.names import arm_names
+from senet_train.compare.render.cells import arm_names, seed_list
 from senet_train.compare.render.sheets import Sheet, sheets_of
-from senet_train.compare.verdict import Verdict
+from senet_train.compare.statistics.verdict import Verdict
 
 FEW_SEEDS = 3
 

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 from senet_train.compare.comparison import Arm, Block
-from senet_train.compare.looks import LOOKS
 from senet_train.compare.render.cells import (
     NOTHING,
+    arm_names,
     counted,
     decimals,
     interval,
@@ -18,8 +18,8 @@ from senet_train.compare.render.cells import (
     signed_interval,
     spread,
 )
-from senet_train.compare.render.names import arm_names
-from senet_train.compare.verdict import Difference, Verdict
+from senet_train.compare.statistics.looks import LOOKS
+from senet_train.compare.statistics.verdict import Difference, Verdict
 
 # For the files: the terminal has no room for what gives no verdict or follows from n.
 WIDE_ONLY = ("look", "pooled p")

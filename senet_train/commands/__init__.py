@@ -1,0 +1,1 @@
+"""The small commands: arguments in, exit code out. Nothing imports them."""

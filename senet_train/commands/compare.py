@@ -1,0 +1,105 @@
+"""The command `senet-compare`: run folders in, verdicts out. Reads only; no torch, no server."""
+
+import argparse
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.compare.tensorboard.folder import refuse_foreign, write_arms
+
+if TYPE_CHECKING:
+    from senet_train.compare.collect import Run
+    from senet_train.compare.comparison import Comparison
+
+
+DESCRIPTION = """Compare arms: is it fair, how good, is it better, at what cost. Runs that are
+equal in everything but attention, placement and declared factors make a block; every block has
+its own control and table. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-compare", description=DESCRIPTION)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
+    parser.add_argument(
+        "--baseline",
+        default="attention=none",
+        help="the control: an arm's label or folder, or attention=NAME (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a key in which compared runs may differ, such as optim.lr; may be repeated",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.3,
+        help="differences below so many points count as equivalent (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write tables, pictures and a page there"
+    )
+    parser.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write a TensorBoard run for each arm there"
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="say which runs are worth training next"
+    )
+    return parser.parse_args(list(argv))
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Read, judge, print, write; the exit code. Raises InputError before anything is written."""
+    from senet_train.compare.render.terminal import print_comparison
+
+    if arguments.out is not None:
+        refuse_folder(arguments.out, "--out")
+    if arguments.tensorboard is not None:
+        refuse_folder(arguments.tensorboard, "--tensorboard")
+        refuse_foreign(arguments.tensorboard)
+    comparison, runs = judged(arguments)
+    arms = {}
+    if arguments.tensorboard is not None:
+        from senet_train.compare.tensorboard.arms import event_files
+
+        arms = event_files(comparison, runs)
+    print_comparison(comparison)
+    if arguments.plan:
+        from senet_train.compare.next_runs import print_next_runs
+
+        print_next_runs(comparison, runs)
+    if arguments.out is not None:
+        from senet_train.compare.write_reports import write_reports
+
+        for file in write_reports(comparison, arguments.out):
+            print(file)
+    if arguments.tensorboard is not None:
+        write_arms(arms, arguments.tensorboard)
+        print(f"the arms: senet-board {arguments.tensorboard}")
+    return 0
+
+
+def judged(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
+    """What the runs below the paths say, and these runs. Raises InputError, UnfairError."""
+    from senet_train.compare.assemble import assemble
+    from senet_train.compare.collect import collect
+
+    runs, left_out = collect(arguments.paths)
+    gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
+    comparison = assemble(
+        runs,
+        left_out,
+        baseline=arguments.baseline,
+        allowed=arguments.allow,
+        margin=arguments.margin,
+        with_curves=arguments.out is not None,
+    )
+    return comparison, runs
+
+
+main = command(parse, compare)

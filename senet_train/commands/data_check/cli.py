@@ -1,0 +1,104 @@
+"""The command `senet-data`: checks a tree of class folders. Changes no image; no torch."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from senet_train.commands.command_line import Parser, at_least_one, command, refuse_file
+from senet_train.commands.data_check.findings import Finding, to_exclude
+from senet_train.data.class_folders import exclusion_text
+from senet_train.errors import InputError
+from senet_train.system.files import write_text
+
+DESCRIPTION = "Look after the images of data=imagenet_subset."
+CHECK = """Decode every image below PATH as training would and list what is odd: damaged files,
+test images that are in training too, copies, classes that one part lacks, links to nowhere.
+Verdicts are kept, so that the next check decodes only files whose size or time has changed. Exit
+codes: 0 nothing to do, 1 something is to be excluded or mended, 2 bad input."""
+
+
+# What a file that may be overwritten begins with.
+BEGINNINGS = {"exclude": b"# Images to leave out", "out": b"kind,remedy,", "cache": b'{"schema":'}
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-data", description=DESCRIPTION)
+    commands = parser.add_subparsers(required=True, metavar="check")
+    checking = commands.add_parser("check", help="decode all, list what is odd", description=CHECK)
+    checking.add_argument(
+        "path", type=Path, metavar="PATH", help="the folder that holds train/ and val/ or test/"
+    )
+    checking.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE",
+        help="write the files to leave out there, for data.exclude=FILE",
+    )
+    checking.add_argument(
+        "--out", type=Path, metavar="FILE.csv", help="write every finding there, a row each"
+    )
+    checking.add_argument(
+        "--jobs", type=at_least_one, default=num_cores(), help="processes (default: %(default)s)"
+    )
+    checking.add_argument(
+        "--cache", type=Path, metavar="FILE", help="verdicts (default: PATH/.senet-data.json)"
+    )
+    checking.add_argument(
+        "--fresh", action="store_true", help="decode everything, whatever is known"
+    )
+    return parser.parse_args(list(argv))
+
+
+def num_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check, print, write; the exit code. Raises InputError before anything is decoded."""
+    from senet_train.commands.data_check.inspect_tree import inspect_tree
+    from senet_train.commands.data_check.known import NAME
+    from senet_train.commands.data_check.report import lines_of, write_csv
+    from senet_train.data.class_folders import find_parts
+
+    base = arguments.path.expanduser()
+    parts = find_parts(base, "PATH")
+    for option in ("exclude", "out", "cache"):
+        if getattr(arguments, option) is not None:
+            refuse_file(getattr(arguments, option), f"--{option}", BEGINNINGS[option])
+    cache = arguments.cache or base / NAME
+    found = inspect_tree(parts, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
+    print(*lines_of(found, base), sep="\n")
+    if found.unkept:
+        print(
+            f"{cache} cannot be written ({found.unkept}): the next check decodes all again, "
+            "unless --cache FILE names another place",
+            file=sys.stderr,
+        )
+    if arguments.out is not None:
+        write_csv(found.findings, arguments.out)
+        print(f"\nevery finding: {arguments.out}")
+    if arguments.exclude is not None:
+        exclude(found.findings, arguments.exclude)
+    return 0 if all(finding.remedy == "note" for finding in found.findings) else 1
+
+
+def exclude(findings: Sequence[Finding], file: Path) -> None:
+    """Write the list of exclusions; one that says something else is not overwritten.
+
+    Raises InputError.
+    """
+    reasons = to_exclude(findings)
+    text = exclusion_text(reasons.items())
+    if file.exists() and file.read_bytes() != text.encode():
+        raise InputError(
+            f"--exclude {file} exists and holds something else: remove it, or name another file"
+        )
+    write_text(file, text)
+    print(f"\n{len(reasons):,} files to leave out: senet-train data.exclude={file}")
+
+
+main = command(parse, check, kept="what was decoded is kept")

@@ -1,0 +1,102 @@
+"""What a check can find, and what follows from it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+# exclude: the list of exclusions takes it; mend: a person has to; note: training copes with it.
+Remedy = Literal["exclude", "mend", "note"]
+
+
+# In the order of the report.
+KINDS: dict[str, tuple[Remedy, str]] = {
+    "leak": ("exclude", "a test image in training: the training copy goes"),
+    "duplicate in training": ("exclude", "validation is split from it: one copy stays"),
+    "unreadable": ("exclude", "not an image, or a damaged one"),
+    "truncated": ("exclude", "the file ends early"),
+    "zero bytes": ("exclude", "an empty file"),
+    "too many pixels": ("exclude", "a decompression bomb, or as large as one"),
+    "ends its decoder": ("exclude", "the process that decodes it dies"),
+    "broken link": ("exclude", "what it points to is gone"),
+    "symlink loop": ("exclude", "a link that leads to itself"),
+    "no regular file": ("exclude", "a pipe, a socket or a device"),
+    "two classes": ("mend", "one picture under two labels: one is wrong"),
+    "class in one part only": ("mend", "training and test need the same classes"),
+    "too few images": ("mend", "training needs two of a class, test needs one"),
+    "folder in a class": ("mend", "images lie in their class folder"),
+    "folder loop": ("mend", "a link to a folder that holds it"),
+    "hidden folder": ("mend", "no class: remove it"),
+    "not opened": ("mend", "the system does not give it"),
+    "odd name": ("mend", "not UTF-8, or with a control character: rename it"),
+    "duplicate in test": ("note", "counts more than once"),
+    "not RGB": ("note", "trained on as RGB"),
+    "hidden file": ("note", "left out of training"),
+    "no image ending": ("note", "left out of training"),
+    "beside the classes": ("note", "left out of training"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One odd thing: `path` is relative to the tree's root."""
+
+    kind: str
+    path: str
+    detail: str = ""
+
+    @property
+    def remedy(self) -> Remedy:
+        """What is to be done about it."""
+        return KINDS[self.kind][0]
+
+
+def to_exclude(findings: Iterable[Finding]) -> dict[str, str]:
+    """Path -> reason, of everything that a list of exclusions takes."""
+    reasons: dict[str, list[str]] = {}
+    for finding in sorted(findings, key=lambda each: list(KINDS).index(each.kind)):
+        if finding.remedy == "exclude":
+            reason = f"{finding.kind}: {finding.detail}" if finding.detail else finding.kind
+            reasons.setdefault(finding.path, []).append(reason)
+    return {path: "; ".join(each) for path, each in reasons.items()}
+
+
+def repeats(pixels: Mapping[str, str], train: str) -> Iterator[Finding]:
+    """Findings from path -> hash of pixels; `train` is the name of the training part."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(pixels):
+        groups.setdefault(pixels[path], []).append(path)
+    for paths in groups.values():
+        trained = [path for path in paths if path.startswith(f"{train}/")]
+        tested = [path for path in paths if path not in trained]
+        yield from within(tested, "duplicate in test")
+        if tested:
+            yield from leaks(trained, tested)
+        else:
+            yield from within(trained, "duplicate in training")
+
+
+def leaks(trained: Sequence[str], tested: Sequence[str]) -> Iterator[Finding]:
+    """Every training copy of a test image; that its label is another one is said too."""
+    for path in trained:
+        alike = [other for other in tested if class_of(other) == class_of(path)]
+        detail = f"same pixels as {(alike or tested)[0]}"
+        yield Finding("leak", path, detail + ("" if alike else ", of another class"))
+
+
+def within(paths: Sequence[str], kind: str) -> Iterator[Finding]:
+    """Copies in one part: all but the first of each class, and each class's first beside others."""
+    first: dict[str, str] = {}
+    for path in paths:
+        if class_of(path) in first:
+            yield Finding(kind, path, f"same pixels as {first[class_of(path)]}")
+        else:
+            first[class_of(path)] = path
+    if len(first) > 1:
+        for path in first.values():
+            others = ", ".join(other for other in first.values() if other != path)
+            yield Finding("two classes", path, f"same pixels as {others}")
+
+
+def class_of(path: str) -> str:
+    """The class in part/class/name."""
+    return path.split("/")[1]

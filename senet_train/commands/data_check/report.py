@@ -1,0 +1,49 @@
+"""What a check found: a summary on standard output, every finding in a CSV file."""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from senet_train.commands.command_line import printable
+from senet_train.commands.data_check.findings import KINDS, Finding
+from senet_train.commands.data_check.inspect_tree import Inspection
+from senet_train.system.files import write_text
+
+NUM_SHOWN = 3  # of each kind
+CONSEQUENCE = {"exclude": "excluded", "mend": "to be mended", "note": "noted"}
+
+
+def lines_of(inspection: Inspection, base: Path) -> Iterable[str]:
+    """The summary: what was read, then each kind with its count and its first paths."""
+    counts = " and ".join(f"{count:,} in {part}/" for part, count in inspection.num_images.items())
+    known = sum(inspection.num_images.values()) - inspection.num_decoded
+    yield (
+        f"{base}: {counts}, {inspection.num_classes} classes; "
+        f"{inspection.num_decoded:,} images decoded, {known:,} known from an earlier check"
+    )
+    for kind, (remedy, meaning) in KINDS.items():
+        found = [finding for finding in inspection.findings if finding.kind == kind]
+        if found:
+            yield f"\n{kind}: {len(found):,} {CONSEQUENCE[remedy]} ({meaning})"
+            yield from (f"  {shown(finding)}" for finding in found[:NUM_SHOWN])
+            if len(found) > NUM_SHOWN:
+                yield f"  ... {len(found) - NUM_SHOWN:,} more"
+    if not inspection.findings:
+        yield "nothing odd"
+
+
+def shown(finding: Finding) -> str:
+    """One line."""
+    return printable(f"{finding.path} ({finding.detail})" if finding.detail else finding.path)
+
+
+def write_csv(findings: Iterable[Finding], file: Path) -> None:
+    """Every finding, a row each: kind, remedy, path, detail. Raises OSError."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["kind", "remedy", "path", "detail"])
+    for finding in findings:
+        path = finding.path.encode("utf-8", "backslashreplace").decode()
+        rows.writerow([finding.kind, finding.remedy, path, finding.detail])
+    write_text(file, text.getvalue())

@@ -1,0 +1,66 @@
+"""The command `senet-evaluate`: how good a trained run is, on its test images or on others."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from senet_train.commands.command_line import Parser, at_least_one, command, refuse_folder
+
+DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
+images, each class, and with --corruptions how much is left on images made worse. Images are cut
+out, scaled and normalised as the run was tested; classes are mapped by name. Exit codes: 0 done, 1
+an image could not be read, 2 bad input."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-evaluate", description=DESCRIPTION)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its checkpoint")
+    parser.add_argument(
+        "data",
+        nargs="*",
+        metavar="FOLDER | data=NAME data.KEY=VALUE",
+        help="a folder that holds <class>/*, or a data set as senet-train names it (default: the "
+        "run's own test images; data.root=DIR says where they are by now)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write JSON, CSV and pictures there"
+    )
+    parser.add_argument(
+        "--corruptions",
+        action="store_true",
+        help="also on images made worse: 8 corruptions, 5 severities each",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=at_least_one,
+        metavar="N",
+        help="images at a time (default: what this machine has room for)",
+    )
+    return parser.parse_args(list(argv))
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Load, evaluate, print, write; the exit code. Raises InputError before anything is read."""
+    if arguments.out is not None:
+        refuse_folder(arguments.out, "--out")
+    from senet_train.commands.evaluate.evaluation import evaluate_run
+    from senet_train.commands.evaluate.report import print_evaluation
+    from senet_train.runs.trained.load import load_run
+
+    evaluation = evaluate_run(
+        load_run(arguments.run),
+        arguments.data,
+        batch_size=arguments.batch_size,
+        corruptions=arguments.corruptions,
+    )
+    print_evaluation(evaluation)
+    if arguments.out is not None:
+        from senet_train.commands.evaluate.files import write_evaluation
+
+        for file in write_evaluation(evaluation, arguments.out):
+            print(file)
+    return 0
+
+
+main = command(parse, evaluate)

@@ -1,0 +1,126 @@
+"""What to evaluate on: the run's own test images, a folder of class folders, or a named data set.
+
+Wherever they are from, the run's preprocessing is done to them, and classes are mapped by name.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from senet_train.config.compose import composed
+from senet_train.config.schema import Data
+from senet_train.data.class_folders import TEST_FOLDERS, find_parts, list_part
+from senet_train.data.find import find_data
+from senet_train.data.imagenet_subset import images_of
+from senet_train.data.images import FileImages, Images, Source
+from senet_train.errors import InputError
+from senet_train.runs.trained.load import Trained
+from senet_train.runs.trained.own_data import find_own_data, modest, tested_images
+
+NUM_NAMED = 10  # classes, in one line
+SETTING = re.compile(r"data(\.\w+)?=")
+# What a reader may set of what is common to all data sets; the rest is the run's preprocessing.
+READERS_OWN = ("workers",)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Images with labels in the order of the run's logits; `name` says what they are."""
+
+    name: str
+    images: Images
+    is_own: bool
+
+
+def find_test_set(run: Trained, words: Sequence[str]) -> TestSet:
+    """The images that the words after RUN ask for. Raises InputError."""
+    folders = [word for word in words if not SETTING.match(word)]
+    if len(folders) > 1 or (folders and len(words) > 1):
+        raise InputError(
+            f"{' '.join(words)}: give one folder of class folders, or settings of the data such as "
+            "data=cifar10 data.root=DIR, or nothing for the run's own test images"
+        )
+    if folders and "=" in folders[0] and not Path(folders[0]).exists():
+        raise InputError(f"{folders[0]}: only data=NAME and data.KEY=VALUE can be set for a run")
+    if folders:
+        return in_folder(run, Path(folders[0]).expanduser())
+    if any(word.startswith("data=") for word in words):
+        return named(run, words)
+    return own(run, words)
+
+
+def own(run: Trained, words: Sequence[str]) -> TestSet:
+    """The run's own test images; `data.root=DIR` says where they are by now."""
+    roots = [word.removeprefix("data.root=") for word in words]
+    if len(words) > 1 or not all(word.startswith("data.root=") for word in words):
+        raise InputError(
+            f"{' '.join(words)} is of no data set: name one by data=NAME, or of the run's own give "
+            "data.root=DIR alone"
+        )
+    source = find_own_data(run, *roots)
+    return TestSet("its own test images", tested_images(source, run.config.data), is_own=True)
+
+
+def in_folder(run: Trained, folder: Path) -> TestSet:
+    """The images of `folder/<class>/*`, or of the test part if it holds training images too."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: give one that holds class folders, or data=NAME")
+    if (folder / "train").is_dir() and any((folder / name).is_dir() for name in TEST_FOLDERS):
+        _, folder = find_parts(folder, "FOLDER")
+    part = list_part(folder, [], frozenset())
+    index = indices_of(run, tuple(part.files), str(folder))
+    data = modest(run.config.data)
+    images = images_of(part, image_size=data.image_size, crop=data.crop, workers=data.workers)
+    return TestSet(str(folder), replace(images, labels=index[images.labels]), is_own=False)
+
+
+def named(run: Trained, words: Sequence[str]) -> TestSet:
+    """The test images of another data set, as `senet-train` would find it."""
+    for word in words:
+        key = word.partition("=")[0].removeprefix("data.")
+        if key in Data.__dataclass_fields__ and key not in READERS_OWN:
+            raise InputError(f"{word}: data.{key} is the run's own, leave it out")
+    asked = composed(words).data
+    data = replace(run.config.data, source=asked.source, workers=asked.workers, cache="auto")
+    source = find_other_data(data)
+    index = indices_of(run, source.class_names, f"data={asked.source.name}")
+    source.prepare()
+    images = tested_images(source, data)
+    if isinstance(images, FileImages):  # mypy: replace() knows no union
+        images = replace(images, labels=index[images.labels])
+    else:
+        images = replace(images, labels=index[images.labels])
+    return TestSet(f"data={asked.source.name}", images, is_own=False)
+
+
+def find_other_data(data: Data) -> Source:
+    """The data set; what to do about a crop of files is not for the run. Raises InputError."""
+    try:
+        return find_data(data)[0]
+    except InputError as error:
+        if not str(error).startswith("data.crop="):
+            raise
+        raise InputError(
+            f"the run cuts the middle out of image files and data={data.source.name} has none: "
+            "give a folder of images"
+        ) from error
+
+
+def indices_of(run: Trained, names: Sequence[str], where: str) -> torch.Tensor:
+    """The run's index of each class, by its name. Raises InputError naming what it never learnt."""
+    unknown = [name for name in names if name not in run.class_names]
+    if unknown:
+        raise InputError(
+            f"{where} has classes that the run does not know ({listed(unknown)}): "
+            f"its classes are {listed(run.class_names)}"
+        )
+    return torch.tensor([run.class_names.index(name) for name in names])
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, or the first of many."""
+    more = len(names) - NUM_NAMED
+    return ", ".join(names[:NUM_NAMED]) + (f" and {more:,} more" if more > 0 else "")

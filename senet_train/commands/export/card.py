@@ -1,0 +1,145 @@
+"""The model card: what an exported file is, how well it was judged, and how to use it. Markdown."""
+
+from collections.abc import Sequence
+
+from senet_train.commands.export.deployed import INPUT
+from senet_train.compare.render.markdown import escaped
+from senet_train.runs.metrics import of_classifier
+from senet_train.runs.record import RunRecord
+from senet_train.runs.trained.load import Trained
+
+ONNX = """```python
+import numpy, onnxruntime, PIL.Image, PIL.ImageOps
+{image}
+session = onnxruntime.InferenceSession("{file}")
+logits, probabilities = session.run(None, {{"{input}": numpy.asarray(image)[None]}})
+```
+The names of the classes: `session.get_modelmeta().custom_metadata_map["class_names"]`, JSON."""
+
+
+TORCH_EXPORT = """```python
+import numpy, torch, PIL.Image, PIL.ImageOps
+{image}
+model = torch.export.load("{file}", extra_files=(facts := {{"senet.json": ""}})).module()
+logits, probabilities = model(torch.from_numpy(numpy.array(image)[None]))
+```
+The names of the classes: `json.loads(facts["senet.json"])["class_names"]`, JSON once more."""
+
+
+SAFETENSORS = """```python
+from senet_train import load_safetensors
+run = load_safetensors("{file}")
+probabilities = run.model(run.preprocess("image.png")).softmax(1)
+```
+`run.class_names` are in the order of the probabilities. The weights are not folded."""
+
+
+USES = {"onnx": ONNX, "torch-export": TORCH_EXPORT, "safetensors": SAFETENSORS}
+
+
+IMAGE = (
+    'image = PIL.ImageOps.fit(PIL.Image.open("image.png").convert("RGB"), ({size}, {size}), '
+    "PIL.Image.Resampling.BILINEAR{bleed})"
+)
+
+
+def card(run: Trained, verdict: str, files: Sequence[tuple[str, str]]) -> str:
+    """The whole text; `files` are formats and names."""
+    parts = [
+        f"# {escaped(run.label)}",
+        "\n".join(network_lines(run)),
+        "## How good",
+        "\n".join(f"- {line}" for line in quality_lines(run, verdict)),
+        *(["## What it costs", "\n".join(cost_lines(run.record))] if run.record else []),
+        "## How to use it",
+        *input_lines(run),
+        *(f"`{file}`:\n\n{use_of(run, name, file)}" for name, file in files),
+        "## Licence",
+        "The code that made this file, senet-train, is under the MIT licence. What the licence of "
+        "the data allows with a network that was trained on them is yours to know.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def network_lines(run: Trained) -> list[str]:
+    """Arm, data and classes, a row each."""
+    config, options = run.config, run.config.attention.options.items()
+    attention = ", ".join([config.attention.name, *(f"{k} {v}" for k, v in options)])
+    where = config.placement
+    widths = "/".join(map(str, dict.fromkeys(slot.hidden for slot in run.slots if slot.hidden)))
+    rows = [("network", config.model.title), ("attention", attention)]
+    if config.attention.name != "none":
+        rows += [("placement", f"{where.position}, stages {where.stages}")]
+        rows += [("hidden channels", widths or "none")]
+    if run.record:
+        rows += [("arm", run.record.arm), ("seed", str(run.record.seed))]
+    rows += [
+        ("data", f"{config.data.source.name}, {run.preprocess.image_size} px"),
+        ("classes", f"{len(run.class_names)}: {', '.join(run.class_names[:10])}"),
+    ]
+    if len(run.class_names) > 10:
+        rows[-1] = (rows[-1][0], rows[-1][1] + ", ...")
+    return ["| | |", "| :-- | :-- |", *(f"| {name} | {escaped(value)} |" for name, value in rows)]
+
+
+def quality_lines(run: Trained, verdict: str) -> list[str]:
+    """Whether it can be used at all, then how good it is."""
+    if any(getattr(module, "mixes_images", False) for module in run.model.modules()):
+        control = "this control takes something of another image of the batch"
+        return [f"**not for use**: {control}", *figures(run, verdict)]
+    return figures(run, verdict)
+
+
+def figures(run: Trained, verdict: str) -> list[str]:
+    """What was measured, and how."""
+    if run.record is None:
+        return ["the run has not finished: it was never tested", f"its arm: {verdict}"]
+    metrics = of_classifier(run.record.metrics)
+    precision = run.record.environment.precision
+    return [
+        f"test top-1 {metrics.test_top1:.4f}, top-5 {metrics.test_top5:.4f}, loss "
+        f"{metrics.test_loss:.4f}: n = 1 seed, the test images read once, at the end",
+        f"validation top-1 {metrics.val_top1:.4f} at epoch {metrics.best_epoch + 1}, which was "
+        "chosen by it: no estimate of new images",
+        f"tested in precision {precision}; the exported file computes in float32",
+        f"its arm: {verdict}",
+    ]
+
+
+def cost_lines(record: RunRecord) -> list[str]:
+    """Counts, and the run's own speed where it was made."""
+    cost, where = record.cost, record.environment
+    share = 100 * cost.attention_parameters / cost.parameters
+    latency = ", ".join(f"{ms.median:.2f} ms at {size}" for size, ms in cost.inference_ms.items())
+    return [
+        f"- {cost.parameters:,} parameters "
+        f"(attention {cost.attention_parameters:,}, {share:.2f} %)",
+        f"- {cost.multiply_adds / 1e6:,.2f} M multiply-adds an image "
+        f"(attention {cost.attention_multiply_adds / 1e6:,.3f} M)",
+        f"- inference in the run, not of this file: {latency} images, median; {where.device}, "
+        f"{where.threads} threads, {where.precision}, kernel {where.kernel}",
+    ]
+
+
+def input_lines(run: Trained) -> list[str]:
+    """What goes in, and what is done to it inside."""
+    side = run.preprocess.image_size
+    lines = [
+        f"`{INPUT}` are 8-bit RGB, uint8 (B, {side}, {side}, 3), any number of them; mean and "
+        "deviation are taken care of inside."
+    ]
+    if run.preprocess.margin != 1:
+        lines.append(f"An image that has {side} x {side} pixels already is taken whole.")
+    return lines
+
+
+def use_of(run: Trained, name: str, file: str) -> str:
+    """The lines of code for one file."""
+    return USES[name].format(image=image_line(run), file=file, input=INPUT)
+
+
+def image_line(run: Trained) -> str:
+    """The line that cuts out and scales an image as the run did."""
+    margin = run.preprocess.margin
+    bleed = "" if margin == 1 else f", bleed={(1 - 1 / margin) / 2!r}"
+    return IMAGE.format(size=run.preprocess.image_size, bleed=bleed)

@@ -1,0 +1,52 @@
+"""Does the file say what the run says? Logits compared on images, before anything is written.
+
+Shapes: B batch, H = W = image_size.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from senet_train.errors import RunError
+from senet_train.keyed import keyed_generator
+from senet_train.runs.trained.load import Trained
+
+BATCH_SIZES = (1, 3)  # the size must be open, and one image is a case of its own
+COARSE = 4  # pixels of the noise that the smooth images are enlarged from
+
+
+class Unequal(RunError):
+    """The exported file's logits are not the run's."""
+
+
+def largest_difference(run: Trained, logits_of: Callable[[Tensor], Tensor]) -> float:
+    """Between the run's logits and the file's; not a number if one of them is not."""
+    differences = []
+    for images in trial_images(run.preprocess.image_size):
+        with torch.no_grad():
+            expected = run.model(run.preprocess.normalise(images))
+        differences.append((logits_of(images) - expected).abs().max())
+    return float(torch.stack(differences).max())
+
+
+def trial_images(size: int) -> Iterator[Tensor]:
+    """Batches of noise and of smooth images, which have a photograph's range: (B, H, W, 3)."""
+    for num in BATCH_SIZES:
+        generator = keyed_generator("export", size, num)
+        shape = (num, size, size, 3)
+        yield torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        coarse = 255 * torch.rand((num, 3, COARSE, COARSE), generator=generator)
+        smooth = F.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 255)
+        pixels = smooth.to(torch.uint8).permute(0, 2, 3, 1)  # (B, 3, H, W) -> (B, H, W, 3)
+        yield pixels.contiguous()
+
+
+def refuse_unequal(difference: float, tolerance: float, name: str) -> None:
+    """Raises Unequal above the tolerance, and for what is not a number."""
+    if not difference <= tolerance:
+        raise Unequal(
+            f"the {name} file's logits differ from the run's by {difference:.2g}, above "
+            f"--tolerance {tolerance:.2g}: nothing was written"
+        )

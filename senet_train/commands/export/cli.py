@@ -1,0 +1,107 @@
+"""The command `senet-export`: a run in, one file that needs none of our code and a card out."""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.commands.export.formats import FORMATS, refuse_missing
+from senet_train.errors import InputError
+from senet_train.system.files import write_atomic, write_text
+
+DESCRIPTION = """Write a trained run as one file, pixels in and probabilities out: normalisation and
+class names inside, BatchNorm folded, any batch size, compared with the run before it is written.
+A model card is written beside it. Exit codes: 0 done, 1 the file does not say what the run says
+(nothing is written), 2 bad input."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-export", description=DESCRIPTION)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its checkpoint")
+    parser.add_argument(
+        "--format",
+        action="append",
+        required=True,
+        choices=list(FORMATS),
+        help="what to write; may be repeated",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="a folder, or a file with the format's suffix (default: LABEL.* in this folder)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=tolerance,
+        default=1e-4,
+        metavar="T",
+        help="the largest difference of a logit from the run's (default: %(default)s)",
+    )
+    return parser.parse_args(list(argv))
+
+
+def tolerance(text: str) -> float:
+    """A difference that can be kept to."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no tolerance: choose a number above 0")
+    return value
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Load, encode, compare, write; the exit code. Raises RunError before anything is written."""
+    formats = list(dict.fromkeys(arguments.format))
+    for name in formats:
+        refuse_missing(name)
+    from senet_train.commands.export.card import card
+    from senet_train.commands.export.encoders import encoded
+    from senet_train.commands.export.verdict import verdict_of
+    from senet_train.runs.trained.load import load_run
+
+    run = load_run(arguments.run)
+    *files, card_file = places(arguments.out, run.label, formats)
+    contents = encoded(run, formats, arguments.tolerance)
+    named = [(name, file.name) for name, file in zip(formats, files, strict=True)]
+    text = card(run, verdict_of(run), named)
+    card_file.parent.mkdir(parents=True, exist_ok=True)
+    for file, content in zip(files, contents, strict=True):
+        write_bytes(file, content)
+    write_text(card_file, text)
+    print(card_file)
+    return 0
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write the file whole or not at all. Raises OSError."""
+    write_atomic(file, lambda opened: opened.write(content))
+    print(f"{file}: {len(content):,} bytes")
+
+
+def places(out: Path, label: str, formats: Sequence[str]) -> list[Path]:
+    """Each format's file, then the card. Raises InputError for one that is there: none is replaced.
+
+    `out` is a file if it has the suffix of a format.
+    """
+    out = out.expanduser()
+    suffixes = [FORMATS[name].suffix for name in formats]
+    folder, stem = out, label
+    if out.suffix in {known.suffix for known in FORMATS.values()}:
+        if [out.suffix] != suffixes:
+            raise InputError(f"--out {out} is not named {' and '.join(suffixes)}: give a folder")
+        folder, stem = out.parent, out.stem
+    refuse_folder(folder, "--out")
+    files = [folder / f"{stem}{suffix}" for suffix in (*suffixes, ".md")]
+    for file in files:
+        if file.exists() or file.is_symlink():
+            raise InputError(f"{file} is there and is not replaced: remove it, or choose --out")
+    return files
+
+
+main = command(parse, export)

@@ -1,0 +1,99 @@
+"""The command `senet-inspect`: what the excitations of trained networks do."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from senet_train.commands.command_line import Parser, command, refuse_folder
+
+DESCRIPTION = """What the attention layers of trained networks do with the images they were tested
+on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
+2 bad input."""
+
+
+ROOT = "data.root="
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-inspect", description=DESCRIPTION)
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run's folder, or a checkpoint in one; data.root=DIR says where the data are now",
+    )
+    parser.add_argument(
+        "--part",
+        choices=("test", "val"),
+        default="test",
+        help="the images to look at; choose a layer to drop by val (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--classes",
+        type=lambda text: text.split(","),
+        metavar="A,B,...",
+        help="names of up to four classes to show (default: evenly chosen)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write (default: inspect/ in each run)"
+    )
+    parser.add_argument(
+        "--no-knockout", action="store_true", help="leave out what is lost without each layer"
+    )
+    parser.add_argument(
+        "--graph", action="store_true", help="give TensorBoard the network's graph as well"
+    )
+    arguments = parser.parse_args(list(argv))
+    roots = [word for word in arguments.runs if word.startswith(ROOT)]
+    arguments.root = roots[-1].removeprefix(ROOT) if roots else None
+    arguments.runs = [Path(word) for word in arguments.runs if word not in roots]
+    if not arguments.runs:
+        parser.error("the following arguments are required: RUN")
+    return arguments
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Look at every run, print what was seen, write it; the exit code.
+
+    Raises InputError before anything is written for the run that it is about.
+    """
+    from rich.console import Console
+
+    from senet_train.commands.inspect.files import write_inspection
+    from senet_train.commands.inspect.report import report_of
+    from senet_train.commands.inspect.session import inspect_run
+    from senet_train.compare.render.terminal import print_report, wide_enough
+
+    folders = [folder_for(run, arguments) for run in arguments.runs]
+    for folder in folders:
+        refuse_folder(folder, "--out")
+    for path, folder in zip(arguments.runs, folders, strict=True):
+        with Console(stderr=True).status("") as status:
+            found = inspect_run(
+                path,
+                part=arguments.part,
+                root=arguments.root,
+                classes=arguments.classes,
+                knockout=not arguments.no_knockout,
+                told=status.update,
+            )
+        print_report(report_of(found), wide_enough())
+        written = write_inspection(found, folder, graph=arguments.graph)
+        print(f"page: {written[0]}\ncurves: tensorboard --logdir {folder}")
+    return 0
+
+
+def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
+    """Where a run's files go. Of several runs each has a folder of its own below --out."""
+    from senet_train.compare.excitations import FOLDER
+
+    home = run.parent.parent if run.suffix == ".ckpt" else run
+    if arguments.out is None:
+        return home / FOLDER
+    several = len(arguments.runs) > 1
+    out: Path = arguments.out
+    return out / home.resolve().parent.name / home.resolve().name if several else out
+
+
+main = command(parse, inspect)

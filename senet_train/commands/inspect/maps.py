@@ -1,0 +1,112 @@
+"""Where a network looks: attention over pixels, and Grad-CAM, laid over images.
+
+Grad-CAM is captum's: Selvaraju et al., https://arxiv.org/abs/1610.02391.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from senet_train.commands.inspect.knockout import blocks_of, remembered
+from senet_train.data.images import Images
+from senet_train.networks.insertion import Slot
+from senet_train.networks.watch import energies, factors, pixel_factors, watched
+from senet_train.runs.trained.load import Trained
+
+SPATIAL = 1e-4  # of the output's energy, beyond what a factor a channel explains in float32
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One image, what it is and was called, and a map for each named column, (H, W) each.
+
+    Grad-CAM is of the class that was said; a missing column means that there is no such map.
+    """
+
+    pixels: NDArray[np.uint8]  # (H, W, 3)
+    label: str
+    said: str
+    maps: dict[str, NDArray[np.float32]]
+
+
+def overlays(
+    run: Trained, images: Images, classes: Sequence[int], device: torch.device
+) -> list[Overlay]:
+    """The first image of each class, with the maps that this network has."""
+    chosen = torch.cat([(images.labels == index).nonzero()[:1, 0] for index in classes])
+    if not len(chosen):
+        return []
+    [pixels] = images.read([chosen])  # (B, H, W, 3)
+    batch = run.preprocess.normalise(pixels).to(device)
+    maps: dict[str, Tensor] = {}
+
+    def see(name: str, x: Tensor, y: Tensor) -> None:
+        rest, every = energies(x, y, factors(x, y)[0])
+        if x.shape[2:].numel() > 1 and rest > SPATIAL * every:
+            maps[name] = pixel_factors(x, y)
+
+    with watched(run.model, last_of_stages(run), see), torch.inference_mode():
+        said = run.model(batch).argmax(1)
+    columns = {name.partition(".attend.")[0]: found for name, found in maps.items()}
+    if has_captum():
+        columns["Grad-CAM"] = grad_cam(run, batch, said)
+    large = {name: enlarged(found, pixels.shape[1]) for name, found in columns.items()}
+    return [
+        Overlay(
+            pixels[i].numpy(),
+            run.class_names[int(images.labels[chosen[i]])],
+            run.class_names[int(said[i])],
+            {name: found[i] for name, found in large.items()},
+        )
+        for i in range(len(chosen))
+    ]
+
+
+def last_of_stages(run: Trained) -> list[Slot]:
+    """The last filled slot of each stage."""
+    return list({slot.stage: slot for slot in run.slots}.values())
+
+
+def has_captum() -> bool:
+    """Whether the extra `maps` is installed."""
+    return importlib.util.find_spec("captum") is not None
+
+
+def grad_cam(run: Trained, batch: Tensor, said: Tensor) -> Tensor:
+    """What in a late block's maps speaks for the class that was said: (B, H, W), not negative."""
+    from captum.attr import LayerGradCam
+
+    block = last_with_pixels(run, batch[:1])
+    with torch.enable_grad():
+        found: Tensor = LayerGradCam(run.model, block).attribute(
+            batch.detach().requires_grad_(), target=said.clone(), relu_attributions=True
+        )
+    return found.detach()[:, 0]
+
+
+def last_with_pixels(run: Trained, image: Tensor) -> nn.Module:
+    """The last block whose maps are more than one pixel: small images end in one.
+
+    In a network without blocks of ours, the last such convolution.
+    """
+    convolutions = [m for m in run.model.modules() if isinstance(m, nn.Conv2d)]
+    watched_for = blocks_of(run.model) or convolutions
+    with remembered(watched_for) as outputs, torch.inference_mode():
+        run.model(image)
+    wide = [block for block, y in outputs.items() if y.shape[2:].numel() > 1]
+    return (wide or list(outputs))[-1]
+
+
+def enlarged(found: Tensor, size: int) -> NDArray[np.float32]:
+    """(B, h, w) -> (B, size, size), bilinear."""
+    scaled = F.interpolate(found[:, None].float().cpu(), (size, size), mode="bilinear")
+    array: NDArray[np.float32] = scaled[:, 0].numpy()
+    return array

@@ -1,0 +1,173 @@
+"""What was found out about a run, in words and tables of words."""
+
+import math
+
+import numpy as np
+
+from senet_train.commands.inspect.alarms import Layer, alarms_of
+from senet_train.commands.inspect.knockout import Knockout, Loss
+from senet_train.commands.inspect.maps import SPATIAL
+from senet_train.commands.inspect.session import Inspection
+from senet_train.commands.inspect.statistics import Array
+from senet_train.commands.inspect.timing import Saving
+from senet_train.compare.render.cells import (
+    NOTHING,
+    counted,
+    decimals,
+    percent,
+    share,
+    signed,
+    signed_interval,
+)
+from senet_train.compare.render.report import Listing, Report, Section
+from senet_train.compare.render.sheets import Sheet
+from senet_train.runs.metrics import of_classifier
+from senet_train.runs.record import RunRecord
+
+PARTS = {"test": "test", "val": "validation"}
+
+
+def report_of(inspection: Inspection) -> Report:
+    """The whole of it, as senet-compare's pages and terminal set it."""
+    return Report(opening=[], sections=[section(inspection)], left_out=[])
+
+
+def section(inspection: Inspection) -> Section:
+    """One run in words."""
+    run, look = inspection.run, inspection.look
+    what = f"{look.num_images:,} {PARTS[inspection.part]} images of {run.config.data.source.name}"
+    alarms = [line for layer in look.layers for line in alarms_of(layer)]
+    return Section(
+        title=f"{run.label}, seed {run.config.seed}: what its excitations do",
+        differ=f"{what}, top-1 {look.top1:.4f} in float32{recorded(inspection)}",
+        common=f"run {run.path}",
+        sheets=[s for s in sheets_of(inspection) if s.rows],
+        verdicts=[],
+        listings=[Listing("Alarms", alarms or [nothing_wrong(look.layers)])],
+    )
+
+
+def nothing_wrong(layers: list[Layer]) -> str:
+    """What to say where no alarm is raised."""
+    return "none" if layers else "this network has no attention: only where it looks is shown"
+
+
+def recorded(inspection: Inspection) -> str:
+    """What the record says of the same images."""
+    record = inspection.run.record
+    if record is None:
+        return ""
+    metrics = of_classifier(record.metrics)
+    top1 = {"test": metrics.test_top1, "val": metrics.val_top1}[inspection.part]
+    return f" ({top1:.4f} when it was trained, in {record.environment.precision})"
+
+
+def sheets_of(inspection: Inspection) -> list[Sheet]:
+    """Gates, knock-outs, time."""
+    return [
+        gate_sheet(inspection.look.layers),
+        knockout_sheet(inspection.knockouts, inspection.run.record),
+        saving_sheet(inspection.savings),
+    ]
+
+
+def gate_sheet(layers: list[Layer]) -> Sheet:
+    """A row a layer: how open, how different, how often at an end."""
+    rows = [
+        [
+            layer.block,
+            counted(layer.channels),
+            str(layer.hidden) if layer.hidden else NOTHING,
+            decimals(mean_of(layer.gates.all_mean)),
+            decimals(spread_of(layer.gates.all_mean)),
+            decimals(mean_of(layer.gates.all_std)),
+            percent(layer.gates.saturated),
+            percent(layer.gates.closed),
+            percent(layer.gates.constant),
+            percent(layer.gates.between),
+            percent(layer.beyond) if layer.beyond > SPATIAL else "0 %",
+        ]
+        for layer in layers
+    ]
+    columns = ["layer", "channels", "hidden", "mean", "sd over channels", "sd over images"]
+    return Sheet(
+        "How open are the gates?",
+        [*columns, "over 0.95", "under 0.05", "constant", "between classes", "beyond"],
+        rows,
+        footnote="mean: of all gates. sd over images: of a channel's gate, mean over channels. "
+        "over 0.95, under 0.05: of all gates. constant: channels whose gate varies by less than "
+        "0.001 (standard deviation over images). between classes: the part of the variance over "
+        "images that lies between classes (epsilon squared): 0 is class-agnostic, 100 % is decided "
+        "by the class. beyond: the part of the layer's output that no factor a channel explains: 0 "
+        "for a gate over channels.",
+    )
+
+
+def knockout_sheet(knockouts: list[Knockout], record: RunRecord | None) -> Sheet:
+    """A row for each layer, stage and all of them: what is lost, what is saved."""
+    parameters = record.cost.parameters if record else 0
+    rows = [
+        [
+            k.name,
+            lost(k.held),
+            interval(k.held),
+            lost(k.removed),
+            interval(k.removed),
+            counted(k.parameters),
+            share(k.parameters, parameters),
+        ]
+        for k in knockouts
+    ]
+    return Sheet(
+        "What is lost without them?",
+        ["layer", "held", "95 % interval", "removed", "95 % interval", "parameters", "share"],
+        rows,
+        footnote="Points of top-1 lost (positive: worse) with the layer's gate held at its mean "
+        "over these images, and with the layer removed (its gate at 1); nothing is trained anew. "
+        "Interval: over images, paired. Parameters that removing saves; behind a BatchNorm a "
+        "held gate folds into its weights and saves as much. Who drops a layer by these figures "
+        "has chosen on these images: use --part val.",
+    )
+
+
+def saving_sheet(savings: list[Saving]) -> Sheet:
+    """What removing saves in time."""
+    rows = [
+        [
+            s.name,
+            str(s.batch_size),
+            f"{s.whole_ms:.2f}",
+            f"{s.without_ms:.2f}",
+            f"{signed(s.share[1])} ({signed(s.share[0])} to {signed(s.share[2])})",
+        ]
+        for s in savings
+    ]
+    return Sheet(
+        "What is saved in time?",
+        ["layers", "images", "with, ms", "without, ms", "saved, %"],
+        rows,
+        footnote="One forward pass here and now, with and without by turns; medians, the share "
+        "with its quartiles over rounds.",
+    )
+
+
+def mean_of(values: Array) -> float:
+    """The mean of what was seen; nan of nothing."""
+    seen = values[~np.isnan(values)]
+    return float(seen.mean()) if seen.size else math.nan
+
+
+def spread_of(values: Array) -> float:
+    """The standard deviation of what was seen; nan of nothing."""
+    seen = values[~np.isnan(values)]
+    return float(seen.std()) if seen.size else math.nan
+
+
+def lost(loss: Loss) -> str:
+    """`+0.42`."""
+    return signed(loss.points)
+
+
+def interval(loss: Loss) -> str:
+    """`-0.10 to +0.94`."""
+    return signed_interval(loss.low, loss.high)

@@ -1,0 +1,106 @@
+"""The command `senet-predict`: images in, the likeliest classes out. Writes what --out names."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+from senet_train.commands.command_line import Parser, at_least_one, command, refuse_file
+from senet_train.commands.predict.walk import refuse_missing
+from senet_train.errors import InputError
+
+TOP = 5
+BEGINNINGS = {".csv": b"file,class_1,", ".json": b'[\n{"file": '}  # of what --out may overwrite
+DESCRIPTION = """Say what a trained run sees in images: its likeliest classes, with their
+probabilities. Images are cut out, scaled and normalised as the run was tested. One that cannot be
+read is named and left out. Exit codes: 0 done, 1 an image could not be read, or there was none,
+2 bad input."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-predict", description=DESCRIPTION)
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint in it"
+    )
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="an image file, or a folder: every image below it, hidden ones left out",
+    )
+    parser.add_argument(
+        "--top",
+        type=at_least_one,
+        metavar="K",
+        help=f"how many classes (default: {TOP}, or all if there are fewer)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write there, as .csv or .json, and print no table",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=at_least_one,
+        metavar="N",
+        help="images at a time (default: what this machine has room for)",
+    )
+    return parser.parse_args(list(argv))
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Load, predict, print or write; the exit code. Raises InputError before anything is loaded."""
+    refuse_missing(arguments.images)
+    if arguments.out is not None:
+        refuse_out(arguments.out)
+    from senet_train.commands.predict.report import print_rows, write_rows
+    from senet_train.commands.predict.rows import predicted
+    from senet_train.commands.predict.walk import Skipped, image_files
+    from senet_train.data.image_files import decoders_silent
+    from senet_train.runs.trained.forward import Forward
+    from senet_train.runs.trained.load import load_run
+
+    run = load_run(arguments.run)
+    top = number_of_classes(arguments.top, len(run.class_names))
+    forward = Forward.of(run, arguments.batch_size)
+    skipped = Skipped()
+    with decoders_silent():
+        rows = predicted(image_files(arguments.images, skipped), forward, top, skipped)
+        first = list(islice(rows, 1))  # with none, a file that is there stays as it is
+        count, rows = 0, chain(first, rows)
+        if first and arguments.out is not None:
+            count = write_rows(rows, arguments.out, top)
+            print(f"{count:,} images: {arguments.out}")
+        elif first:
+            count = print_rows(rows, run.class_names)
+    return conclude(count, skipped.count)
+
+
+def conclude(count: int, num_skipped: int) -> int:
+    """Say how many were left out; the exit code."""
+    if num_skipped:
+        print(f"{num_skipped:,} of {num_skipped + count:,} could not be read", file=sys.stderr)
+    elif not count:
+        print("there is no image: name one, or a folder that holds some", file=sys.stderr)
+    return 1 if num_skipped or not count else 0
+
+
+def refuse_out(file: Path) -> None:
+    """Raises InputError for a file that cannot be written, or that is none of ours."""
+    if file.suffix.lower() not in BEGINNINGS:
+        raise InputError(f"--out {file} is neither .csv nor .json: name a file that ends so")
+    refuse_file(file, "--out", BEGINNINGS[file.suffix.lower()])
+
+
+def number_of_classes(asked: int | None, num_classes: int) -> int:
+    """How many to show of each image. Raises InputError for more than there are."""
+    if asked is not None and asked > num_classes:
+        raise InputError(f"--top {asked} and the run has {num_classes} classes: choose fewer")
+    return asked or min(TOP, num_classes)
+
+
+main = command(parse, predict)

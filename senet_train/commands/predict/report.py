@@ -1,0 +1,133 @@
+"""Rows on the terminal, or as CSV or JSON; each is written as it comes."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from senet_train.commands.command_line import printable
+from senet_train.commands.predict.rows import Row
+from senet_train.commands.progress_bar import counted
+from senet_train.system.files import write_atomic
+
+WIDTH = 110  # where nothing else is known
+BLOCK = 20  # images that stand in one table
+LONGEST_FILE, LONGEST_CLASS = 60, 32  # characters in a line; longer names go on below
+
+
+def print_rows(rows: Iterator[Row], names: Iterable[str]) -> int:
+    """Tables of some images each, with the same columns, the header on the first; how many.
+
+    The columns are as wide as the first images and all classes ask for.
+    """
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=WIDTH)
+    widest_class = fitting(names, "class", LONGEST_CLASS)
+    room = max(console.width - widest_class - len("probability") - 6, 12)
+    count, widest_file = 0, 0
+    while block := list(islice(rows, BLOCK)):
+        files = (printable(row.file) for row in block)
+        widest_file = widest_file or fitting(files, "image", min(LONGEST_FILE, room))
+        console.print(table_of(block, widest_file, widest_class, header=not count))
+        count += len(block)
+    return count
+
+
+def fitting(words: Iterable[str], heading: str, longest: int) -> int:
+    """The width of a column of these words."""
+    return min(max(map(cell_len, (heading, *words))), longest)
+
+
+def table_of(rows: Iterable[Row], widest_file: int, widest_class: int, *, header: bool) -> Table:
+    """A line for each class of each image; the file's name beside the first."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_header=header,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column("image", width=widest_file, overflow="fold")
+    table.add_column("class", width=widest_class, overflow="fold")
+    table.add_column("probability", width=len("probability"), justify="right")
+    for row in rows:
+        for rank, (name, probability) in enumerate(row.classes):
+            file = "" if rank else printable(row.file)
+            table.add_row(Text(file), Text(name), Text(f"{probability:.4f}"))
+    return table
+
+
+def write_rows(rows: Iterable[Row], file: Path, top: int) -> int:
+    """Write CSV or JSON, as the file's name says; how many rows. Raises OSError.
+
+    Nothing is there until all of it is, and never more than a row is held.
+    """
+    written = 0
+
+    def noted(count: Callable[[int], None]) -> Iterator[Row]:
+        nonlocal written
+        for row in rows:
+            yield row
+            written += 1
+            count(1)
+
+    def fill(binary: IO[bytes]) -> None:
+        text = io.TextIOWrapper(binary, "utf-8", errors="backslashreplace", newline="")
+        with counted(None, "predicted") as count:
+            WRITERS[file.suffix.lower()](noted(count), text, top)
+        text.flush()
+        text.detach()
+
+    write_atomic(file, fill)
+    return written
+
+
+def write_csv(rows: Iterable[Row], text: IO[str], top: int) -> None:
+    """A line for each image: file, class_1, probability_1, class_2 and so on."""
+    writer = csv.writer(text, lineterminator="\n")
+    heads = [f"{what}_{rank}" for rank in range(1, top + 1) for what in ("class", "probability")]
+    writer.writerow(["file", *heads])
+    for row in rows:
+        cells = [cell for name, p in row.classes for cell in (harmless(name), f"{p:.6f}")]
+        writer.writerow([harmless(row.file), *cells])
+
+
+def harmless(cell: str) -> str:
+    """A quote before what a spreadsheet would compute: names are anybody's, a formula can act.
+
+    A number stays a number; JSON has every name as it is.
+    """
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def write_json(rows: Iterable[Row], text: IO[str], top: int) -> None:
+    """A list with an object for each image: file, classes (class, probability), falling."""
+    before = "[\n"
+    for row in rows:
+        classes = [{"class": name, "probability": round(p, 6)} for name, p in row.classes]
+        text.write(before + json.dumps({"file": row.file, "classes": classes}, ensure_ascii=False))
+        before = ",\n"
+    text.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+WRITERS: dict[str, Callable[[Iterable[Row], IO[str], int], None]] = {
+    ".csv": write_csv,
+    ".json": write_json,
+}

@@ -1,0 +1,102 @@
+"""The command's words -> the networks they ask for, as configurations. No torch.
+
+Names, options and errors are those of senet-train: the same composition, the same checks.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from senet_train.config.compose import (
+    combinations,
+    config_dir,
+    explain_composition,
+    key_of,
+    register_resolvers,
+    unread_settings,
+)
+from senet_train.config.read import read_config
+from senet_train.config.schema import Config
+from senet_train.errors import InputError
+
+# Settings that would choose what the command's own options choose.
+ELSEWHERE = {
+    "data.batch_size": "--batch-sizes",
+    "trainer.accelerator": "--device",
+    "trainer.precision": "nothing: float32 and the machine's own precision are both measured",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One network to profile: the words that named it, and what they mean."""
+
+    words: str
+    config: Config
+
+
+def grouped(words: Sequence[str]) -> list[Path | list[str]]:
+    """Run folders, and the settings of one network each.
+
+    A word with spaces in it is a group of its own. Of the others `model=` begins a group, and those
+    before the first belong to all: `data=cifar10 model=resnet20 model=se_resnet20 ratio=4`.
+    Raises InputError.
+    """
+    common: list[str] = []
+    groups: list[Path | list[str]] = []
+    open_group: list[str] | None = None
+    for word in words:
+        if Path(word).exists():
+            groups.append(Path(word))
+        elif "=" not in word:
+            raise InputError(f"{word} is no run's folder and no setting: write key=value")
+        elif " " in word.strip():
+            groups.append(word.split())
+        elif key_of(word) == "model":
+            open_group = [word]
+            groups.append(open_group)
+        else:
+            (common if open_group is None else open_group).append(word)
+    groups = [group if isinstance(group, Path) else [*common, *group] for group in groups]
+    only_runs = all(isinstance(group, Path) for group in groups)
+    return [*groups, common] if only_runs and (common or not groups) else groups
+
+
+def composed(words: Sequence[str]) -> Iterator[Asked]:
+    """One configuration, or several where a setting has several values or a preset is a table.
+
+    Raises InputError.
+    """
+    register_resolvers()
+    refuse_elsewhere(words)
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(words))
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            for combination in combinations(parsed):
+                for arm in compose("config", combination).arms or [[]]:
+                    yield read([*combination, *arm])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain_composition(error)) from error
+
+
+def refuse_elsewhere(words: Sequence[str]) -> None:
+    """Raises InputError for a setting that an option of the command takes the place of."""
+    for word in words:
+        if key_of(word) in ELSEWHERE:
+            raise InputError(f"{word} is chosen by {ELSEWHERE[key_of(word)]}: leave it out")
+
+
+def read(words: list[str]) -> Asked:
+    """The configuration of one network. Raises InputError."""
+    raw = compose("config", words)
+    if unread := unread_settings(raw, words):
+        raise InputError(unread)
+    config = read_config(raw)
+    if config.task != "classification":
+        raise InputError(f"task={config.task} is not profiled: leave it out, classifiers are")
+    return Asked(" ".join(words) or "the default", config)

@@ -1,0 +1,87 @@
+"""The command `senet-profile`: networks or runs in, what they cost here side by side out."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from senet_train.commands.command_line import Parser, at_least_one, command, refuse_folder
+from senet_train.commands.profile.asked import Asked, composed, grouped
+from senet_train.errors import InputError
+from senet_train.system.files import write_text
+
+DESCRIPTION = """What networks cost on this machine: parameters and multiply-adds with attention's
+own apart, what a training step keeps in memory, milliseconds of a forward pass, and attention's
+share of each, measured in turn with the same network without attention. Exit codes: 0 done, 2 bad
+input."""
+NETWORKS = """settings of senet-train, or a run's folder. model= begins a network, what comes before
+the first is for all; a quoted group is one network, and several values make several
+(ratio=4,16)"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. Raises InputError."""
+    parser = Parser(prog="senet-profile", description=DESCRIPTION)
+    parser.add_argument("networks", nargs="*", metavar="SETTING|RUN", help=NETWORKS)
+    parser.add_argument(
+        "--batch-sizes",
+        type=batch_sizes,
+        default=[1, 32, 128],
+        metavar="N,N",
+        help="images of a forward pass (default: 1,32,128)",
+    )
+    parser.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write all of it there, FILE.json or FILE.csv"
+    )
+    return parser.parse_intermixed_args(list(argv))
+
+
+def batch_sizes(text: str) -> list[int]:
+    """`1,32` -> [1, 32]."""
+    return list(dict.fromkeys(map(at_least_one, text.split(","))))
+
+
+def profile(arguments: argparse.Namespace) -> int:
+    """Compose, build, measure, print, write; the exit code. Raises InputError before measuring."""
+    refuse_out(arguments.out)
+    groups = grouped(arguments.networks)
+    settings = [list(composed(g)) if isinstance(g, list) else g for g in groups]
+    from senet_train.commands.profile import networks
+    from senet_train.commands.profile.files import WRITERS
+    from senet_train.commands.profile.measure import measure
+    from senet_train.commands.profile.table import print_profiles
+    from senet_train.runs.environment import describe_environment
+
+    asked: list[Asked] = []
+    for group in settings:
+        asked += group if isinstance(group, list) else [networks.of_run(group)]
+    device = networks.choose_device(arguments.device)
+    specs = [(each.words, networks.spec_of(each.config, device)) for each in asked]
+    precisions = networks.precisions(device)
+    profiles = measure(specs, device, precisions, arguments.batch_sizes)
+    if not profiles:
+        raise InputError("none of these networks can exist: the lines above say why")
+    kernel = specs[0][1].kernel
+    environment = describe_environment(networks.kind_of(device), precisions[-1], kernel)
+    if arguments.out is not None:  # first: a reader that goes away must not cost minutes
+        write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
+    print_profiles(profiles, environment)
+    if arguments.out is not None:
+        print(f"\nall of it: {arguments.out}")
+    return 0
+
+
+def refuse_out(file: Path | None) -> None:
+    """Raises InputError for a file that cannot be written, or is there: none is replaced."""
+    if file is None:
+        return
+    if file.suffix not in (".csv", ".json"):
+        raise InputError(f"--out {file} is of no kind: name it .csv or .json")
+    if file.exists():
+        raise InputError(f"--out {file} is there and is not replaced: remove it, or name another")
+    refuse_folder(file.parent, "--out")
+    if not file.parent.is_dir():
+        raise InputError(f"--out {file}: there is no folder {file.parent}: make it")
+
+
+main = command(parse, profile)

@@ -1,0 +1,185 @@
+"""The profile of several networks: counted, kept for backward, timed in turn. Plain data out.
+
+Shapes: B batch, H = W = image_size.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from senet_train.commands.profile.networks import Built, Spec, build
+from senet_train.commands.profile.quantities import (
+    MORE,
+    AttentionOperations,
+    Points,
+    Spread,
+    bytes_an_image,
+    in_turn,
+    points_of,
+    share_of,
+)
+from senet_train.config.schema import Precision
+from senet_train.errors import CannotExist, OutOfMemory
+from senet_train.keyed import keyed_generator
+from senet_train.networks.cost import NetworkCost
+from senet_train.system.memory import keep_freed_memory, shortage_explained
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one forward pass; `share` is what attention adds, None without attention."""
+
+    precision: str
+    batch_size: int
+    milliseconds: Spread
+    share: Spread | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that is said of one network. Bytes are for one image, in training.
+
+    `plain_activation_bytes` is that of the same network without attention, `own_attention` how many
+    modules of it the network brought along, which were taken out.
+    """
+
+    words: str
+    label: str
+    image_size: int
+    num_classes: int
+    kernel: str
+    cost: NetworkCost
+    operations: AttentionOperations
+    points: list[Points]
+    activation_bytes: int
+    plain_activation_bytes: int
+    timings: list[Timing]
+    own_attention: int
+
+
+def measure(
+    asked: Sequence[tuple[str, Spec]],
+    device: torch.device,
+    precisions: Sequence[Precision],
+    batch_sizes: Sequence[int],
+) -> list[Profile]:
+    """One profile for each of `asked`, the words and the network. Raises InputError.
+
+    Every network is measured beside the one without attention, which is built if it is not asked
+    for. One of several that cannot exist is skipped, as in a sweep.
+    """
+    keep_freed_memory()  # as a run does: else the system hands out every page anew
+    every: list[Built] = []
+    for words, spec in asked:
+        try:
+            every += [build(each, device) for each in missing(spec, every)]
+        except CannotExist as error:
+            if len(asked) == 1:
+                raise
+            print(f"skipped: {words}: {error}", file=sys.stderr)
+    kept = [activation_bytes(built, device, precisions[-1]) for built in every]
+    timings: list[list[Timing]] = [[] for _ in every]
+    for precision in precisions:
+        for batch_size in batch_sizes:
+            found = timed(every, device, precision, batch_size)
+            timings = [own + more for own, more in zip(timings, found, strict=True)]
+    return [
+        profile(words, every[i], kept[i], kept[built_index(spec.plain(), every)], timings[i])
+        for words, spec in asked
+        if spec in [built.spec for built in every]
+        for i in [built_index(spec, every)]
+    ]
+
+
+def missing(spec: Spec, every: Sequence[Built]) -> list[Spec]:
+    """Of the network and the one without attention, what is not built yet."""
+    present = [built.spec for built in every]
+    wanted = [spec, spec.plain()] if spec != spec.plain() else [spec]
+    return [each for each in wanted if each not in present]
+
+
+def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[Timing]) -> Profile:
+    """What was found, put together."""
+    spec = built.spec
+    return Profile(
+        words=words,
+        label=built.label,
+        image_size=spec.image_size,
+        num_classes=spec.num_classes,
+        kernel=spec.kernel,
+        cost=built.cost,
+        operations=built.operations,
+        points=points_of(built.slots),
+        activation_bytes=kept,
+        plain_activation_bytes=plain_kept,
+        timings=timings,
+        own_attention=built.own_attention,
+    )
+
+
+def autocast(device: torch.device, precision: Precision) -> Callable[[], AbstractContextManager]:
+    """What a run of this precision computes under."""
+    return partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+def images_for(built: Built, batch_size: int, device: torch.device) -> torch.Tensor:
+    """Normalised noise, (B, 3, H, W), in the memory format of the network."""
+    shape = (batch_size, 3, built.spec.image_size, built.spec.image_size)
+    batch = torch.randn(shape, generator=keyed_generator("profile", *shape)).to(device)
+    channels_last = built.spec.channels_last
+    return batch.contiguous(memory_format=torch.channels_last) if channels_last else batch
+
+
+def activation_bytes(built: Built, device: torch.device, precision: Precision) -> int:
+    """What one image of a training batch keeps."""
+    batch = images_for(built, MORE, device)
+    return bytes_an_image(built.network, batch, autocast(device, precision))
+
+
+def timed(
+    built: Sequence[Built], device: torch.device, precision: Precision, batch_size: int
+) -> list[list[Timing]]:
+    """One timing for each network, none of them if one is too large for the device."""
+    print(f"measuring {name_of(precision)}, {images(batch_size)}", file=sys.stderr)
+    context = autocast(device, precision)
+    for each in built:
+        each.network.eval()
+
+    def forward(each: Built, batch: torch.Tensor) -> None:
+        with torch.inference_mode(), context():
+            each.network(batch)
+
+    try:
+        with shortage_explained(batch_size):
+            passes = [
+                partial(forward, each, images_for(each, batch_size, device)) for each in built
+            ]
+            times = in_turn(passes, device)
+    except OutOfMemory:
+        print(f"{images(batch_size)}: too much for the memory, left out", file=sys.stderr)
+        return [[] for _ in built]
+    plain = [built_index(each.spec.plain(), built) for each in built]
+    shares = [share_of(own, times[i]) for own, i in zip(times, plain, strict=True)]
+    return [
+        [Timing(name_of(precision), batch_size, Spread.of(own), share if each.slots else None)]
+        for each, own, share in zip(built, times, shares, strict=True)
+    ]
+
+
+def built_index(spec: Spec, built: Sequence[Built]) -> int:
+    """Where the network stands among those that were built."""
+    return [each.spec for each in built].index(spec)
+
+
+def images(num: int) -> str:
+    """`1 image`, `32 images`."""
+    return f"{num} image" if num == 1 else f"{num} images"
+
+
+def name_of(precision: Precision) -> str:
+    """`float32`, `bf16-mixed`."""
+    return "float32" if precision == 32 else str(precision)

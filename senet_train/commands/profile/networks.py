@@ -1,0 +1,121 @@
+"""A configuration -> the network to profile, and the same without attention."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from senet_train.attention import ATTENTIONS
+from senet_train.backbones.slots import Backbone
+from senet_train.commands.profile.asked import Asked
+from senet_train.commands.profile.quantities import AttentionOperations, attention_operations
+from senet_train.config.options import bind, defaults
+from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
+from senet_train.data.find import find_data, resolve_classes
+from senet_train.errors import InputError
+from senet_train.networks.bind import bind_network
+from senet_train.networks.cost import NetworkCost, measure_cost
+from senet_train.networks.hardware import TAILS, choose_kernel, choose_precision
+from senet_train.networks.insertion import Slot, build_network, written_out
+from senet_train.runs.identity import label_of
+from senet_train.runs.trained.load import load_run
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that a network's cost depends on: two that are equal are one network."""
+
+    model: Choice
+    attention: Choice
+    placement: Placement
+    num_classes: int
+    image_size: int
+    channels_last: bool
+    kernel: Kernel
+    config: Config = field(compare=False)  # the rest of it, for the label
+
+    def plain(self) -> "Spec":
+        """The same without attention."""
+        return replace(self, attention=Choice("none"), placement=Placement())
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network on its device, where its attention is, and what it costs by count."""
+
+    spec: Spec
+    label: str
+    network: Backbone
+    slots: list[Slot]
+    cost: NetworkCost
+    operations: AttentionOperations
+
+    @property
+    def own_attention(self) -> int:
+        """How many modules of attention it brought along, which were taken out."""
+        return len(self.network.taken_out)
+
+
+def of_run(path: Path) -> Asked:
+    """A run's network; the kernel is this machine's. Raises InputError for what is no run."""
+    config = load_run(path).config
+    return Asked(str(path), replace(config, trainer=replace(config.trainer, kernel="auto")))
+
+
+def spec_of(config: Config, device: torch.device) -> Spec:
+    """The data are looked for only where their number of classes is asked. Raises InputError."""
+    data, trainer = config.data, config.trainer
+    if data.num_classes == "auto":
+        source, data = find_data(data)
+        data = resolve_classes(data, source)
+    spec = Spec(
+        model=config.model,
+        attention=config.attention,
+        placement=config.placement,
+        num_classes=int(data.num_classes),
+        image_size=data.image_size,
+        channels_last=trainer.channels_last,
+        kernel=choose_kernel(trainer.kernel, kind_of(device), trainer.channels_last, True),
+        config=config,
+    )
+    return spec.plain() if config.attention.name == "none" else spec
+
+
+def build(spec: Spec, device: torch.device) -> Built:
+    """Counted on the meta device, then built on this one. Raises InputError."""
+    backbone, _ = bind_network(spec.model, weights_to_come=True)
+    attention, kind = bind(spec.attention, ATTENTIONS, "attention", "senet_train.attention")
+    make = partial(
+        build_network, backbone, attention, spec.placement, num_classes=spec.num_classes, seed=0
+    )
+    with torch.device("meta"):
+        shapes, slots = make()
+        cost = measure_cost(shapes, slots, spec.image_size)
+        operations = attention_operations(shapes, slots, spec.image_size)
+    network, _ = make()
+    if spec.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    network.use_tail(TAILS[spec.kernel])
+    named = replace(spec.config, attention=kind, placement=written_out(network, spec.placement))
+    label = label_of(named, defaults(attention.func), list(network.by_stage()))
+    filled = [] if kind.name == "none" else slots
+    return Built(spec, label, network.to(device), filled, cost, operations)
+
+
+def choose_device(asked: str) -> torch.device:
+    """`auto`: a GPU where there is one. Raises InputError for a missing one."""
+    present = torch.cuda.is_available()
+    if asked == "gpu" and not present:
+        raise InputError("--device gpu and there is no usable GPU: choose cpu or auto")
+    return torch.device("cuda" if present and asked != "cpu" else "cpu")
+
+
+def kind_of(device: torch.device) -> str:
+    """What `trainer.accelerator` calls it."""
+    return "gpu" if device.type == "cuda" else "cpu"
+
+
+def precisions(device: torch.device) -> list[Precision]:
+    """float32, and the precision that senet-train would choose here if it is another."""
+    return list(dict.fromkeys((32, choose_precision("auto", kind_of(device)))))

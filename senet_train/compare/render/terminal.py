@@ -1,0 +1,104 @@
+"""A comparison on the terminal: tables that read well at 100 columns, verdicts below them."""
+
+import os
+from textwrap import wrap
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from senet_train.compare.comparison import Comparison
+from senet_train.compare.render.report import Listing, Report, Section, VerdictLine, report_of
+from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
+from senet_train.compare.statistics.verdict import Verdict
+
+# Colours beside the words, never instead of them.
+STYLES: dict[Verdict, str] = {
+    "better": "bold green",
+    "worse": "bold red",
+    "equivalent": "bold cyan",
+    "undecided": "yellow",
+    "silent": "dim",
+}
+WIDTH = 110  # where nothing else is known
+LONGEST_NAME = 42  # beside a verdict
+NARROWEST = 6  # a column of figures: a header of short words stands on two lines, not three
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print all of it to standard output, or to `console`."""
+    print_report(report_of(comparison), console or wide_enough())
+
+
+def wide_enough() -> Console:
+    """A terminal as it is; a pipe or a file, which has no width, as the tables need."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the opening, each block and what was left out."""
+    for line in report.opening:
+        console.print(Text(line, style="bold"))
+    for section in report.sections:
+        print_section(section, console)
+    if report.left_out:
+        print_listing(Listing("Left out", report.left_out), console)
+
+
+def print_section(section: Section, console: Console) -> None:
+    """Print one block."""
+    console.print()
+    console.rule(Text(section.title, style="bold"), align="left", characters="-", style="dim")
+    console.print(Text(section.differ))
+    console.print(Text(section.common, style="dim"))
+    for sheet in section.sheets:
+        console.print(*sheet_lines(sheet), sep="\n")
+    print_verdicts(section.verdicts, console)
+    for listing in section.listings:
+        print_listing(listing, console)
+
+
+def sheet_lines(sheet: Sheet) -> list[Table | Text]:
+    """A sheet's title, table and footnote."""
+    kept = [index for index, column in enumerate(sheet.columns) if column not in WIDE_ONLY]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for index in kept:
+        add_column(table, sheet, index)
+    for row in sheet.rows:
+        table.add_row(*(Text(row[index]) for index in kept))
+    title = Text(f"\n{sheet.title}", style="bold")
+    return [title, table, Text(sheet.footnote, style="dim italic")]
+
+
+def add_column(table: Table, sheet: Sheet, index: int) -> None:
+    """Words fold to the room that is left; figures never break, their headers do."""
+    header = sheet.columns[index]
+    if index < sheet.num_words:
+        table.add_column(header, overflow="fold")
+        return
+    cells = max(len(row[index]) for row in sheet.rows)
+    words = header.split()
+    width = max(cells, NARROWEST if len(words) > 1 else 0, *map(len, words))
+    table.add_column("\n".join(wrap(header, width)), justify="right", width=width)
+
+
+def print_verdicts(verdicts: list[VerdictLine], console: Console) -> None:
+    """Print each arm's verdict in words, arms in a column of their own."""
+    if not verdicts:
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(overflow="fold", max_width=LONGEST_NAME)
+    grid.add_column()
+    for line in verdicts:
+        grid.add_row(Text(line.arm), Text(line.words, style=STYLES[line.verdict]))
+    console.print(Text("\nVerdicts", style="bold"), Padding(grid, (0, 0, 0, 2)), sep="\n")
+
+
+def print_listing(listing: Listing, console: Console) -> None:
+    """Print lines under their heading."""
+    console.print(Text(f"\n{listing.heading}", style="bold"))
+    for line in listing.lines:
+        console.print(Text(f"  {line}"))

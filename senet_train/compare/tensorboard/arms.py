@@ -1,0 +1,152 @@
+"""Each arm of a comparison as the content of one TensorBoard run."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from senet_train.compare.collect import Run
+from senet_train.compare.comparison import Arm, Block, Comparison
+from senet_train.compare.render.cells import arm_names, interval
+from senet_train.compare.render.sheets import VERDICT_NAMES
+from senet_train.compare.tensorboard.curves import curves_of, tags_of
+from senet_train.compare.tensorboard.protos import (
+    Cell,
+    event_file,
+    experiment,
+    margin_charts,
+    row,
+    row_end,
+    scalar,
+)
+from senet_train.runs.identity import LONGEST_LABEL
+from senet_train.runs.metrics import Score
+
+# Tag -> name of the column. Accuracies are percent, differences points, as in the other reports.
+# TensorBoard 2.21 shows five at first: the interval of the mean is a cell of words.
+DIFFERENCES = {
+    "verdict/difference": "points to the control",
+    "verdict/difference_low": "points, 95 % from",
+    "verdict/difference_high": "points, 95 % to",
+}
+PARTS = {"train": "training", "val": "validation"}
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """An arm, where its run is to lie, and what the HPARAMS tab says of it in words."""
+
+    arm: Arm
+    runs: list[Run]
+    folder: str  # `se_resnet20-r4`, below a block's folder where there are several blocks
+    cells: dict[str, Cell]
+
+
+def event_files(comparison: Comparison, runs: Sequence[Run]) -> dict[str, bytes]:
+    """By each arm's folder the content of its event file.
+
+    The first has the tabs' layouts too: one run has them for all. Raises InputError for a
+    metrics.csv that is missing or damaged.
+    """
+    arms = list(arm_runs(comparison, runs))
+    columns = {key: [arm.cells[key] for arm in arms] for key in arms[0].cells}
+    scores = list(dict.fromkeys(block.score for block in comparison.blocks))
+    titles = {tag: title for score in reversed(scores) for tag, title in charts_of(score).items()}
+    charts = {title: (tag, *band_of(tag)) for tag, title in titles.items()}
+    means = {f"verdict/test_{score.key}": f"test {score.title} %" for score in scores}
+    layouts = [
+        experiment(columns, means | DIFFERENCES),
+        margin_charts("mean over seeds, band of one standard deviation", charts),
+    ]
+    return {arm.folder: content_of(arm, layouts if arm is arms[0] else []) for arm in arms}
+
+
+def charts_of(score: Score) -> dict[str, str]:
+    """Tag -> title, the last first: TensorBoard 2.21 shows them from the end."""
+    names = {score.key: score.title, "loss": "loss"}
+    tags = reversed([*tags_of(score).values()])
+    return {
+        tag: f"{PARTS[part]} {names[key]}" for tag in tags for part, _, key in [tag.partition("/")]
+    }
+
+
+def arm_runs(comparison: Comparison, runs: Sequence[Run]) -> Iterator[ArmRun]:
+    """Every arm of every block, controls first."""
+    made = {(run.record.arm, run.record.seed): run for run in runs}
+    several = len(comparison.blocks) > 1
+    for number, block in enumerate(comparison.blocks, start=1):
+        title = f"{number} {block.title}"
+        for arm, folder in zip(block.arms, folders_of(block), strict=True):
+            yield ArmRun(
+                arm,
+                [made[arm.folder, seed] for seed in arm.seeds],
+                f"{file_name(title)}/{folder}" if several else folder,
+                {**({"block": title} if several else {}), **cells_of(arm)},
+            )
+
+
+def cells_of(arm: Arm) -> dict[str, Cell]:
+    """What an arm's row says besides its metrics."""
+    verdict = VERDICT_NAMES[arm.difference.verdict] if arm.difference else "control"
+    return {
+        "verdict": verdict,
+        "n": len(arm.seeds),
+        "test 95 % interval": interval(arm.test.low, arm.test.high),
+        "thousand parameters": arm.cost.parameters / 1000,  # the tab shows five digits
+    }
+
+
+def folders_of(block: Block) -> list[str]:
+    """A legible folder for each arm, each another."""
+    found: list[str] = []
+    for name, arm in zip(arm_names(block), block.arms, strict=True):
+        whole = file_name(arm.folder)
+        tries = chain([file_name(name), whole], (f"{whole} {number}" for number in count(2)))
+        found.append(next(folder for folder in tries if folder not in found))
+    return found
+
+
+def file_name(text: str) -> str:
+    """`se_resnet20-r4 trainer.max_epochs=12`: one folder, not hidden, on any file system."""
+    plain = re.sub(r"[^\w.+=, -]", "_", re.sub(r"[()]", "", text), flags=re.ASCII)
+    return plain[:LONGEST_LABEL].strip(" .") or "arm"
+
+
+def content_of(arm: ArmRun, layouts: Sequence[Summary]) -> bytes:
+    """An arm's event file, dated by its last run's end."""
+    seconds = max(run.ended() for run in arm.runs)
+    start = [*layouts, row(arm.folder, arm.cells, seconds)]
+    steps = [(0, summary) for summary in start]
+    steps += curve_points(arm.runs)
+    score = arm.runs[0].record.metrics.score
+    steps += [(0, scalar(tag, value)) for tag, value in metrics_of(arm.arm, score).items()]
+    return event_file([*steps, (0, row_end(seconds))], seconds)
+
+
+def curve_points(runs: Sequence[Run]) -> Iterator[tuple[int, Summary]]:
+    """Each curve and its band, at every epoch from 0, as the runs' own curves are."""
+    for tag, curve in curves_of(runs).items():
+        low, high = band_of(tag)
+        for epoch, (mean, sd) in enumerate(zip(curve.mean, curve.sd, strict=True)):
+            yield epoch, scalar(tag, mean)
+            yield epoch, scalar(low, mean - sd)
+            yield epoch, scalar(high, mean + sd)
+
+
+def band_of(tag: str) -> tuple[str, str]:
+    """The tags of a curve's band."""
+    return f"band/{tag}/mean-sd", f"band/{tag}/mean+sd"
+
+
+def metrics_of(arm: Arm, score: Score) -> Mapping[str, float]:
+    """Its mean and DIFFERENCES: the control has no difference, one seed no interval."""
+    found = arm.difference
+    values = {
+        f"verdict/test_{score.key}": arm.test.mean,
+        "verdict/difference": found.difference if found else None,
+        "verdict/difference_low": found.low if found else None,
+        "verdict/difference_high": found.high if found else None,
+    }
+    return {tag: value for tag, value in values.items() if value is not None}

@@ -1,0 +1,84 @@
+"""A `Choice` -> a constructor with its options bound: names come from our tables or entry points.
+
+An option's types are the constructor's keyword signature, so a new class needs no schema.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from senet_train.config.read import explain, suggestion
+from senet_train.config.schema import Choice
+from senet_train.errors import InputError
+
+STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+def bind(
+    choice: Choice, table: Mapping[str, Callable[..., Any]], where: str, plugin_group: str
+) -> tuple[partial[Any], Choice]:
+    """The constructor that `choice` names with its options bound, and the choice with defaults.
+
+    `where` is the configuration group, for messages. Raises InputError.
+    """
+    constructor = look_up(choice.name, table, where, plugin_group)
+    options = check_options(constructor, choice.options, where)
+    return partial(constructor, **options), Choice(choice.name, options)
+
+
+def look_up(
+    name: str, table: Mapping[str, Callable[..., Any]], where: str, plugin_group: str
+) -> Callable[..., Any]:
+    """The constructor called `name` in our table, or else among the installed entry points."""
+    if name in table:
+        return table[name]
+    plugins = {entry.name: entry for entry in entry_points(group=plugin_group)}
+    if name in plugins:
+        constructor: Callable[..., Any] = plugins[name].load()
+        return constructor
+    known = [*table, *plugins]
+    raise InputError(f"there is no {where} named {name}{suggestion(name, known)}")
+
+
+def keyword_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters a configuration may set: those not bound already."""
+    bound = constructor.keywords if isinstance(constructor, partial) else {}
+    parameters = inspect.signature(constructor, eval_str=True).parameters.values()
+    return {
+        p.name: p
+        for p in parameters
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name not in bound
+    }
+
+
+def defaults(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """The options that have a default value, and that value."""
+    options = keyword_options(constructor).values()
+    return {p.name: p.default for p in options if p.default is not p.empty}
+
+
+def check_options(
+    constructor: Callable[..., Any], given: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Every option of the constructor with its checked or default value. Raises InputError."""
+    allowed = keyword_options(constructor)
+    for key in given:
+        if key not in allowed:
+            raise InputError(f"{where} has no option {key}{suggestion(key, allowed)}")
+    for p in allowed.values():
+        if p.annotation is p.empty:
+            raise InputError(f"{where}: its option {p.name} has no type: annotate its constructor")
+    fields: dict[str, Any] = {
+        p.name: (p.annotation, Field() if p.default is p.empty else p.default)
+        for p in allowed.values()
+    }
+    model = create_model("Options", __config__=STRICT, **fields)
+    try:
+        checked = model.model_validate(dict(given))
+    except ValidationError as error:
+        raise InputError(explain(error, given, f"{where}.")) from None
+    return {name: getattr(checked, name) for name in allowed}

@@ -1,0 +1,147 @@
+"""A composed configuration, typed and checked: one line for whatever it may not say."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter, ValidationError
+
+from senet_train.config.schema import SWEEP_KEYS, Config, Data, Optim, Placement, Trainer
+from senet_train.errors import InputError
+
+
+def read_config(raw: DictConfig) -> Config:
+    """The composed configuration, typed and checked. Raises InputError."""
+    given = OmegaConf.to_container(raw, resolve=True)
+    assert isinstance(given, dict)
+    return read_tree({str(key): value for key, value in given.items()})
+
+
+def read_tree(given: Mapping[str, Any]) -> Config:
+    """The configuration laid out as in conf/, typed and checked. Raises InputError."""
+    refuse_targets(given, "")
+    tree = dict(given)
+    for key in SWEEP_KEYS:
+        tree.pop(key, None)  # the sweeper's: a run knows its own arm and seed alone
+    data = dict(tree.get("data") or {})
+    common = {key: data.pop(key) for key in list(data) if key in Data.__dataclass_fields__}
+    tree["data"] = {**common, "source": as_choice(data, "data")}
+    tree["model"] = as_choice(tree.get("model"), "model")
+    tree["attention"] = as_choice(tree.get("attention"), "attention")
+    optim = dict(tree.get("optim") or {})
+    tree["optim"] = {**optim, "schedule": as_choice(optim.get("schedule"), "optim.schedule")}
+    try:
+        # JSON mode: in Python mode a strict dataclass accepts only an instance of itself.
+        return TypeAdapter(Config).validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise InputError(explain(error, tree)) from None
+
+
+def as_choice(node: Any, where: str) -> dict[str, Any]:
+    """`{name: x, a: 1}` -> `{name: x, options: {a: 1}}`."""
+    if not isinstance(node, Mapping) or "name" not in node:
+        raise InputError(f"{where} needs a name: choose one of the group's options, {where}=...")
+    options = {key: value for key, value in node.items() if key not in ("name", "library")}
+    return {"name": node["name"], "options": options, "library": node.get("library", "")}
+
+
+def refuse_targets(node: Any, path: str) -> None:
+    """Configurations name things of ours; one that asks for an import is refused, not obeyed."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if str(key).startswith("_") and str(key).endswith("_"):
+                raise InputError(f"{path}{key} is not obeyed here: name one of the options instead")
+            refuse_targets(value, f"{path}{key}.")
+
+
+def refuse_code(folder: Path) -> None:
+    """Refuse a stranger's configuration folder that would have Hydra run something.
+
+    Hydra obeys callbacks and launchers before our code sees the configuration. Raises InputError.
+    """
+    for file in sorted(folder.rglob("*.yaml")):
+        try:
+            content = yaml.safe_load(file.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{file} is no YAML: {error}") from error
+        found = {"_target_", "callbacks", "env_set"} & set(keys_of(content))
+        if found:
+            raise InputError(f"{file} sets {', '.join(sorted(found))}, which runs code: remove it")
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    """Every key at any depth, and the parts of dotted ones."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from str(key).split(".")
+            yield from keys_of(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from keys_of(value)
+
+
+def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -> str:
+    """The first thing that is wrong, in one line: `key=value: rule`."""
+    first, *rest = error.errors()
+    path = known_path(first["loc"], tree)
+    key = (prefix + ".".join(map(str, path))).replace(".options.", ".").replace(".source.", ".")
+    if first["type"] == "missing":
+        return f"{key}.{first['loc'][len(path)]} is not set: give it a value".lstrip(".")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"there is no key {key}{suggestion(str(path[-1]), ())}"
+    rules = [e["msg"] for e in (first, *rest) if e["loc"][: len(path)] == first["loc"][: len(path)]]
+    rule = " or ".join(dict.fromkeys(rule.replace("Input should be", "must be") for rule in rules))
+    return f"{key}={first['input']}: {rule}"
+
+
+def known_path(loc: tuple[int | str, ...], tree: Any) -> list[int | str]:
+    """The part of pydantic's location that names keys the user can see (not union branches)."""
+    path: list[int | str] = []
+    for part in loc:
+        in_mapping = isinstance(tree, Mapping) and part in tree
+        if not in_mapping and not (isinstance(tree, list) and isinstance(part, int)):
+            break
+        tree = tree[part]
+        path.append(part)
+    return path
+
+
+def known_keys() -> list[str]:
+    """Every key of the schema, dotted, for suggestions."""
+    groups: dict[str, Any] = {
+        "data": Data,
+        "placement": Placement,
+        "optim": Optim,
+        "trainer": Trainer,
+    }
+    inner = [f"{group}.{f.name}" for group, schema in groups.items() for f in fields(schema)]
+    return [
+        *(f.name for f in fields(Config)),
+        *SWEEP_KEYS,
+        *inner,
+        "attention.ratio",
+        "attention.bias",
+        "attention.identity",
+        "model.pretrained",
+    ]
+
+
+def unknown_key(error: Exception) -> str:
+    """The key that Hydra says does not exist; "" if the error is another."""
+    found = re.match("Could not override '([^']+)'", str(error))
+    return found[1].partition("@")[0] if found else ""
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """`: did you mean x?` for the closest choice, or the choices themselves if they are few."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f": did you mean {close[0]}?"
+    return f": choose one of {', '.join(known)}" if 0 < len(known) < 20 else ""

@@ -1,0 +1,128 @@
+"""The typed configuration: what a run may be asked."""
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Precision = Literal["auto", "bf16-mixed", 32]
+Accelerator = Literal["auto", "cpu", "gpu"]
+Kernel = Literal["auto", "folded", "joined", "composed"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+SWEEP_KEYS = ("arms", "seeds", "max_seeds")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Choice:
+    """One named option of a group and the keyword arguments its constructor gets.
+
+    `library` is whose name it is: "" for ours.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    library: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, with the library's where that is not ours."""
+        return f"{self.library}_{self.name}" if self.library else self.name
+
+
+@dataclass(frozen=True, config=STRICT)
+class Data:
+    """How any data set is split, stored, augmented and batched; `source` is the data set."""
+
+    source: Choice
+    image_size: Count
+    num_classes: Literal["auto"] | Count
+    mean: Annotated[list[Number], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    crop: Literal["none", "pad", "resized"]
+    padding: Natural
+    flip: bool
+    cutout: Natural
+    batch_size: Count
+    val_fraction: Fraction
+    split_seed: Seed
+    cache: Literal["auto", "memory", "stream"]
+    workers: Natural
+
+
+@dataclass(frozen=True, config=STRICT)
+class Placement:
+    """Where attention sits: in which stages, at which position of a block, from which width on.
+
+    `modules` is a pattern of module paths to put it behind instead, or `auto`; `part` the part of a
+    detector or segmenter that it goes into, or `auto`, its backbone.
+    """
+
+    stages: Literal["all", "but_last"] | list[Count] = "all"
+    position: Literal["standard", "pre", "post", "identity", "inner", "stage"] = "standard"
+    min_channels: Count = 1
+    modules: Annotated[str, Field(min_length=1)] = "auto"
+    part: Annotated[str, Field(min_length=1)] = "auto"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Optim:
+    """SGD, what it minimises, what it moves, and how its learning rate does."""
+
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: NotNegative
+    decay_norm_and_bias: bool
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    warmup_epochs: NotNegative
+    schedule: Choice
+    frozen: Literal["none", "backbone"] = "none"
+    backbone_lr_factor: Positive = 1.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trainer:
+    """How long, on what, and in which numbers."""
+
+    max_epochs: Count
+    precision: Precision
+    deterministic: bool
+    channels_last: bool
+    kernel: Kernel
+    ema_decay: Literal["none"] | Fraction
+    clip_norm: Literal["none"] | Positive
+    accelerator: Accelerator
+    devices: Count
+    checkpoint_minutes: Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """All that a run is."""
+
+    data: Data
+    model: Choice
+    attention: Choice
+    placement: Placement
+    optim: Optim
+    trainer: Trainer
+    ratio: Count
+    seed: Seed
+    factor: list[str]
+    output_dir: Annotated[str, Field(min_length=1)]
+    overwrite: bool
+    retry: Literal["none", "failed"]
+    dry_run: bool
+    task: Literal["classification", "segmentation", "detection"] = "classification"

@@ -1,0 +1,59 @@
+"""What `data=` names, found and not yet read; refused where the data cannot give what is asked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from senet_train.config.options import bind, keyword_options, look_up
+from senet_train.config.schema import Choice, Data
+from senet_train.data import SOURCES
+from senet_train.data.images import Source
+from senet_train.errors import InputError
+
+
+def find_data(
+    data: Data, sources: Mapping[str, Callable[..., Source]] = SOURCES
+) -> tuple[Source, Data]:
+    """The data set, found and not yet read; its options in full. Raises InputError."""
+    constructor = look_up(data.source.name, sources, "data", "senet_train.data")
+    wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
+    shared = {key: getattr(data, key) for key in wanted}
+    choice = Choice(data.source.name, data.source.options | shared)
+    bound, full = bind(choice, sources, "data", "senet_train.data")
+    source: Source = bound()
+    refuse_storage(data, source)
+    own = {key: value for key, value in full.options.items() if key not in shared}
+    if "classes" in own:  # all, a name or a list in any order: the same classes are the same run
+        own["classes"] = list(source.class_names)
+    return source, replace(data, source=Choice(data.source.name, own))
+
+
+def refuse_storage(data: Data, source: Source) -> None:
+    """Refuse a crop or a cache that the source cannot give. Raises InputError."""
+    if data.cache == "stream" and not source.from_files:
+        raise InputError(
+            f"data.cache=stream reads image files and {data.source.name} has none: "
+            "choose data.cache=auto or memory"
+        )
+    if data.crop == "resized" and not source.from_files:
+        raise InputError(
+            f"data.crop=resized crops image files and {data.source.name} has none: "
+            "choose data.crop=pad or none"
+        )
+    if data.crop == "resized" and data.cache == "memory":
+        raise InputError(
+            "data.cache=memory keeps images at their final size, which data.crop=resized "
+            "cannot crop from: choose data.cache=stream, or data.crop=pad"
+        )
+
+
+def resolve_classes(data: Data, source: Source) -> Data:
+    """`data.num_classes=auto` -> the data's. Raises InputError for fewer than the data have."""
+    present, asked = len(source.class_names), data.num_classes
+    if asked == "auto":
+        return replace(data, num_classes=present)
+    if asked < present:
+        raise InputError(
+            f"data.num_classes={asked} and the data have {present} classes: "
+            f"choose data.num_classes >= {present}, or auto"
+        )
+    return data

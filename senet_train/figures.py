@@ -1,0 +1,99 @@
+"""A figure as the two files it becomes: PNG and SVG, in the house's style."""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from senet_train.system.files import write_atomic, write_text
+
+# A page replaces these two by its own, light or dark.
+INK = "#1b1b1b"
+PAPER = "#ffffff"
+
+
+GREY = "#808080"
+BLUE = "#0072b2"
+GREEN = "#009e73"
+ORANGE = "#d55e00"
+
+
+# Labels are anybody's: `$` is no mathematics. A fixed salt makes equal pictures equal files.
+STYLE: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+}
+DOTS_PER_INCH = 200  # figures are 8 inches wide: 1,600 pixels, sharp where shown at 800
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: a file's stem, what to see in it, and the two files."""
+
+    name: str
+    caption: str
+    png: bytes
+    svg: str
+
+    def inline(self) -> str:
+        """The SVG for a page of any colours: no header, no names, ink and paper the page's."""
+        svg = re.sub(r' id="[\w.]+_\d+"', "", self.svg[self.svg.index("<svg") :])
+        box = re.search(r'viewBox="[^"]+"', svg)
+        assert box is not None
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+        svg = re.sub(r"<svg[^>]*>", f'<svg {box[0]} aria-hidden="true">', svg, count=1)
+        for colour, name in ((INK, "var(--ink)"), (PAPER, "var(--paper)")):
+            svg = svg.replace(f"fill: {colour}", f"fill: {name}")
+            svg = svg.replace(f"stroke: {colour}", f"stroke: {name}")
+        return svg
+
+
+def picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
+    """Draw and save in the house's style, which holds while both are done."""
+    png, svg = io.BytesIO(), io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = draw()
+        figure.savefig(png, format="png", dpi=DOTS_PER_INCH)
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return Picture(name, caption, png.getvalue(), svg.getvalue())
+
+
+def drawn(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
+    """A figure's pixels in the house's style, (H, W, 3)."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A class's name may be in any script; what the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph")
+        canvas = FigureCanvasAgg(draw())
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def write_picture(picture: Picture, folder: Path) -> list[Path]:
+    """The PNG and the SVG. Raises OSError (disk full, no permission)."""
+    png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
+    write_atomic(png, lambda file: file.write(picture.png))
+    write_text(svg, picture.svg)
+    return [png, svg]

@@ -1,0 +1,1 @@
+"""Networks with attention in them: chosen, opened, filled, loaded, counted, made fast."""

@@ -1,0 +1,72 @@
+"""What `auto` is on this machine: accelerator, precision, kernel; and the kernels by name."""
+
+import logging
+from functools import cache
+from typing import Literal
+
+import torch
+
+from senet_train.backbones.tail import Tail, composed
+from senet_train.config.schema import Accelerator, Kernel, Precision
+from senet_train.errors import InputError
+from senet_train.networks.kernels.folded import folded
+from senet_train.networks.kernels.joined import joined
+from senet_train.networks.kernels.library import NoLibrary, load_library
+
+log = logging.getLogger("senet_train")
+
+
+def choose_accelerator(asked: Accelerator) -> Literal["cpu", "gpu"]:
+    """`auto` -> `gpu` where there is one, else `cpu`. Raises InputError for a missing GPU."""
+    present = torch.cuda.is_available()
+    if asked == "gpu" and not present:
+        raise InputError("trainer.accelerator=gpu and there is no usable GPU: choose cpu or auto")
+    return "gpu" if present and asked != "cpu" else "cpu"
+
+
+def choose_precision(asked: Precision, accelerator: str) -> Precision:
+    """`auto` -> bf16-mixed where the hardware multiplies bfloat16, else 32."""
+    if asked != "auto":
+        return asked
+    if accelerator == "gpu":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else 32
+    capabilities = torch.cpu.get_capabilities()
+    fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16-mixed" if fast else 32
+
+
+@cache
+def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: bool) -> Kernel:
+    """`auto` -> folded where its passes can be compiled, else joined; composed off their ground.
+
+    Their ground is a CPU, channels-last maps, and one process, which has all statistics itself.
+
+    Raises InputError for a kernel that cannot run here.
+    """
+    if asked == "composed":
+        return asked
+    if accelerator != "cpu" or not channels_last or not alone:
+        if asked == "auto":
+            log.warning("trainer.kernel=composed: the faster ones are for one process on a CPU")
+            return "composed"
+        raise InputError(
+            f"trainer.kernel={asked} is for channels-last maps on a CPU, by one process: "
+            "choose auto or composed"
+        )
+    return asked if asked == "joined" else folded_or_joined(asked)
+
+
+def folded_or_joined(asked: Kernel) -> Kernel:
+    """Whether the passes can be compiled; one line says why not. Raises InputError for `folded`."""
+    try:
+        load_library()
+    except NoLibrary as reason:
+        if asked == "folded":
+            raise InputError(f"trainer.kernel=folded: {reason}: choose auto or joined") from None
+        log.warning("trainer.kernel=joined, slower than folded by some 10 %%: %s", reason)
+        return "joined"
+    return "folded"
+
+
+# What `trainer.kernel` may say.
+TAILS: dict[str, Tail] = {"folded": folded, "joined": joined, "composed": composed}

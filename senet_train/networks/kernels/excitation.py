@@ -1,0 +1,63 @@
+"""A gate inside a larger function: its graph is kept from the forward pass until the backward one.
+
+Shapes: N images, C channels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from senet_train.attention.gate import ChannelGate
+
+Gate = Callable[[Tensor], Tensor]  # means (N, C) -> factors (N, C)
+
+
+def is_gate(attention: nn.Module | None) -> TypeGuard[ChannelGate]:
+    """Whether calling `attention` does no more than `x * excite(mean_hw(x))`."""
+    return (
+        isinstance(attention, ChannelGate)
+        and attention.sees_only_means
+        # A `forward` younger than `excite` may do anything.
+        and issubclass(owner(attention, "excite"), owner(attention, "forward"))
+        and not is_watched(attention)
+        # The gate's own backward would call these, and autograd once more.
+        and not any(parameter._backward_hooks for parameter in attention.parameters())
+    )
+
+
+def owner(module: nn.Module, method: str) -> type:
+    """The class that defines the method."""
+    return next(kind for kind in type(module).__mro__ if method in vars(kind))
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether hooks wait for the module to be called."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
+
+def excite(gate: Gate, means: Tensor) -> tuple[Tensor, Tensor]:
+    """The means z and s = gate(z), both (N, C), with the graph between them, in full precision."""
+    z = means.requires_grad_()
+    with torch.enable_grad(), torch.autocast(z.device.type, enabled=False):
+        return z, gate(z).to(z.dtype).expand_as(z).contiguous()
+
+
+def gate_backward(
+    s: Tensor, z: Tensor, parameters: Sequence[Tensor], ds: Tensor
+) -> tuple[Tensor, list[Tensor | None]]:
+    """dz, which is 0 for a gate that does not look, and the parameters' gradients."""
+    if not s.requires_grad:
+        return torch.zeros_like(ds), [None] * len(parameters)
+    wanted = [parameter for parameter in parameters if parameter.requires_grad]
+    # The graph is small, and goes with the function's own unless the caller keeps that.
+    dz, *found = torch.autograd.grad(s, [z, *wanted], ds, allow_unused=True, retain_graph=True)
+    gradients = iter(found)
+    ordered = [next(gradients) if parameter.requires_grad else None for parameter in parameters]
+    return torch.zeros_like(ds) if dz is None else dz.contiguous(), ordered

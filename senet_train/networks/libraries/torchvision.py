@@ -1,0 +1,110 @@
+"""The convolutional classifiers of torchvision, with attention slots."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torchvision import models
+
+from senet_train.config.read import suggestion
+from senet_train.errors import InputError
+from senet_train.networks.graph.woven import WovenNetwork
+from senet_train.networks.libraries.bare import built, woven
+from senet_train.networks.weights.find import Published, Weights, find_weights, weights_to_come
+
+log = logging.getLogger("senet_train")
+
+
+# Why a network of torchvision is not for attention over channels of maps.
+NOT_CONVOLUTIONAL = {
+    "vit": "it has tokens and no maps",
+    "swin": "its windows of tokens have attention of their own",
+    "maxvit": "its attention over windows is in every block",
+}
+# Without the heads that only training looks at, and without an hour of drawing truncated normals.
+FURTHER: dict[str, dict[str, Any]] = {
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+# Whose published weights see colours on another scale, and have the heads that are left out here.
+PORTED: dict[str, tuple[str, ...]] = {
+    "googlenet": ("aux1.", "aux2."),
+    "inception_v3": ("AuxLogits.",),
+}
+
+
+def torchvision_network(name: str) -> Callable[..., WovenNetwork]:
+    """`constructor(num_classes, *, options)` of one of torchvision's classifiers.
+
+    Raises InputError for a name that is none, and for a network without convolutions.
+    """
+    known = models.list_models(module=models)
+    if name not in known:
+        raise InputError(f"there is no torchvision model named {name}{suggestion(name, known)}")
+    family = name.partition("_")[0]
+    if family in NOT_CONVOLUTIONAL:
+        raise InputError(
+            f"model.name={name} is not for channel attention: {NOT_CONVOLUTIONAL[family]}, "
+            "choose a convolutional network"
+        )
+    return partial(build, name)
+
+
+def build(
+    name: str,
+    num_classes: int,
+    weights: Weights | None = None,
+    *,
+    pretrained: bool | str = False,
+) -> WovenNetwork:
+    """One of them with slots, its weights drawn from the global generator, or loaded.
+
+    `weights` are those that `pretrained` names, where they have been found before. Raises
+    InputError for weights that do not fit.
+    """
+    if pretrained is not False and weights is None:
+        weights = weights_of(name, pretrained)
+    as_published = weights is not None and weights.fingerprint == published(name).fingerprint
+    network = bare(name, num_classes, as_published=as_published)
+    if weights is not None and name in PORTED and not as_published:
+        say_how_colours_are_seen(network, weights)
+    return woven(network, weights, PORTED.get(name, ()))
+
+
+def say_how_colours_are_seen(network: nn.Module, weights: Weights) -> None:
+    """A line on weights of which nothing tells whether they began as the published ones."""
+    if weights.read and not next(network.parameters()).is_meta:
+        log.warning(
+            "warning: %s: if these weights began as torchvision's own (model.pretrained=true), "
+            "they see colours on another scale than this network gives them",
+            weights.source,
+        )
+
+
+def published(name: str) -> Published:
+    """torchvision's own weights of a network: those it calls its best."""
+    best: Any = models.get_model_weights(name)
+    return Published(best.DEFAULT.name, best.DEFAULT.url)
+
+
+def weights_of(name: str, pretrained: bool | str, *, to_come: bool = False) -> Weights:
+    """What `model.pretrained` names; if they are `to_come`, nothing is looked for.
+
+    Raises InputError.
+    """
+    find = weights_to_come if to_come else find_weights
+    return find(pretrained, published(name))
+
+
+def bare(name: str, num_classes: int, *, as_published: bool = False) -> nn.Module:
+    """The network as torchvision has it, on the device that holds now.
+
+    `as_published`: as its published weights need it.
+    """
+    further = FURTHER.get(name, {})
+    if as_published and name in PORTED:
+        further = further | {"transform_input": True}
+    make = partial(models.get_model, name, weights=None, num_classes=num_classes, **further)
+    return built(make)

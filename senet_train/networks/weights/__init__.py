@@ -1,0 +1,1 @@
+"""Pretrained weights: found, read, loaded; and SE weights of other libraries."""

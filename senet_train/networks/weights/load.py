@@ -1,0 +1,97 @@
+"""Weights into a bare network: what fits, what is new, and a line on both."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from senet_train.errors import InputError
+from senet_train.networks.weights.find import Weights
+from senet_train.networks.weights.read import LONGEST_REASON, Shapes
+
+log = logging.getLogger("senet_train")
+
+ATTEND = ".attend."  # in the names of what our slots hold
+
+
+@dataclass(frozen=True)
+class Match:
+    """Names of the network's tensors: those that are loaded, those that stay as they were drawn."""
+
+    loaded: list[str]
+    new: list[str]
+    left_out: list[str]  # of the file's
+
+    def report(self, source: str) -> str:
+        """`102 of 104 tensors loaded from FILE; new: fc.weight, fc.bias`."""
+        words = [f"{len(self.loaded)} of {len(self.loaded) + len(self.new)} tensors loaded"]
+        words[0] += f" from {source}"
+        words += [f"new: {', '.join(self.new)}"] if self.new else []
+        heads = sorted({name.partition(".")[0] for name in self.left_out})
+        words += [f"left out: {', '.join(heads)}"] if heads else []
+        return "; ".join(words)
+
+
+def match(network: nn.Module, given: Shapes, source: str, spare: tuple[str, ...]) -> Match:
+    """What of the weights goes where; `spare` begins the names of what they may have besides.
+
+    Only the last layer may have another number of classes; BatchNorm's count of batches, which
+    old files lack, may be missing. Raises InputError for any other difference.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    head = f"{last_layer(network)}."
+    names = dict.fromkeys((*wanted, *given))
+    loaded = [name for name in names if wanted.get(name) == given.get(name)]
+    new = [name for name in wanted if name.startswith(head) and name not in loaded]
+    left_out = [name for name in given if name.startswith(spare) and name not in wanted]
+    counts = [name for name in wanted if name.endswith(".num_batches_tracked")]
+    for name in names:
+        here, there = wanted.get(name), given.get(name)
+        other_classes = name in new and here and there and here[1:] == there[1:]
+        uncounted = name in counts and there is None
+        if name not in (*loaded, *left_out) and not other_classes and not uncounted:
+            what = f"{type(network).__name__}: {name[:LONGEST_REASON]!r}"
+            raise misfit(what, here, there, source)
+    return Match(loaded, new, left_out)
+
+
+def misfit(what: str, here: object, there: object, source: str) -> InputError:
+    """The error for a tensor that the network has in another shape, or not at all."""
+    if here is None and ATTEND in what:
+        return InputError(
+            f"model.pretrained={source} does not fit {what} is of attention, which would not come "
+            "along: give weights of a network without, trained with attention=none"
+        )
+    return InputError(
+        f"model.pretrained={source} does not fit {what} is {there or 'missing'} there and "
+        f"{here or 'missing'} in the network: choose the model that the weights are of"
+    )
+
+
+def load(network: nn.Module, weights: Weights, spare: tuple[str, ...]) -> None:
+    """Put the weights into a network that has no slots yet, and say what was loaded.
+
+    On the meta device they are compared as far as they are known, and not read. Raises InputError.
+    """
+    if weights.read is None:
+        return
+    if next(network.parameters()).is_meta:
+        if weights.shapes is not None:
+            match(network, weights.shapes, weights.source, spare)
+        return
+    given = weights.read()
+    shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
+    found = match(network, shapes, weights.source, spare)
+    state = network.state_dict()
+    with torch.no_grad():
+        for name in found.loaded:
+            state[name].copy_(given[name])
+    checked = f"; sha256 {weights.sha256}" if weights.sha256 else ""
+    log.info(found.report(weights.source) + checked)
+
+
+def last_layer(network: nn.Module) -> str:
+    """The path of the layer that makes the logits: the last one that has parameters."""
+    *_, (name, _) = network.named_parameters()
+    return name.rpartition(".")[0]

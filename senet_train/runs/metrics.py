@@ -1,0 +1,146 @@
+"""What a finished run says of itself, for each task. Scores in 0..1; `val_*` of the best epoch.
+
+`test_*` is of that epoch too; `*_last` of the last one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Discriminator, Tag
+from pydantic.dataclasses import dataclass
+
+from senet_train.errors import InputError
+
+
+@dataclass(frozen=True)
+class Score:
+    """`key` is its name in records and curves (`val_top1`), `title` that for people."""
+
+    key: str
+    title: str
+    of_any_images: bool = True  # whether counts of each image give it for any sample of them
+
+
+TOP1 = Score("top1", "top-1")
+MIOU = Score("miou", "mIoU")
+MAP = Score("map", "mAP", of_any_images=False)
+SCORES = (TOP1, MIOU, MAP)
+
+
+def score_among(columns: Iterable[str]) -> Score:
+    """The one that a table's columns have of validation. Raises KeyError for none."""
+    present = set(columns)
+    for score in SCORES:
+        if f"val_{score.key}" in present:
+            return score
+    raise KeyError(f"none of {', '.join(f'val_{score.key}' for score in SCORES)}")
+
+
+EXACT = ConfigDict(extra="forbid")
+
+
+class Judged:
+    """Metrics among which one is the score: `val_<key>`, `val_<key>_last`, `test_<key>`."""
+
+    score: ClassVar[Score]
+
+    @property
+    def val_score(self) -> float:
+        """Of the best epoch."""
+        return float(getattr(self, f"val_{self.score.key}"))
+
+    @property
+    def val_score_last(self) -> float:
+        """Of the last epoch."""
+        return float(getattr(self, f"val_{self.score.key}_last"))
+
+    @property
+    def test_score(self) -> float:
+        """Of the best epoch."""
+        return float(getattr(self, f"test_{self.score.key}"))
+
+
+@dataclass(frozen=True, config=EXACT)
+class Metrics(Judged):
+    """Classification: means over images."""
+
+    score: ClassVar[Score] = TOP1
+    val_top1: float
+    val_top5: float
+    val_loss: float
+    val_top1_last: float
+    val_loss_last: float
+    test_top1: float
+    test_top5: float
+    test_loss: float
+    best_epoch: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class SegmentationMetrics(Judged):
+    """Segmentation: the intersection over union of each class, averaged; the mean over pixels."""
+
+    score: ClassVar[Score] = MIOU
+    val_miou: float
+    val_pixels: float  # the share of pixels that is right
+    val_loss: float
+    val_miou_last: float
+    val_loss_last: float
+    test_miou: float
+    test_pixels: float
+    test_loss: float
+    best_epoch: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class DetectionMetrics(Judged):
+    """Detection: average precision as COCO has it, and at an overlap of 0.5 and 0.75 alone."""
+
+    score: ClassVar[Score] = MAP
+    val_map: float
+    val_map50: float
+    val_map_last: float
+    test_map: float
+    test_map50: float
+    test_map75: float
+    best_epoch: int
+
+
+def metrics_of(
+    kind: type["AnyMetrics"],
+    history: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    test_means: Mapping[str, float],
+) -> "AnyMetrics":
+    """From the rows of all epochs and the means of the test set, by the fields' names."""
+    best, last = history[best_epoch], history[-1]
+    values: dict[str, Any] = {f"{name}_last": value for name, value in last.items()}
+    values |= {**best, **test_means, "best_epoch": best_epoch}
+    return kind(**{field.name: values[field.name] for field in fields(kind)})
+
+
+def of_classifier(metrics: Judged) -> Metrics:
+    """The metrics of a run of task=classification. Raises InputError for another's."""
+    if not isinstance(metrics, Metrics):
+        raise InputError(
+            f"this is for classifiers, and the run's score is {metrics.score.title}: choose one "
+            "of task=classification"
+        )
+    return metrics
+
+
+def score_key(metrics: Any) -> str:
+    """The key of the score that metrics have, as an object or as read from JSON."""
+    if isinstance(metrics, Judged):
+        return metrics.score.key
+    present = [score.key for score in SCORES if f"test_{score.key}" in metrics]
+    return present[0] if present else TOP1.key
+
+
+AnyMetrics = Annotated[
+    Annotated[Metrics, Tag(TOP1.key)]
+    | Annotated[SegmentationMetrics, Tag(MIOU.key)]
+    | Annotated[DetectionMetrics, Tag(MAP.key)],
+    Discriminator(score_key),
+]

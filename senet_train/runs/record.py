@@ -1,0 +1,119 @@
+"""The record of a finished run, `result.json`: one dataclass writes and reads it.
+
+Written last and by an atomic rename, so a result that is there is whole. Schema 1.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from senet_train.errors import InputError
+from senet_train.runs.metrics import EXACT, SCORES, AnyMetrics
+from senet_train.system.files import write_json
+
+SCHEMA: Literal[1] = 1
+
+
+@dataclass(frozen=True, config=EXACT)
+class Latency:
+    """Milliseconds of one forward pass: median, lower and upper quartile."""
+
+    median: float
+    quartiles: tuple[float, float]
+
+
+@dataclass(frozen=True, config=EXACT)
+class Cost:
+    """What the run cost. Counts are for one image; rates are of steady training."""
+
+    parameters: int
+    attention_parameters: int
+    multiply_adds: int
+    attention_multiply_adds: int
+    images_per_second: float
+    images_per_second_quartiles: tuple[float, float]
+    inference_ms: dict[str, Latency]  # by batch size
+    peak_memory_bytes: int
+    seconds: float
+    concurrent_runs: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class AttentionSlot:
+    """One attention module: its path, stage, channels and bottleneck width (0: it has none)."""
+
+    name: str
+    stage: int
+    channels: int
+    hidden: int
+
+
+@dataclass(frozen=True, config=EXACT)
+class Environment:
+    """Where the run was made. `code` is the sha256 of the package's files but `compare`."""
+
+    code: str
+    versions: dict[str, str]
+    device: str
+    cpu: str
+    threads: int
+    precision: str
+    kernel: str
+    git: str
+
+
+@dataclass(frozen=True, config=EXACT)
+class RunRecord:
+    """Everything a comparison needs to know of a run."""
+
+    schema: Literal[1]
+    label: str
+    identity: str
+    arm: str
+    seed: int
+    factor: list[str]  # keys besides attention and placement that a preset varies on purpose
+    overrides: list[str]
+    config: dict[str, Any]
+    data_fingerprint: str
+    split_seed: int
+    metrics: AnyMetrics
+    cost: Cost
+    attention: list[AttentionSlot]
+    environment: Environment
+    started: str
+    finished: str
+
+
+def write_record(record: RunRecord, path: Path) -> None:
+    """Write `result.json`."""
+    write_json(path, asdict(record))
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read `result.json`. Raises InputError for another schema or anything else it is not."""
+    try:
+        return TypeAdapter(RunRecord).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = {score.key for score in SCORES}  # which of the metrics it was read as
+        where = ".".join(str(part) for part in first["loc"] if part not in keys) or "the file"
+        raise InputError(
+            f"{path} is no result of schema {SCHEMA} ({where}: {first['msg']}): "
+            "it was made by another version or is damaged, overwrite=true runs it anew"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def median_and_quartiles(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """The median and the lower and upper quartile; zeros for nothing measured."""
+    if len(values) < 2:
+        only = values[0] if values else 0.0
+        return only, (only, only)
+    lower, median, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return median, (lower, upper)

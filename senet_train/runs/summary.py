@@ -1,0 +1,90 @@
+"""A run's record as the table that ends every command."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from senet_train.networks.cost import NetworkCost
+from senet_train.networks.insertion import Slot
+from senet_train.runs.metrics import SCORES, Judged
+from senet_train.runs.record import RunRecord
+
+TITLES = {score.key: score.title for score in SCORES} | {
+    "top5": "top-5",
+    "loss": "loss",
+    "pixels": "pixels right",
+    "map50": "mAP at overlap 0.5",
+    "map75": "mAP at overlap 0.75",
+}
+
+
+def print_summary(record: RunRecord, folder: Path) -> None:
+    """Print the table to standard output."""
+    table = Table(title=f"{record.label}, seed {record.seed}", title_justify="left")
+    table.add_column("", style="bold")
+    table.add_column("result")
+    for name, value in summary_rows(record):
+        table.add_row(name, value)
+    Console().print(table)
+    # Outside the table, which would fold them: these are to be copied.
+    print(f"record: {folder / 'result.json'}")
+    print(f"curves: tensorboard --logdir {folder.parents[2]}")
+
+
+def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
+    """The table's rows: name and value."""
+    cost = record.cost
+    share = 100 * cost.attention_parameters / cost.parameters
+    low, high = cost.images_per_second_quartiles
+    attention_adds = f"{cost.attention_multiply_adds / 1e6:,.3f} M"
+    latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
+    return [
+        *metric_rows(record.metrics),
+        (
+            "parameters",
+            f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)",
+        ),
+        ("multiply-adds", f"{cost.multiply_adds / 1e6:,.2f} M (attention {attention_adds})"),
+        ("training", f"{cost.images_per_second:,.0f} images/s ({low:,.0f} to {high:,.0f})"),
+        ("inference", f"{latency} images, ms"),
+        ("seconds", f"{cost.seconds:.1f}"),
+    ]
+
+
+def metric_rows(metrics: Judged) -> list[tuple[str, str]]:
+    """Of the test set, then of validation; the score first."""
+    values = {name: value for name, value in vars(metrics).items() if not name.endswith("_last")}
+    best_epoch = values.pop("best_epoch")
+    score = metrics.score.key
+    names = sorted(values, key=lambda name: (name.startswith("val_"), not name.endswith(score)))
+    rows = []
+    for name in names:
+        part, _, key = name.partition("_")
+        note = f" (best, epoch {best_epoch + 1})" if name == f"val_{score}" else ""
+        rows.append((f"{part} {TITLES[key]}", f"{values[name]:.4f}{note}"))
+    return rows
+
+
+def network_line(label: str, cost: NetworkCost, slots: list[Slot], own_attention: int) -> str:
+    """The network in one line, with the bottleneck widths that the ratio really gave.
+
+    `own_attention` is how many modules of it the network had, and lost.
+    """
+    share = 100 * cost.attention_parameters / cost.parameters
+    line = (
+        f"{label}: {cost.parameters:,} parameters (attention {cost.attention_parameters:,}, "
+        f"{share:.2f} %), {cost.multiply_adds / 1e6:,.2f} M multiply-adds"
+    )
+    if own_attention:
+        line += f", {taken_out(own_attention)}"
+    widths = {slot.stage: slot.hidden for slot in slots if slot.hidden}
+    if not widths:
+        return line
+    hidden = "/".join(map(str, widths.values()))
+    return f"{line}, hidden channels {hidden} in stages {'/'.join(map(str, widths))}"
+
+
+def taken_out(own_attention: int) -> str:
+    """What became of attention that a network brings along: an arm has that of its name alone."""
+    return f"attention of its own taken out ({own_attention} modules)"

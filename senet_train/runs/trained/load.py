@@ -1,0 +1,220 @@
+"""A run's folder -> its network with the trained weights, its preprocessing, its class names.
+
+Everything in the folder is data. Names are looked up in our tables, checkpoints hold plain tensors
+(`weights_only=True`), YAML is loaded safely, nothing is interpolated, and a file that leads out of
+the folder is not followed. Before any memory is taken the weights must fit the network.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from senet_train.attention import ATTENTIONS
+from senet_train.backbones.slots import Backbone
+from senet_train.config.options import bind, defaults
+from senet_train.config.read import read_tree
+from senet_train.config.schema import Config
+from senet_train.errors import InputError
+from senet_train.networks.bind import bind_network
+from senet_train.networks.insertion import Slot, build_network
+from senet_train.runs.checkpoint_files import BEST, read_checkpoint
+from senet_train.runs.identity import label_of
+from senet_train.runs.record import RunRecord, read_record
+from senet_train.runs.trained.preprocess import Preprocess
+
+MOST_CONFIG_BYTES = 1 << 20
+MOST_CLASSES = 100_000
+
+
+class NoAliases(yaml.SafeLoader):
+    """Plain data alone, each thing written once: aliases of aliases make much of a few lines."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse `*name`."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases")
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that can be used: `model` is in evaluation mode, on the CPU.
+
+    `record` is None while the run has not finished. `class_names` are in the order of the logits.
+    """
+
+    path: Path
+    label: str
+    config: Config
+    model: Backbone
+    slots: list[Slot]
+    preprocess: Preprocess
+    class_names: tuple[str, ...]
+    record: RunRecord | None
+
+
+def load_run(path: str | Path, *, checkpoint: str = BEST) -> Trained:
+    """The run in the folder `path`, or the one that a checkpoint file in a run's folder is of.
+
+    `checkpoint` names the file in the run's `checkpoints/`. Raises InputError for what is no run,
+    for one that is damaged, and for one that would have us do anything but read.
+    """
+    folder, file = found(Path(path).expanduser(), checkpoint)
+    config = read_config_file(inside(folder, folder / "config.yaml"))
+    weights = read_weights(inside(folder, file))
+    model, slots, label = build(config, weights, file)
+    record = folder / "result.json"
+    return Trained(
+        path=folder,
+        label=label,
+        config=config,
+        model=model,
+        slots=slots,
+        preprocess=Preprocess.of(config.data),
+        class_names=class_names_of(folder, config),
+        record=read_record(inside(folder, record)) if record.exists() else None,
+    )
+
+
+def found(path: Path, checkpoint: str) -> tuple[Path, Path]:
+    """The run's folder and its checkpoint. Raises InputError."""
+    if path.suffix == ".ckpt" and path.is_file():
+        folder, file = path.parent.parent, path
+    else:
+        folder, file = path, path / "checkpoints" / checkpoint
+    if not (folder / "config.yaml").is_file():
+        raise InputError(
+            f"{path} is no run: give the folder that holds config.yaml and checkpoints/, "
+            "such as outputs/digits/se_resnet18-r16-36a65738/seed0"
+        )
+    if not file.is_file():
+        raise InputError(f"{folder} has no {file.name} yet: train the run, or give another")
+    return folder, file
+
+
+def inside(folder: Path, file: Path) -> Path:
+    """`file`, if it lies in the run's folder wherever links lead. Raises InputError."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{file} leads out of the run's folder, to {file.resolve()}: not followed")
+    return file
+
+
+def read_config_file(file: Path) -> Config:
+    """`config.yaml` as a run wrote it. Raises InputError for anything else."""
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read(MOST_CONFIG_BYTES + 1)
+        if len(content) > MOST_CONFIG_BYTES:
+            raise InputError(f"{file} is no run's configuration: it has over {MOST_CONFIG_BYTES} B")
+        tree = yaml.load(content, NoAliases)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{file} is no plain YAML ({error}): not read further") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{file} is no run's configuration: it holds no keys")
+    try:
+        config = read_tree(tree)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    if config.task != "classification":
+        raise InputError(
+            f"{file} is of task={config.task}: what a run says is in its predictions.npz and "
+            "predictions.png, and senet-compare takes it; this is for classifiers"
+        )
+    return config
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The network's tensors, by the names they have in it. Raises InputError."""
+    try:
+        checkpoint = read_checkpoint(file, mmap=True)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{file} is no checkpoint of plain tensors ({error}): not read") from error
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"{file} holds no state_dict of tensors: give a checkpoint of senet-train")
+    return {str(name).removeprefix("network."): tensor for name, tensor in state.items()}
+
+
+def build(
+    config: Config, weights: dict[str, Tensor], file: Path
+) -> tuple[Backbone, list[Slot], str]:
+    """The network with these weights, its filled slots, its label. Raises InputError.
+
+    First on the meta device: a configuration must not be able to ask for memory that its weights
+    do not fill.
+    """
+    num_classes = config.data.num_classes
+    if num_classes == "auto" or num_classes > MOST_CLASSES:
+        raise InputError(
+            f"data.num_classes={num_classes} is no number of classes of a run: "
+            f"choose one of 1 to {MOST_CLASSES}"
+        )
+    backbone, _ = bind_network(config.model, weights_to_come=True)
+    attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
+    make = partial(
+        build_network, backbone, attention, config.placement, num_classes=num_classes, seed=0
+    )
+    with torch.device("meta"):
+        planned, _ = make()
+    refuse_misfit({name: tuple(t.shape) for name, t in planned.state_dict().items()}, weights, file)
+    model, slots = make()
+    model.load_state_dict(weights)
+    return (
+        model.eval(),
+        slots,
+        label_of(config, defaults(attention.func), list(model.by_stage())),
+    )
+
+
+def refuse_misfit(wanted: dict[str, Any], weights: dict[str, Tensor], file: Path) -> None:
+    """Raises InputError where names or shapes of the weights are not those of the network."""
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in (*wanted, *given):
+        if wanted.get(name) != given.get(name):
+            raise InputError(
+                f"{file} does not fit the run's configuration: {name} is "
+                f"{given.get(name, 'missing')}, the network's {wanted.get(name, 'not there')}"
+            )
+
+
+def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
+    """`classes.json`; of a run made before it was written, the data's list, or numbers.
+
+    Raises InputError for a list that does not fit the network.
+    """
+    file = folder / "classes.json"
+    names: Iterable[str] = config.data.source.options.get("classes", ())
+    if file.exists():
+        names = read_names(inside(folder, file))
+    elif isinstance(names, str) or not names:
+        names = map(str, range(int(config.data.num_classes)))
+    given = [printable(str(name)) for name in names]
+    if len(given) > int(config.data.num_classes):
+        raise InputError(
+            f"{folder} names {len(given)} classes and its network has "
+            f"{config.data.num_classes}: they are of two runs"
+        )
+    spare = range(len(given), int(config.data.num_classes))  # logits that no class of the data has
+    return (*given, *(f"unused {number}" for number in spare))
+
+
+def read_names(file: Path) -> list[str]:
+    """A JSON list of names. Raises InputError."""
+    try:
+        names: list[str] = TypeAdapter(list[str]).validate_python(json.loads(file.read_bytes()))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no list of class names: {error}") from error
+    return names
+
+
+def printable(name: str) -> str:
+    """A stranger's name as it may be printed: control characters steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in name)[:200]

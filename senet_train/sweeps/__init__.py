@@ -1,0 +1,1 @@
+"""Many runs: tables of arms, seeds, searches, and what launches them."""

@@ -1,0 +1,98 @@
+"""What a sweep asks for: the command line's combinations, a preset's arms, and seeds. Pure.
+
+An arm is a list of settings, changes to a base: one factor at a time, not a product.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from senet_train.config.compose import key_of
+from senet_train.config.read import explain
+from senet_train.config.schema import Seed
+from senet_train.errors import InputError
+
+NOT_AN_ARMS = (
+    "arms",
+    "seeds",
+    "max_seeds",
+    "seed",
+    "factor",
+    "output_dir",
+    "overwrite",
+    "dry_run",
+    "experiment",
+)
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class Table:
+    """A preset's arms (one without settings where it names none) and every arm's seeds."""
+
+    arms: list[Annotated[list[str], Field(min_length=1)]]
+    seeds: (
+        Annotated[int, Field(ge=1, le=10_000)]
+        | Annotated[list[Seed], Field(min_length=1)]
+        | Literal["auto"]
+    )
+    max_seeds: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+    def seed_list(self) -> list[int]:
+        """`seeds=5` means 0 to 4; `seeds=auto` those that it may come to."""
+        seeds = self.max_seeds if self.seeds == "auto" else self.seeds
+        return list(dict.fromkeys(range(seeds) if isinstance(seeds, int) else seeds))
+
+
+def read_table(tree: Mapping[str, Any]) -> Table:
+    """What a composed configuration says of arms and seeds, checked. Raises InputError."""
+    given = {key: tree.get(key) for key in ("arms", "seeds", "max_seeds")}
+    try:
+        return TypeAdapter(Table).validate_json(json.dumps(given))
+    except ValidationError as error:
+        raise InputError(explain(error, given)) from None
+
+
+def refuse_both(base: Sequence[str], table: Table) -> None:
+    """Refuse a setting that the table also makes: one of the two would silently lose.
+
+    Raises InputError.
+    """
+    given = {key_of(setting): setting for setting in base}
+    if "seeds" in given and "seed" in given:
+        raise InputError(
+            f"{given['seeds']} and {given['seed']} both choose seeds: leave one of them out"
+        )
+    if "max_seeds" in given and table.seeds != "auto":
+        raise InputError(
+            f"{given['max_seeds']} changes nothing with seeds={table.seeds}: leave it out, or "
+            "choose seeds=auto"
+        )
+    if table.arms and "seed" in given:
+        raise InputError(
+            f"{given['seed']} and the table's seeds={table.seeds} both choose seeds: "
+            f"write seeds=[{given['seed'].partition('=')[2]}] for this one alone"
+        )
+    for arm in table.arms:
+        refuse_arm(arm)
+        for setting in arm:
+            if key_of(setting) in given:
+                raise InputError(
+                    f"{given[key_of(setting)]} is set by the table's arm {' '.join(arm)}: "
+                    "leave it out, or write your own 'arms=[[\"attention=none\"],...]'"
+                )
+
+
+def refuse_arm(arm: Sequence[str]) -> None:
+    """Raises InputError for a key that an arm sets twice, or that is not an arm's to set."""
+    keys = [key_of(setting) for setting in arm]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise InputError(f"the arm {' '.join(arm)} sets {key} twice: leave one of them out")
+        if key in NOT_AN_ARMS:
+            raise InputError(
+                f"the arm {' '.join(arm)} sets {key}, which holds for the whole table: "
+                "set it beside the arms"
+            )

@@ -1,0 +1,201 @@
+"""`seeds=auto`: a table grows from one planned look to the next, only where a verdict is open.
+
+What is decided at a look follows from the records of the first so many seeds and from nothing
+else, by the rule of `senet-compare`: the same line typed again finds the same runs and decides
+the same.
+"""
+
+import logging
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from senet_train.compare.assemble import DEFAULT_BASELINE, assemble
+from senet_train.compare.blocks import RunsOfArm, RunsOfBlock, UnfairError, control_of, flatten
+from senet_train.compare.collect import collect
+from senet_train.compare.comparison import Arm, Comparison
+from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS, look_reached, next_look
+from senet_train.compare.statistics.next_step import Step, next_step
+from senet_train.compare.statistics.verdict import Difference
+from senet_train.errors import InputError
+from senet_train.sweeps.dry_run import blocks_of
+from senet_train.training.plan import Plan
+
+log = logging.getLogger("senet_train")
+
+
+MARGIN = 0.3  # points: what senet-compare takes unless it is told another
+
+
+@dataclass
+class GrowingStudy:
+    """A table on its way; arms are named by their folders.
+
+    `controls` holds the control of every arm that has one. `going`: those of them whose verdict
+    is open; they and their controls train up to `look`.
+    """
+
+    plans: dict[str, Plan]
+    controls: dict[str, str]
+    baseline: str
+    max_seeds: int
+    going: list[str]
+    look: int = min(LOOKS)
+    last_look: int = 0
+
+    def judge(self) -> set[str]:
+        """Judge the look, say so in one line, set the next; the arms that train up to it.
+
+        Raises InputError, UnfairError if the runs cannot be compared.
+        """
+        lacking = {arm: self.lacking(arm) or self.lacking(self.controls[arm]) for arm in self.going}
+        said = [f"{arm} stays unsettled without {run}" for arm, run in lacking.items() if run]
+        whole = [arm for arm, run in lacking.items() if not run]
+        going, compared = [], set()
+        for arm, step in self.steps(whole):
+            compared.add(arm.folder)
+            if step.state == "open" or (step.state == "hopeless" and self.is_there(arm.folder)):
+                going.append(arm.folder)
+            else:
+                said.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
+        alone = [arm for arm in whole if arm not in compared]
+        said += [f"{arm} differs from its control in more than attention" for arm in alone]
+        self.last_look, self.going = self.look, going
+        self.look = next_look(self.last_look) or self.last_look
+        said.append(f"to {self.look} seeds: {', '.join(going)}" if going else "nothing goes on")
+        log.info("look at %d seeds: %s", self.last_look, "; ".join(said))
+        return {*going, *(self.controls[arm] for arm in going)}
+
+    def steps(self, arms: Sequence[str]) -> Iterator[tuple[Arm, Step]]:
+        """What becomes of these arms, whose runs are whole up to the look."""
+        for block in self.compared(self.look).blocks if arms else []:
+            num_arms = len(block.arms) - 1
+            for arm in block.arms:
+                if arm.folder in arms and arm.difference:
+                    self.refuse_mixed(arm.difference)
+                    yield arm, next_step(arm.difference, num_arms, MARGIN, self.max_seeds)
+
+    def refuse_mixed(self, found: Difference) -> None:
+        """Runs of one arm by two versions of the program are two arms. Raises UnfairError."""
+        if found.num_seeds != self.look:
+            raise UnfairError(
+                f"the {self.look} seeds of {found.arm} and its control were not all made alike "
+                f"(by one code, on one machine): {shlex.join(self.command())} tells what differs; "
+                "overwrite=true makes them anew"
+            )
+
+    def command(self) -> list[str]:
+        """The line that compares all these runs."""
+        options = [] if self.baseline == DEFAULT_BASELINE else ["--baseline", self.baseline]
+        return ["senet-compare", *map(str, self.paths()), *options]
+
+    def compared(self, num_seeds: int) -> Comparison:
+        """The finished runs of the first so many seeds, as `senet-compare` judges them."""
+        runs, left_out = collect(self.paths())
+        runs = [run for run in runs if run.record.seed < num_seeds]
+        return assemble(
+            runs,
+            left_out,
+            baseline=self.baseline,
+            allowed=[],
+            margin=MARGIN,
+            with_curves=False,
+        )
+
+    def paths(self) -> list[Path]:
+        """The folders of the arms that have finished runs."""
+        return [plan.folder.path.parent for arm, plan in self.plans.items() if self.seeds_of(arm)]
+
+    def seeds_of(self, arm: str) -> set[int]:
+        """The seeds up to the look whose runs have finished."""
+        folder = self.plans[arm].folder
+        return {seed for seed in range(self.look) if replace(folder, seed=seed).finished}
+
+    def lacking(self, arm: str) -> str:
+        """`seed 1 of resnet20-...`: what an arm lacks up to the look; "" if it is whole."""
+        missing = sorted(set(range(self.look)) - self.seeds_of(arm))
+        words = "seed" if len(missing) == 1 else "seeds"
+        return f"{words} {', '.join(map(str, missing))} of {arm}" if missing else ""
+
+    def is_there(self, arm: str) -> bool:
+        """Whether the next look costs nothing: its runs were made before."""
+        seeds = range(next_look(self.look) or 0)
+        folders = (self.plans[name].folder for name in (arm, self.controls[arm]))
+        again = self.plans[arm].config.overwrite
+        there = (replace(folder, seed=seed).finished for folder in folders for seed in seeds)
+        return self.look < len(seeds) <= self.max_seeds and not again and all(there)
+
+    def forecast(self) -> str:
+        """What a dry run adds to the forecast of the first look."""
+        looks = [str(look) for look in LOOKS if self.look < look <= self.max_seeds]
+        if not looks:
+            return f"that is the only look up to max_seeds={self.max_seeds}"
+        return f"the first look: arms whose verdict is then open go on to {', '.join(looks)} seeds"
+
+    def print_verdicts(self) -> None:
+        """What `senet-compare` says of all these runs, in short, and its own command line."""
+        if not any(self.seeds_of(arm) & self.seeds_of(self.controls[arm]) for arm in self.controls):
+            return
+        print("verdicts:")
+        for block in self.compared(sys.maxsize).blocks:
+            for found in (arm.difference for arm in block.arms if arm.difference):
+                print(f"  {found.arm}, {found.num_seeds} seeds: {found.words}")
+        print(f"all of it: {shlex.join(self.command())}")
+
+
+def ending(arm: Arm, step: Step, max_seeds: int) -> str:
+    """Why an arm does not go on."""
+    words = arm.difference.words if arm.difference else ""
+    if step.state == "settled":
+        return f"is {words}"
+    return f"stays {words}" + (f" (max_seeds={max_seeds})" if max_seeds < LAST_LOOK else "")
+
+
+def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
+    """The table of these arms at its first look. Raises InputError if no verdict can come of it."""
+    if look_reached(max_seeds) == 0:
+        raise InputError(
+            f"max_seeds={max_seeds} reaches no look: the first is planned at {min(LOOKS)} seeds, "
+            f"choose max_seeds >= {min(LOOKS)}"
+        )
+    folders = list(dict.fromkeys(plan.folder.output_dir for plan in plans))
+    if len(folders) > 1:
+        raise InputError(
+            f"seeds=auto compares the runs of one output_dir: got {', '.join(map(str, folders))}"
+        )
+    by_arm = {plan.identity.arm: plan for plan in plans}
+    baseline = DEFAULT_BASELINE
+    if not any(plan.config.attention.name == "none" for plan in plans):
+        baseline = next(iter(by_arm))
+    controls = controls_of(by_arm, baseline)
+    return GrowingStudy(by_arm, controls, baseline, look_reached(max_seeds), list(controls))
+
+
+def controls_of(plans: dict[str, Plan], baseline: str) -> dict[str, str]:
+    """Arm -> its control, for all but the controls, as `senet-compare` will choose them.
+
+    Raises InputError for an arm that would be compared with nothing.
+    """
+    controls: dict[str, str] = {}
+    for block in blocks_of({arm: [plan] for arm, plan in plans.items()}):
+        control = control_among(block, baseline)
+        if control is None or len(block) < 2:
+            raise InputError(
+                f"seeds=auto adds seeds where a verdict is open, and {', '.join(block)} is "
+                "compared with nothing: name two arms or more, one of them attention=none and "
+                "equal in all else, or give seeds a number"
+            )
+        controls |= {arm: control for arm in block if arm != control}
+    return controls
+
+
+def control_among(block: dict[str, list[Plan]], baseline: str) -> str | None:
+    """The control of a block; None if it has none. Raises InputError if several may be."""
+    if baseline != DEFAULT_BASELINE:
+        return baseline if baseline in block else None
+    facts = {arm: dict(flatten(plans[0].identity.content)) for arm, plans in block.items()}
+    arms = [RunsOfArm(arm, {}, [facts[arm]]) for arm in block]
+    control = control_of(RunsOfBlock({}, arms), baseline)
+    return control.folder if control else None

@@ -1,0 +1,1 @@
+"""A process, or a cluster's job, for each run."""

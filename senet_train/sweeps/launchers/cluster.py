@@ -1,0 +1,258 @@
+"""`hydra/launcher=submitit_slurm` and `submitit_local`: a job of a cluster for each run.
+
+The sweep hands the jobs over and waits. What becomes of them does not hang on it: killed, it
+leaves them running, and the same line waits for what they make.
+"""
+
+import importlib.util
+import json
+import logging
+import shutil
+import subprocess
+import time
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stderr, suppress
+from dataclasses import asdict
+from io import StringIO
+from typing import Annotated, Any, ClassVar, Literal
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from submitit import Job
+
+from senet_train.cli import config_flags
+from senet_train.config.read import explain
+from senet_train.config.schema import STRICT, Count, Natural
+from senet_train.errors import InputError, Interrupted
+from senet_train.sweeps.launchers.cluster_job import ClusterJob
+from senet_train.sweeps.launchers.local import WORTH_SAYING
+
+log = logging.getLogger("senet_train")
+
+
+SECONDS_BETWEEN_LOOKS = 1.0  # at the jobs' files
+SECONDS_BETWEEN_QUESTIONS = 15.0  # to squeue: SLURM's controller serves the whole cluster
+EVERY_CLUSTERS = {"name", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes"}
+
+
+EVERY_CLUSTERS |= {"tasks_per_node"}  # submitit wants its kind's name before any other setting
+
+
+@dataclass(frozen=True, config=STRICT)
+class LocalQueue:
+    """What a job may be asked for, in submitit's names."""
+
+    submitit_folder: str
+    name: str
+    timeout_min: Count
+    cpus_per_task: Count
+    gpus_per_node: Natural
+
+
+@dataclass(frozen=True, config=STRICT)
+class SlurmQueue(LocalQueue):
+    """What SLURM may be asked for besides; `auto` leaves it to the cluster."""
+
+    partition: str
+    account: str
+    qos: str
+    constraint: str
+    mem_gb: Literal["auto"] | Annotated[float, Field(gt=0)]
+    signal_delay_s: Count
+    max_num_timeout: Natural
+    array_parallelism: Count
+    setup: list[str]
+    nodes: Literal[1]
+    tasks_per_node: Literal[1]
+    additional_parameters: dict[str, str | int | bool]
+
+
+class ClusterLauncher(Launcher):
+    """See the module. `cluster` is submitit's name of its kind."""
+
+    cluster: ClassVar[str]
+    queue: ClassVar[type[LocalQueue]]
+
+    def __init__(self, **settings: Any) -> None:
+        if importlib.util.find_spec("submitit") is None:
+            raise InputError(
+                f"hydra/launcher=submitit_{self.cluster} needs submitit: install the extra slurm "
+                "(uv sync --extra slurm)"
+            )
+        self.read(settings)
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.root, self.loader = config, hydra_context.config_loader
+        self.flags = config_flags()
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Hand all over and wait until the last is over.
+
+        A status is COMPLETED for the exit code 0, else FAILED. Raises InputError if the cluster
+        does not take the jobs, Interrupted at a signal, which the jobs do not get.
+        """
+        settings = [[w for w in job if not w.startswith("hydra.mode=")] for job in job_overrides]
+        composed = self.loader.load_sweep_config(self.root, list(settings[0]))
+        queue = self.read({k: v for k, v in composed.hydra.launcher.items() if k != "_target_"})
+        jobs = self.submit(
+            queue,
+            [
+                ClusterJob((*self.flags, *words, "hydra.mode=RUN"), queue.cpus_per_task)
+                for words in settings
+            ],
+        )
+        log.info("%d jobs, from %s to %s", len(jobs), jobs[0].job_id, jobs[-1].job_id)
+        try:
+            codes = self.wait_for(jobs, names_of(settings))
+        except Interrupted:
+            log.warning("the jobs go on: the same line waits for what they make")
+            raise
+        states = (JobStatus.COMPLETED if code == 0 else JobStatus.FAILED for code in codes)
+        return [JobReturn(status=status) for status in states]
+
+    def read(self, settings: dict[str, Any]) -> Any:
+        """The launcher's settings, typed and checked. Raises InputError."""
+        given: Any = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
+        try:
+            return TypeAdapter(self.queue).validate_json(json.dumps(given))
+        except ValidationError as error:
+            raise InputError(explain(error, given, "hydra.launcher.")) from None
+
+    def submit(self, queue: LocalQueue, commands: Sequence[ClusterJob]) -> "list[Job[int]]":
+        """One array of all commands. Raises InputError if it is refused, and leaves nothing."""
+        import submitit
+        from submitit.core.utils import FailedJobError, JobPaths
+
+        given = self.parameters(queue)
+        folder, limit = given.pop("submitit_folder"), given.pop("max_num_timeout", None)
+        home = JobPaths.get_first_id_independent_folder(folder)
+        before = home.exists()
+        requeues = {} if limit is None else {f"{self.cluster}_max_num_timeout": limit}
+        executor = submitit.AutoExecutor(folder, cluster=self.cluster, **requeues)
+        names = {key: key if key in EVERY_CLUSTERS else f"{self.cluster}_{key}" for key in given}
+        executor.update_parameters(**{names[key]: value for key, value in given.items()})
+        jobs = []
+        try:
+            with redirect_stderr(StringIO()), executor.batch():  # submitit prints what it raises
+                jobs = [executor.submit(command) for command in commands]
+        except FailedJobError as error:
+            if not before:
+                shutil.rmtree(home)
+                with suppress(OSError):  # other runs are there
+                    home.parent.rmdir()
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"the cluster does not take the jobs: {reason}") from None
+        return jobs
+
+    def parameters(self, queue: LocalQueue) -> dict[str, Any]:
+        """What submitit is told; it has no word for what is left to the cluster."""
+        given = asdict(queue)
+        empty = {key for key, value in given.items() if value in ("auto", [], {})}
+        empty |= {"gpus_per_node"} if queue.gpus_per_node == 0 else set()
+        return {key: value for key, value in given.items() if key not in empty}
+
+    def wait_for(self, jobs: "Sequence[Job[int]]", names: Sequence[str]) -> list[int | None]:
+        """Each job's exit code, None for one that ended without; said as they end."""
+        codes: list[int | None] = [None] * len(jobs)
+        left = dict(enumerate(jobs))
+        while left:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            over = self.over(left.values())
+            for number in [number for number, job in left.items() if job.job_id in over]:
+                job = left.pop(number)
+                codes[number] = exit_code(job)
+                for line in words_of(job):
+                    log.info("  %s", line)
+                code = codes[number]
+                how = "ended without a result" if code is None else "done" if code == 0 else ""
+                log.info("job %s, %s: %s", job.job_id, names[number], how or f"exit {code}")
+        return codes
+
+    @abstractmethod
+    def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
+        """Which of the jobs will do nothing more."""
+
+
+class LocalLauncher(ClusterLauncher):
+    """The same jobs as processes of this machine."""
+
+    cluster, queue = "local", LocalQueue
+
+    def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
+        return {job.job_id for job in jobs if job.done()}
+
+
+class SlurmLauncher(ClusterLauncher):
+    """An array of jobs; squeue tells which are over, as not every cluster has an sacct."""
+
+    cluster, queue = "slurm", SlurmQueue
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        if shutil.which("sbatch") is None:
+            raise InputError(
+                "hydra/launcher=submitit_slurm finds no sbatch: start it on a node of the cluster, "
+                "or choose hydra/launcher=local"
+            )
+        self.asked, self.missing = 0.0, set[str]()
+
+    def parameters(self, queue: LocalQueue) -> dict[str, Any]:
+        """Jobs may be queued again, also where the cluster's default is that they may not."""
+        given = super().parameters(queue)
+        more = {"requeue": True, **given.get("additional_parameters", {})}
+        return {**given, "additional_parameters": more}
+
+    def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
+        """Those with a result, and those that SLURM twice in a row does not know any more.
+
+        Twice: another node's file may be seen here only some seconds later.
+        """
+        left = {job.job_id for job in jobs}
+        ended = {job.job_id for job in jobs if job.paths.result_pickle.exists()}
+        if time.monotonic() - self.asked >= SECONDS_BETWEEN_QUESTIONS:
+            self.asked = time.monotonic()
+            missing = left - known_to_slurm(left)
+            ended |= missing & self.missing
+            self.missing = missing
+        return ended
+
+
+def known_to_slurm(ids: set[str]) -> set[str]:
+    """Those of my jobs that run, wait or are being ended; all if SLURM does not answer."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    return ids & set(answer.stdout.split()) if answer.returncode == 0 else ids
+
+
+def exit_code(job: "Job[int]") -> int | None:
+    """What the job returned; None if it was ended before it could, or by an error."""
+    from submitit.core.utils import UncompletedJobError
+
+    if not job.paths.result_pickle.exists():
+        return None
+    try:
+        return job.result()
+    except UncompletedJobError:
+        return None
+
+
+def words_of(job: "Job[int]") -> list[str]:
+    """The lines of the job's log that the sweep repeats."""
+    file = job.paths.stderr
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [line for line in lines if line.startswith(WORTH_SAYING)]
+
+
+def names_of(settings: Sequence[Sequence[str]]) -> list[str]:
+    """What tells each run from the others."""
+    shared = set.intersection(*map(set, settings))
+    return [" ".join(w for w in words if w not in shared) or "the run" for words in settings]

@@ -1,0 +1,69 @@
+"""One run of a sweep as a job of a cluster: what submitit pickles is a command line, no more."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """The command for one run; called on a node, where it returns the exit code."""
+
+    argv: tuple[str, ...]
+    threads: int
+
+    def __call__(self) -> int:
+        """Run. One that was told to stop has saved itself; it is queued again, or ends here.
+
+        submitit's own handler of the signal before the time limit would queue the job again at
+        once, in the middle of a step: the run is made to stop as by SIGTERM, then it is called.
+        """
+        import submitit
+        import torch
+
+        from senet_train.cli import main
+        from senet_train.system.signals import pending
+
+        torch.set_num_threads(self.threads)
+        environment = submitit.JobEnvironment()
+        before_limit = getattr(signal, f"SIG{environment.USR_SIG}")
+        queue_again = signal.getsignal(before_limit)
+        limits: list[int] = []
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            limits.append(signum)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        signal.signal(before_limit, stop)
+        code = main(self.argv, planned=True)
+        if code == 0 or pending() is None:
+            return code
+        if callable(queue_again) and (limits or counts_as_running(environment.job_id)):
+            # SLURM ends the job as it takes it back: its SIGTERM may meet the scontrol that asked.
+            with suppress(subprocess.CalledProcessError):
+                queue_again(before_limit, None)
+        sys.exit(code)  # no result: submitit would call the job done
+
+    def checkpoint(self) -> Any:
+        """What submitit is to run when the job starts again: the same line."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def counts_as_running(job_id: str) -> bool:
+    """Whether SLURM takes the job for running, though it sent SIGTERM: preempted, with grace.
+
+    A job that ends within its grace is not queued again. One that was cancelled, or that SLURM
+    queues again itself, does not count as running any more.
+    """
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "RUNNING"
+    except FileNotFoundError:  # no SLURM here
+        return False

@@ -1,0 +1,220 @@
+"""`hydra/launcher=local`: a process for each run, several at once, none able to end the others.
+
+Processes are forked from a server that has imported torch already: a run starts in hundredths of a
+second. On a GPU each is a fresh interpreter, as a forked process must not touch CUDA. A run whose
+sweep was killed saves itself and ends: nothing goes on that nobody waits for.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Literal
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from senet_train.cli import config_flags
+from senet_train.errors import InputError, Interrupted
+from senet_train.sweeps.report import ProcessReturn
+from senet_train.system.signals import in_words
+
+log = logging.getLogger("senet_train")
+
+
+WORTH_SAYING = ("error: ", "warning: ", "notice: ", "found finished", "an earlier try", "stopped")
+MEMORY_A_RUN = 3 * 1024**3  # bytes that `auto` keeps for each: ResNet-18 at 128 px takes 2.1e9
+
+
+@dataclass
+class Child:
+    """A run in a process of its own, and where its words go."""
+
+    process: BaseProcess
+    number: int
+    place: int  # among those at once, from 0: on machines with several GPUs, its GPU
+    settings: str
+    output: Path
+
+
+class LocalLauncher(Launcher):
+    """See the module. `jobs` runs at once; `auto`: one a GPU, or one a core if memory allows."""
+
+    def __init__(self, jobs: int | Literal["auto"]) -> None:
+        if jobs != "auto" and not (isinstance(jobs, int) and jobs >= 1):
+            raise InputError(f"hydra.launcher.jobs={jobs}: choose auto, or a count from 1 on")
+        self.jobs = jobs
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.flags = config_flags()
+        devices = config.trainer.devices  # of a run
+        self.devices = devices if isinstance(devices, int) and devices >= 1 else 1
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run all; what became of each stands in its run folder: returned is only whether it ended.
+
+        A status is COMPLETED for the exit code 0, else FAILED.
+        """
+        num_gpus, cores = count_gpus(), usable_cores()
+        jobs = self.jobs if self.jobs != "auto" else usual_jobs(num_gpus, cores, self.devices)
+        jobs = min(jobs, len(job_overrides))
+        threads = max(1, cores // jobs)
+        log.info("%d runs, %d at once with %d threads each", len(job_overrides), jobs, threads)
+        context = processes(num_gpus > 0)
+        returns = [ProcessReturn(status=JobStatus.FAILED) for _ in job_overrides]
+        shared = set.intersection(*map(set, job_overrides))  # words that tell no run from another
+        with tempfile.TemporaryDirectory() as words, ended_with_us() as running:
+            for number, overrides in enumerate(job_overrides):
+                while len(running) == jobs:
+                    collect(running, returns)
+                settings = [word for word in overrides if not word.startswith("hydra.mode=")]
+                output = Path(words) / f"{number}.txt"
+                place = min(set(range(jobs)) - {child.place for child in running})
+                gpus = gpus_of(place, num_gpus, self.devices)
+                argv = [*self.flags, *settings, "hydra.mode=RUN"]
+                process = context.Process(target=run_alone, args=(argv, threads, gpus, str(output)))
+                with without_interrupts():  # until it is in a group of its own
+                    process.start()
+                name = " ".join(word for word in settings if word not in shared) or "the run"
+                running.append(Child(process, number, place, name, output))
+            while running:
+                collect(running, returns)
+        return returns
+
+
+def processes(on_gpu: bool) -> SpawnContext | ForkServerContext:
+    """How a process is made here."""
+    if on_gpu:
+        return multiprocessing.get_context("spawn")
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(
+        ["senet_train.cli", "senet_train.training.run"]
+    )  # torch, Lightning
+    return server
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """For the block, and in processes that it starts, Ctrl-C waits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run_alone(argv: list[str], threads: int, gpus: str, output: str) -> None:
+    """In the new process: the command for one run of the sweep, its words to a file.
+
+    `gpus` are those it may use, where there are several.
+    """
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before torch looks
+    import torch
+
+    from senet_train.cli import main
+
+    os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    multiprocessing.set_start_method(None, force=True)  # the data's workers are forked as ever
+    torch.set_num_threads(threads)
+    with open(output, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    threading.Thread(target=end_with_the_sweep, daemon=True).start()
+    os._exit(main(argv, planned=True))
+
+
+def end_with_the_sweep() -> None:
+    """Should the sweep's process be killed, have this one save itself and end."""
+    sweep = multiprocessing.parent_process()
+    assert sweep is not None
+    wait([sweep.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def collect(running: list[Child], returns: list[ProcessReturn]) -> None:
+    """Wait until a run ends; repeat its warnings, say how it ended if not well; cross it off."""
+    ended = wait([child.process.sentinel for child in running])
+    for child in [child for child in running if child.process.sentinel in ended]:
+        child.process.join()
+        running.remove(child)
+        for line in child.output.read_text().splitlines() if child.output.exists() else []:
+            if line.startswith(WORTH_SAYING):
+                log.info("  %s", line)
+        code = child.process.exitcode or 0
+        if code == 0:
+            returns[child.number].status = JobStatus.COMPLETED
+        else:
+            how = in_words(-code) if code < 0 else f"exit code {code}"
+            returns[child.number].how = how
+            log.warning("%s: %s", child.settings, how)
+
+
+@contextmanager
+def ended_with_us() -> Iterator[list[Child]]:
+    """The list of runs that are going on; a signal to the sweep is passed on, and waited for."""
+    running: list[Child] = []
+    try:
+        yield running
+    except Interrupted:
+        for child in running:
+            child.process.terminate()  # SIGTERM: it saves itself first
+        raise
+    finally:
+        for child in running:
+            child.process.join()
+
+
+def usual_jobs(num_gpus: int, cores: int, devices: int) -> int:
+    """How many runs of so many processes at once.
+
+    Two on two cores give half as many again an hour as one on both.
+    """
+    memory = free_memory_bytes() // MEMORY_A_RUN
+    return max(1, (num_gpus or min(cores, memory)) // devices)
+
+
+def gpus_of(place: int, num_gpus: int, devices: int) -> str:
+    """The GPUs of the run at a place, as CUDA_VISIBLE_DEVICES has them; "" where one will do."""
+    if num_gpus <= 1 or devices > num_gpus:
+        return ""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = visible if len(visible) == num_gpus else [str(number) for number in range(num_gpus)]
+    return ",".join(names[(place * devices + i) % num_gpus] for i in range(devices))
+
+
+def count_gpus() -> int:
+    """How many a run would find."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def free_memory_bytes() -> int:
+    """What new processes may take without swapping, where the system tells it."""
+    info = Path("/proc/meminfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * kibibytes[0] if kibibytes else sys.maxsize
+
+
+def usable_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

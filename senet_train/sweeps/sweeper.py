@@ -1,0 +1,235 @@
+"""The sweeper: arms x seeds x the command line's own sweeps, planned first, then launched.
+
+Every network is built on the meta device before the first run starts, so that what cannot exist
+is listed and not tried, what is the same network is run once, and a typing error costs nothing.
+Whatever `hydra/launcher` is set runs the jobs.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import ConfigCompositionException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from senet_train.config.compose import combinations, key_of
+from senet_train.config.read import read_config, unknown_key
+from senet_train.errors import CannotExist, InputError
+from senet_train.sweeps.arms import read_table, refuse_both
+from senet_train.sweeps.report import report
+from senet_train.sweeps.view import shown
+from senet_train.training.distributed.world import crew
+
+if TYPE_CHECKING:
+    from senet_train.sweeps.auto_seeds import GrowingStudy
+    from senet_train.training.plan import Plan
+
+
+log = logging.getLogger("senet_train")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to make: its settings, and the plan that they lead to."""
+
+    settings: list[str]
+    plan: "Plan"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An arm that is not run, and why."""
+
+    settings: list[str]
+    reason: str
+
+
+class ArmSweeper(Sweeper):
+    """`hydra/sweeper=arms`: see the module."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.root, self.loader = config, hydra_context.config_loader
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
+        if crew().size > 1:
+            raise InputError(
+                "torchrun starts the processes of one run, and this is a sweep: leave torchrun "
+                "out, and set trainer.devices"
+            )
+        arms, skipped, grows = self.plan(arguments)
+        if not arms:
+            raise InputError(" and ".join(dict.fromkeys(arm.reason for arm in skipped)))
+        study = self.study(arms) if grows else None
+        for arm in skipped:
+            log.warning("skipped: %s: %s", " ".join(arm.settings), arm.reason)
+        jobs = by_seed([(job, seeds[: study.look] if study else seeds) for job, seeds in arms])
+        if any(job.plan.config.dry_run for job in jobs):
+            from senet_train.sweeps.dry_run import print_forecast
+
+            print_forecast([job.plan for job in jobs])
+            if study:
+                print(study.forecast())
+            return []
+        returns = self.run(jobs)
+        while study and (going := study.judge()):
+            fresh = by_seed(
+                [
+                    (job, seeds[study.last_look : study.look])
+                    for job, seeds in arms
+                    if job.plan.identity.arm in going
+                ]
+            )
+            jobs += fresh
+            returns += self.run(fresh)
+        if study:
+            study.print_verdicts()
+        report([job.plan for job in jobs], returns)
+        return returns
+
+    def run(self, jobs: list[Job]) -> list[JobReturn]:
+        """Launch what is not finished; a run that is costs no process."""
+        found = {position: found_finished(job) for position, job in enumerate(jobs)}
+        ends = {position: end for position, end in found.items() if end is not None}
+        left = [position for position in range(len(jobs)) if position not in ends]
+        # Each job is composed anew, with one seed: it must still know that it is one of many.
+        settings = [[*jobs[position].settings, "hydra.mode=MULTIRUN"] for position in left]
+        if settings:
+            with self.view([jobs[position].plan for position in left]):
+                returns = self.launcher.launch(settings, initial_job_idx=0)
+            ends |= dict(zip(left, returns, strict=True))
+        return [ends[position] for position in range(len(jobs))]
+
+    def view(self, plans: list["Plan"]) -> AbstractContextManager[None]:
+        """How the runs stand, unless they say so themselves, being in this process."""
+        if self.root.hydra.launcher._target_.endswith(".BasicLauncher"):
+            return nullcontext()
+        return shown(plans)
+
+    def study(self, arms: list[tuple[Job, list[int]]]) -> "GrowingStudy":
+        """The table as one that grows look by look. Raises InputError if it cannot be judged."""
+        from senet_train.sweeps.auto_seeds import growing_study
+
+        return growing_study([job.plan for job, _ in arms], min(len(seeds) for _, seeds in arms))
+
+    def plan(self, arguments: list[str]) -> tuple[list[tuple[Job, list[int]]], list[Skipped], bool]:
+        """Every arm and its seeds; the arms left out; whether seeds are added where they tell."""
+        parser = OverridesParser.create(config_loader=self.loader)
+        arms: list[tuple[Job, list[int]]] = []
+        skipped: list[Skipped] = []
+        grows = set()
+        for base in combinations(parser.parse_overrides(arguments)):
+            table = read_table(self.compose(base))
+            refuse_both(base, table)
+            grows.add(table.seeds == "auto")
+            for arm in table.arms or [[]]:
+                try:
+                    seeds = table.seed_list()
+                    arms.append((self.plan_arm(base, arm, seeds), seeds))
+                except CannotExist as error:
+                    skipped.append(Skipped(arm or base, str(error)))
+        if len(grows) > 1:
+            raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
+        return without_twins(arms), skipped, True in grows
+
+    def plan_arm(self, base: list[str], arm: list[str], seeds: Sequence[int] = ()) -> Job:
+        """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""
+        from senet_train.training.plan import make_plan  # imports torch: seconds
+
+        settings = [*base, *arm]
+        try:
+            composed = self.compose(settings)
+        except ConfigCompositionException as error:
+            key = unknown_key(error)
+            if key and arm and any(key_of(word) == key for word in base):
+                raise InputError(
+                    f"{key} is set, and the table's arm {' '.join(arm)} has no such key: "
+                    "leave it out, or write your own arms"
+                ) from error
+            raise
+        return Job(settings, make_plan(read_config(OmegaConf.create(composed)), seeds))
+
+    def compose(self, settings: list[str]) -> dict[str, Any]:
+        """The configuration with these settings, Hydra's own part left out."""
+        config = self.loader.load_sweep_config(self.root, settings)
+        with open_dict(config):
+            del config["hydra"]
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def found_finished(job: Job) -> JobReturn | None:
+    """What a finished run returns; None where there is something to be done."""
+    from senet_train.training.notices import read_found
+
+    if job.plan.config.overwrite or not job.plan.folder.settled:
+        return None
+    try:
+        score = read_found(job.plan).metrics.val_score
+    except InputError:  # its record is damaged: the run says so, and fails alone
+        return None
+    return JobReturn(status=JobStatus.COMPLETED, _return_value=score)
+
+
+def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:
+    """Leave out what builds the network of an earlier arm: ratios that give equal widths."""
+    first: dict[str, Job] = {}
+    seen: dict[str, set[int]] = {}
+    kept = []
+    for job, seeds in arms:
+        key = network_of(job.plan)
+        fresh = [seed for seed in seeds if seed not in seen.setdefault(key, set())]
+        seen[key].update(seeds)
+        if fresh:
+            kept.append((job, fresh))
+        if len(fresh) < len(seeds):
+            same, other = " ".join(job.settings), " ".join(first[key].settings)
+            log.warning("notice: %s is the same network as %s: run once", same, other)
+        first.setdefault(key, job)
+    return kept
+
+
+def network_of(plan: "Plan") -> str:
+    """What tells this arm from others, the ratio replaced by the widths that it really gave."""
+    attention = dict(plan.identity.content["attention"])
+    if any(slot.hidden for slot in plan.slots):
+        attention.pop("ratio", None)
+    slots = [asdict(slot) for slot in plan.slots]
+    content = {**plan.identity.content, "attention": attention, "slots": slots}
+    return json.dumps([str(plan.folder.output_dir), content], sort_keys=True)
+
+
+def by_seed(arms: list[tuple[Job, list[int]]]) -> list[Job]:
+    """The first seed of every arm, then the second, so that a cut study is balanced.
+
+    With one seed the settings stay as given.
+    """
+    longest = max((len(seeds) for _, seeds in arms), default=0)
+    return [
+        with_seed(job, seeds[position])
+        for position in range(longest)
+        for job, seeds in arms
+        if position < len(seeds)
+    ]
+
+
+def with_seed(job: Job, seed: int) -> Job:
+    """The same arm at another seed: neither network nor identity depends on it."""
+    if job.plan.config.seed == seed:
+        return job
+    config = replace(job.plan.config, seed=seed)
+    plan = replace(job.plan, config=config, folder=replace(job.plan.folder, seed=seed))
+    return Job([*job.settings, f"seed={seed}"], plan)

@@ -1,0 +1,1 @@
+"""The machine under us: files written whole, locks, signals, memory, downloads."""

@@ -1,0 +1,1 @@
+"""What happens beside the steps: curves, gates, checkpoints, speed, signs of life."""

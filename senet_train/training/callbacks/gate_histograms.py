@@ -1,0 +1,68 @@
+"""What the gates do while a network trains: a histogram for each stage after every validation.
+
+Shapes: B images, H height, W width.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from senet_train.data.loaders import Batch
+from senet_train.networks.insertion import Slot
+from senet_train.networks.watch import factors, watched
+from senet_train.training.callbacks.journal import Journal
+from senet_train.training.learner import Learner
+
+MOST_IMAGES = 128
+
+
+class GateHistograms(pl.Callback):
+    """Looks at the gates of the first validation images again, with the weights just evaluated.
+
+    Those are the averaged ones where there are any: the network holds them while it is validated.
+    A pass of its own, so that the one that counts keeps the folded kernel and its bits.
+    """
+
+    def __init__(self, slots: Sequence[Slot], journal: Journal) -> None:
+        self.slots, self.journal = slots, journal
+        self.images: Tensor | None = None  # (B, 3, H, W), between a validation's start and end
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, i: int, *_: Any
+    ) -> None:
+        if i == 0:
+            self.images = batch[0][:MOST_IMAGES]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        assert self.images is not None
+        with trainer.precision_plugin.forward_context():
+            found = effective_gates(pl_module.network, self.slots, self.images)
+        self.images = None
+        for stage, gates in found.items():
+            self.journal.write_histogram(f"gates/stage{stage}", gates, pl_module.progress.epoch)
+
+
+def effective_gates(
+    network: nn.Module, slots: Sequence[Slot], images: Tensor
+) -> Mapping[int, NDArray[np.float32]]:
+    """By stage, the factor of every image and channel in all filled slots, (num_gates,).
+
+    A map that is all zero has none. `network` is in evaluation mode.
+    """
+    assert not network.training
+    stage_of = {slot.name: slot.stage for slot in slots}
+    gates: dict[int, list[Tensor]] = {stage: [] for stage in sorted(set(stage_of.values()))}
+
+    def see(name: str, x: Tensor, y: Tensor) -> None:
+        s, seen = factors(x, y)
+        gates[stage_of[name]].append(s[(seen > 0) & s.isfinite()])
+
+    with watched(network, slots, see), torch.inference_mode():
+        network(images)
+    return {stage: torch.cat(parts).float().cpu().numpy() for stage, parts in gates.items()}

@@ -1,0 +1,121 @@
+"""How fast: steady training, single forward passes, peak memory."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from senet_train.runs.record import Latency, median_and_quartiles
+from senet_train.system.memory import release_freed_memory
+from senet_train.training.distributed.world import crew
+
+PEAK_RESET = Path("/proc/self/clear_refs")  # writing 5 resets VmHWM, see proc(5)
+LATENCY_BATCHES = (1, 128)
+LATENCY_SECONDS = 0.5  # measured at each batch size
+
+
+class SpeedMeter(pl.Callback):
+    """Images per second of every step, data loading included: `rates`, a list for each epoch."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+        self.epoch_seconds = 0.0
+        self.earlier_seconds = 0.0  # of tries that this one goes on with, up to their checkpoint
+        self._start, self._step_end = time.perf_counter(), 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        seconds = self.earlier_seconds + time.perf_counter() - self._start
+        return {"rates": self.rates, "epoch_seconds": self.epoch_seconds, "seconds": seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rates, self.epoch_seconds = state_dict["rates"], state_dict["epoch_seconds"]
+        self.earlier_seconds = state_dict["seconds"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if len(self.rates) == trainer.current_epoch:  # else a resumed run is in the middle of it
+            self.rates.append([])
+            self.epoch_seconds = 0.0
+        self._step_end = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
+        now = time.perf_counter()
+        self.rates[-1].append(len(batch[1]) * crew().size / (now - self._step_end))
+        self.epoch_seconds += now - self._step_end
+        self._step_end = now
+
+    def steady(self) -> list[float]:
+        """The rates to judge by: of all epochs but the first, which warms up, if there is another.
+
+        Of each epoch without its first step, which waits for the loader, if there is another.
+        """
+        epochs = self.rates[1:] or self.rates
+        return [rate for epoch in epochs for rate in epoch[1:] or epoch]
+
+
+def measure_latency(
+    network: nn.Module, context: Callable[[], Any], image: torch.Tensor
+) -> dict[str, Latency]:
+    """Forward passes of copies of `image` (1, 3, H, W) in eval mode under `context`, its autocast.
+
+    By batch size; a size that does not fit into the GPU's memory is left out.
+    """
+    network.eval()
+    result = {}
+    for batch_size in LATENCY_BATCHES:
+        images = torch.cat([image] * batch_size)
+
+        def forward(images: torch.Tensor = images) -> None:
+            with torch.inference_mode(), context():
+                network(images)
+
+        try:
+            milliseconds = time_repeatedly(forward, image.device)
+        except torch.OutOfMemoryError:
+            continue
+        result[str(batch_size)] = Latency(*median_and_quartiles(milliseconds))
+    return result
+
+
+def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[float]:
+    """Milliseconds of each call within LATENCY_SECONDS, at least 3, after one that warms up."""
+
+    def timed() -> float:
+        start = time.perf_counter()
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    timed()
+    seconds: list[float] = []
+    while len(seconds) < 3 or sum(seconds) < LATENCY_SECONDS:
+        seconds.append(timed())
+    return [1000 * s for s in seconds]
+
+
+def reset_peak_memory() -> None:
+    """Forget the peak of earlier runs in this process, where the system can."""
+    release_freed_memory()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    if PEAK_RESET.exists():
+        PEAK_RESET.write_text("5")
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The peak of the device where it has its own memory, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if PEAK_RESET.exists():  # Linux: the peak since the reset, in KiB
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

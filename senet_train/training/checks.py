@@ -1,0 +1,73 @@
+"""What no single setting shows to be untrainable. Each raises InputError."""
+
+import torch
+
+from senet_train.backbones.slots import Backbone
+from senet_train.config.schema import Config, Data
+from senet_train.errors import InputError
+from senet_train.networks.hardware import choose_accelerator
+from senet_train.training.distributed.world import crew
+
+
+def refuse_batch(network: Backbone, data: Data) -> None:
+    """Train one batch's forward pass on the meta device. Raises InputError.
+
+    BatchNorm cannot normalise a single value per channel: one image on a 1x1 map.
+    """
+    images = torch.empty(min(data.batch_size, 2), 3, data.image_size, data.image_size)
+    try:
+        network.train()(images)
+    except ValueError as error:
+        raise InputError(
+            f"data.batch_size={data.batch_size} cannot be trained on ({error}): "
+            "choose data.batch_size >= 2"
+        ) from error
+
+
+def refuse_mixing(network: Backbone, devices: int) -> None:
+    """Raises InputError where images of one batch see each other, and lie in several processes."""
+    if devices > 1 and any(getattr(module, "mixes_images", False) for module in network.modules()):
+        raise InputError(
+            f"this attention takes something of another image of the batch, and trainer.devices="
+            f"{devices} puts them in several processes: choose trainer.devices=1"
+        )
+
+
+def refuse_optim(config: Config) -> None:
+    """What no single value of the optimizer shows. Raises InputError."""
+    optim, epochs = config.optim, config.trainer.max_epochs
+    if optim.nesterov and optim.momentum == 0:
+        raise InputError(
+            "optim.momentum=0 with optim.nesterov=true: Nesterov's step needs momentum, "
+            "choose optim.nesterov=false"
+        )
+    if optim.warmup_epochs >= epochs:
+        raise InputError(
+            f"optim.warmup_epochs={optim.warmup_epochs} leaves none of trainer.max_epochs={epochs} "
+            f"at the peak rate: choose optim.warmup_epochs < {epochs}"
+        )
+    if optim.frozen == "backbone" and optim.backbone_lr_factor != 1:
+        raise InputError(
+            f"optim.backbone_lr_factor={optim.backbone_lr_factor} changes nothing with "
+            "optim.frozen=backbone: leave one of them out"
+        )
+
+
+def refuse_devices(config: Config) -> int:
+    """`trainer.devices`. Raises InputError where it does not fit the processes, or the batch."""
+    devices, processes = config.trainer.devices, crew().size
+    if processes not in (1, devices):
+        raise InputError(
+            f"trainer.devices={devices} and torchrun started {processes} processes: "
+            f"choose trainer.devices={processes}"
+        )
+    if config.data.batch_size % devices:
+        raise InputError(
+            f"data.batch_size={config.data.batch_size} cannot be shared by trainer.devices="
+            f"{devices} in equal parts: choose a multiple of {devices}"
+        )
+    here = devices if processes == 1 else crew().local_size
+    present = torch.cuda.device_count()
+    if choose_accelerator(config.trainer.accelerator) == "gpu" and here > present:
+        raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")
+    return devices

@@ -1,0 +1,51 @@
+"""What is said of a run before it starts, and of one that is there already."""
+
+import logging
+from importlib.metadata import version
+
+from senet_train.runs.environment import code_hash
+from senet_train.runs.record import RunRecord, read_record
+from senet_train.runs.summary import network_line, print_summary
+from senet_train.training.plan import Plan
+
+log = logging.getLogger("senet_train")
+
+
+def announce(plan: Plan) -> None:
+    """The network in one line, and a warning for what hardly anyone would have meant."""
+    log.info(network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention))
+    single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
+    if single:
+        log.warning(
+            "warning: one hidden unit at %s channels: where it is dead the gate is constant",
+            ", ".join(map(str, single)),
+        )
+    if plan.weights and not plan.starts_as_identity:
+        log.warning(
+            "warning: attention=%s does not start as the identity: from the first step on the "
+            "network's logits are others than those of the weights that it loads",
+            plan.config.attention.name,
+        )
+    if plan.config.optim.frozen == "backbone" and not plan.weights:
+        log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
+
+
+def report_found(plan: Plan) -> float:
+    """Print the table of the run that is already there; not a byte of it is touched."""
+    record = read_found(plan)
+    print_summary(record, plan.folder.path)
+    return record.metrics.val_score
+
+
+def read_found(plan: Plan) -> RunRecord:
+    """The record of the run that is there, said in one line. Raises InputError if damaged."""
+    path = plan.folder.path
+    record = read_record(path / "result.json")
+    log.info("found finished: %s (overwrite=true runs it anew)", path)
+    if record.environment.code != code_hash():
+        then = record.environment.versions["senet-train"]
+        log.warning(
+            "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
+            *(then, record.environment.code[:8], version("senet-train"), code_hash()[:8]),
+        )
+    return record

@@ -1,0 +1,60 @@
+"""What SGD moves, at which rate, what decays, and what is frozen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d
+
+from senet_train.config.schema import Optim
+from senet_train.networks.insertion import Slot
+from senet_train.networks.weights.load import last_layer
+
+EVERYTHING = ("",)  # what every name begins with
+
+
+def new_parts(network: nn.Module, slots: Sequence[Slot]) -> tuple[str, ...]:
+    """What the names of parameters begin with that are no backbone's."""
+    return (*(f"{slot.name}." for slot in slots), f"{last_layer(network)}.")
+
+
+def freeze_backbone(network: nn.Module, new: tuple[str, ...]) -> None:
+    """Nothing of the backbone gets a gradient from now on."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(new))
+
+
+def hold_statistics(network: nn.Module, new: tuple[str, ...]) -> None:
+    """The backbone's BatchNorms normalise by what they have seen, and see nothing more."""
+    for name, module in network.named_modules():
+        if isinstance(module, BatchNorm1d | BatchNorm2d) and not f"{name}.".startswith(new):
+            module.eval()
+
+
+def parameter_groups(
+    network: nn.Module, optim: Optim, new: tuple[str, ...] = EVERYTHING
+) -> list[dict[str, Any]]:
+    """Weights that decay, and (unless `decay_norm_and_bias`) vectors that do not.
+
+    The backbone has groups of its own, the last ones, if its rate is another.
+    """
+    slower = optim.backbone_lr_factor != 1
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    first = [p for name, p in named if name.startswith(new) or not slower]
+    backbone = [p for name, p in named if slower and not name.startswith(new)]
+    lr = optim.lr * optim.backbone_lr_factor
+    return [
+        *decaying_groups(first, optim),
+        *({**group, "lr": lr} for group in decaying_groups(backbone, optim)),
+    ]
+
+
+def decaying_groups(parameters: list[nn.Parameter], optim: Optim) -> list[dict[str, Any]]:
+    """One or two of them, by whether they decay; none without parameters."""
+    decayed = [p for p in parameters if p.ndim > 1 or optim.decay_norm_and_bias]
+    vectors = [p for p in parameters if p.ndim <= 1 and not optim.decay_norm_and_bias]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": optim.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,183 @@
+"""From a configuration to all that a run needs, with nothing written yet.
+
+Everything that can be refused is refused here: the network is built on the meta device, the data
+are found, and the identity follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from senet_train.attention import ATTENTIONS
+from senet_train.backbones.slots import Backbone
+from senet_train.config.options import bind, defaults
+from senet_train.config.schema import Config, Data
+from senet_train.data.find import find_data, resolve_classes
+from senet_train.data.images import Source
+from senet_train.errors import InputError
+from senet_train.networks.cost import NetworkCost, measure_cost
+from senet_train.networks.hardware import choose_accelerator, choose_kernel, choose_precision
+from senet_train.networks.insertion import Slot, build_network, units_of, written_out
+from senet_train.networks.weights.find import Weights
+from senet_train.runs.folder import RunFolder
+from senet_train.runs.identity import Identity, identify, label_of, written_as_ever
+from senet_train.training.checks import refuse_batch, refuse_devices, refuse_mixing, refuse_optim
+from senet_train.training.schedule import SCHEDULES, Schedule
+from senet_train.training.tasks import TASKS
+from senet_train.training.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked run: `config` holds nothing automatic any more."""
+
+    config: Config
+    backbone: partial[Backbone]
+    attention: partial[nn.Module]
+    schedule: Schedule
+    source: Source
+    slots: list[Slot]
+    cost: NetworkCost
+    identity: Identity
+    folder: RunFolder
+    own_attention: int  # modules of it that the network brought along, and that are taken out
+
+    @property
+    def task(self) -> Task:
+        """What is learnt."""
+        return TASKS[self.config.task]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it trains on one."""
+        return self.config.trainer.accelerator == "gpu"
+
+    @property
+    def weights(self) -> Weights | None:
+        """The pretrained weights it starts from."""
+        found: Weights | None = self.backbone.keywords.get("weights")
+        return found
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether its attention at first changes nothing."""
+        nothing = self.config.attention.name == "none"
+        return nothing or bool(self.attention.keywords.get("identity"))
+
+    def backbone_from(self, start: Path | None) -> partial[Backbone]:
+        """A run that goes on from a checkpoint has its weights there, and reads no others."""
+        if start is None:
+            return self.backbone
+        return self.task.bind_network(self.config.model, weights_to_come=True)[0]
+
+    def hyperparameters(self) -> dict[str, int | float | str]:
+        """What tells this run from others in TensorBoard's HPARAMS tab.
+
+        The same keys and types for every arm: the tab shows only columns that all runs have.
+        """
+        config = self.config
+        options = (f"{key} {value}" for key, value in config.attention.options.items())
+        return {
+            "arm": self.identity.label,
+            "attention": ", ".join([config.attention.name, *options]),
+            "batch_size": config.data.batch_size,
+            "lr": config.optim.lr,
+            "max_epochs": config.trainer.max_epochs,
+            "model": config.model.title,
+            "placement": f"{config.placement.position} {config.placement.stages}",
+            "seed": config.seed,
+            "task": config.task,
+            "weight_decay": config.optim.weight_decay,
+        }
+
+
+def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
+    """Check and resolve everything. Raises InputError.
+
+    `seeds` are those that the arm is to have, where they are not the configuration's one.
+    """
+    task = TASKS[config.task]
+    refuse_source(config.data.source.name, task)
+    backbone, model = task.bind_network(config.model)
+    backbone = with_weights_of(backbone, seeds or [config.seed])
+    attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
+    schedule, shape = bind(
+        config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
+    )
+    optim = replace(config.optim, schedule=shape)
+    refuse_optim(config)
+    usual = defaults(attention.func)
+    kind = written_as_ever(kind, usual)
+    config = replace(config, model=model, attention=kind, optim=optim)
+    config = resolve_hardware(config)
+    task.refuse(config)
+    build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
+    asked = config.data.num_classes
+    with torch.device("meta"):  # before the data are looked for: they may take a while
+        network, _ = build(num_classes=10 if asked == "auto" else asked)
+    config = replace(config, placement=written_out(network, config.placement))
+    every_stage = list(units_of(network, replace(config.placement, modules="auto")))
+    label = label_of(config, usual, every_stage)
+    source, data = find_data(config.data, task.sources)
+    config = replace(config, data=resolve_classes(data, source))
+    with torch.device("meta"):
+        network, slots = build(num_classes=int(config.data.num_classes))
+        cost = cost_at(network, slots, config.data)
+        refuse_batch(network, config.data)
+        refuse_mixing(network, config.trainer.devices)
+    identity = identify(config, source.fingerprint, label)
+    output_dir = Path(config.output_dir).expanduser()
+    folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
+    return Plan(
+        config=config,
+        backbone=backbone,
+        attention=attention,
+        schedule=schedule(),
+        source=source,
+        slots=slots,
+        cost=cost,
+        identity=identity,
+        folder=folder,
+        own_attention=len(network.taken_out),
+    )
+
+
+def with_weights_of(backbone: partial[Backbone], seeds: Sequence[int]) -> partial[Backbone]:
+    """The constructor with the pretrained weights of the first seed. Raises InputError."""
+    weights: Weights | None = backbone.keywords.get("weights")
+    return partial(backbone, weights=weights.of_seeds(seeds)) if weights else backbone
+
+
+def refuse_source(name: str, task: Task) -> None:
+    """Raises InputError for a data set of ours that is another task's."""
+    of_others = {source for other in TASKS.values() for source in other.sources}
+    if name in of_others - set(task.sources):
+        raise InputError(
+            f"data={name} is not for task={task.name}: choose one of {', '.join(task.sources)}"
+        )
+
+
+def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
+    """What an image costs. Raises InputError where the network cannot take images so small."""
+    try:
+        return measure_cost(network, slots, data.image_size)
+    except RuntimeError as error:
+        raise InputError(
+            f"data.image_size={data.image_size} is too small for this network ({error}): "
+            "choose a larger one"
+        ) from error
+
+
+def resolve_hardware(config: Config) -> Config:
+    """`trainer.accelerator`, `precision` and `kernel` at `auto` -> what this machine has."""
+    accelerator = choose_accelerator(config.trainer.accelerator)
+    precision = choose_precision(config.trainer.precision, accelerator)
+    trainer = config.trainer
+    alone = refuse_devices(config) == 1
+    kernel = choose_kernel(trainer.kernel, accelerator, trainer.channels_last, alone)
+    trainer = replace(trainer, accelerator=accelerator, precision=precision, kernel=kernel)
+    return replace(config, trainer=trainer)

@@ -1,0 +1,153 @@
+"""Where things are in an image, and of which class.
+
+Shapes: B batch, N boxes, H height, W width.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from senet_train.config.schema import Config
+from senet_train.data.loaders import Batch
+from senet_train.data.scenes import SceneImages, Target
+from senet_train.errors import InputError
+from senet_train.networks.bind import bind_larger
+from senet_train.networks.heads.detectors import around, torchvision_detector
+from senet_train.runs.metrics import DetectionMetrics
+from senet_train.runs.predictions import write_arrays
+from senet_train.training.callbacks.journal import Journal
+from senet_train.training.learner import Learner
+from senet_train.training.progress import Tally, row_of
+from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task, refuse_settings
+
+DIVISOR = 32  # of the sides of images that torchvision's detectors take as they are
+MOST_BOXES = 100  # of an image, as COCO counts them
+
+
+class DetectionLearner(Learner):
+    """Its network is a Detector."""
+
+    kind, score = DetectionMetrics, DetectionMetrics.score
+    final_metrics = ("val_map", "test_map", "test_map50")
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.precision_of = {part: average_precision() for part in ("val", "test")}
+        super().__init__(*arguments, **settings)
+        self.test_found: dict[int, Target] = {}  # by the image's number
+
+    def new_tally(self, part: str) -> Tally:
+        """Of images alone where boxes are counted by torchmetrics."""
+        if part == "train":
+            return Tally(torch.zeros(2, dtype=torch.float64), mean_loss)
+        return Tally(
+            torch.zeros(1, dtype=torch.float64), partial(box_means, self.precision_of[part])
+        )
+
+    def learn(self, batch: Batch) -> Tensor:
+        images, targets, _ = batch
+        loss: Tensor = self.network.loss(images, targets)
+        counts = row_of(loss.detach() * len(images), len(images), device=images.device)
+        self.progress.train.add(counts)
+        return loss
+
+    def evaluate(self, batch: Batch, part: str) -> None:
+        images, targets, indices = batch
+        found = [on_cpu(boxes) for boxes in self.network(images)]
+        self.precision_of[part].update(found, [on_cpu(target) for target in targets])
+        self.tally[part].add(row_of(len(images), device=images.device))
+        if part == "test":
+            self.test_found.update(zip(indices.tolist(), found, strict=True))
+
+    def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
+        return means["val_map"], means["val_map50"]
+
+
+def average_precision() -> Any:
+    """torchmetrics' over classes and overlaps from 0.5 to 0.95. Raises InputError without its own.
+
+    Boxes are compared by pycocotools.
+    """
+    from torchmetrics.detection import MeanAveragePrecision
+
+    try:
+        metric = MeanAveragePrecision(max_detection_thresholds=[1, 10, MOST_BOXES])
+    except ModuleNotFoundError:
+        raise InputError(
+            "task=detection counts boxes by the package pycocotools: "
+            "pip install 'senet-train[detection]'"
+        ) from None
+    metric.warn_on_many_detections = False  # SSD finds up to 300, of which the surest count
+    return metric
+
+
+def mean_loss(sums: Tensor) -> dict[str, float]:
+    """Over images."""
+    return {"loss": float(sums[0] / sums[1])}
+
+
+def box_means(precision: Any, sums: Tensor) -> dict[str, float]:
+    """What all images since the last time give; 0 for nothing found."""
+    found = precision.compute()
+    precision.reset()
+    return {
+        "map": float(found["map"]),
+        "map50": float(found["map_50"]),
+        "map75": float(found["map_75"]),
+    }
+
+
+def on_cpu(tensors: Target) -> Target:
+    """All of them, without a gradient."""
+    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+
+
+def refuse(config: Config) -> None:
+    """Raises InputError."""
+    refuse_settings(config, {"optim.label_smoothing": 0.0, "trainer.precision": 32})
+    if config.data.image_size % DIVISOR:
+        raise InputError(
+            f"data.image_size={config.data.image_size}: a detector would pad it with zeros to a "
+            f"multiple of {DIVISOR}, and attention see them: choose a multiple of {DIVISOR}"
+        )
+    average_precision()
+
+
+def keep(
+    learner: DetectionLearner,
+    folder: Path,
+    journal: Journal,
+    test: SceneImages,
+    class_names: Sequence[str],
+    epoch: int,
+) -> None:
+    """Every box that was found, and a picture."""
+    from senet_train.training.pictures.scenes import draw_detection
+
+    found = [learner.test_found[number] for number in range(len(test.ids))]
+    counts = torch.tensor([len(boxes["labels"]) for boxes in found])
+    arrays = {
+        "image_id": np.array(test.ids, dtype=np.str_),
+        "image": torch.arange(len(found)).repeat_interleave(counts).int().numpy(),
+        "box": torch.cat([boxes["boxes"] for boxes in found]).float().numpy(),
+        "label": torch.cat([boxes["labels"] for boxes in found]).short().numpy(),
+        "score": torch.cat([boxes["scores"] for boxes in found]).float().numpy(),
+    }
+    write_arrays(folder / "predictions.npz", arrays)
+    draw = partial(draw_detection, test.pixels.numpy(), test.truth, found, class_names)
+    journal.keep_picture("predictions", draw, epoch)
+
+
+DETECTION = Task(
+    name="detection",
+    bind_network=partial(bind_larger, around, {"torchvision": torchvision_detector}),
+    sources=SCENE_SOURCES,
+    learner=DetectionLearner,
+    refuse=refuse,
+    keep=keep,
+    packages=(*SCENE_PACKAGES, "pycocotools"),
+)

@@ -1,0 +1,138 @@
+"""Of which class every pixel of an image is.
+
+Shapes: B batch, N images, H height, W width, K classes, the background included.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from senet_train.config.schema import Config
+from senet_train.data.loaders import Batch
+from senet_train.data.scenes import SceneImages, Target
+from senet_train.networks.bind import bind_larger
+from senet_train.networks.heads.segmenters import around, torchvision_segmenter
+from senet_train.runs.metrics import SegmentationMetrics
+from senet_train.runs.predictions import write_arrays
+from senet_train.training.callbacks.journal import Journal
+from senet_train.training.learner import Learner
+from senet_train.training.progress import Tally, row_of
+from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task, refuse_settings
+
+
+class SegmentationLearner(Learner):
+    """Its network maps images (B, 3, H, W) to logits (B, K, H, W)."""
+
+    kind, score = SegmentationMetrics, SegmentationMetrics.score
+    final_metrics = ("val_miou", "test_miou", "test_loss")
+
+    def new_tally(self, part: str) -> Tally:
+        num_classes = int(self.network.num_classes)
+        sums = torch.zeros(num_classes**2 + 2, dtype=torch.float64)
+        return Tally(sums, partial(pixel_means, num_classes))
+
+    def learn(self, batch: Batch) -> Tensor:
+        images, targets, _ = batch
+        logits, classes = self.network(images).float(), stacked(targets)
+        loss = mean_loss(logits, classes, self.optim.label_smoothing)
+        self.progress.train.add(pixel_counts(loss.detach(), logits.detach(), classes))
+        return loss
+
+    def evaluate(self, batch: Batch, part: str) -> None:
+        """Without smoothing."""
+        images, targets, indices = batch
+        logits, classes = self.network(images).float(), stacked(targets)
+        loss = mean_loss(logits, classes)
+        self.tally[part].add(pixel_counts(loss, logits, classes))
+        if part == "test":
+            self.test_batches.append((indices.cpu(), logits.argmax(1).short().cpu()))
+
+    def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
+        return means["val_miou"], -means["val_loss"]
+
+
+def mean_loss(logits: Tensor, classes: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The cross-entropy of logits (B, K, H, W) and classes (B, H, W), ().
+
+    Pixel by pixel: over maps a GPU has no deterministic one.
+    """
+    pixels = logits.movedim(1, -1).flatten(0, 2)  # (B, K, H, W) -> (B * H * W, K)
+    return F.cross_entropy(pixels, classes.flatten(), label_smoothing=label_smoothing)
+
+
+def stacked(targets: Sequence[Target]) -> Tensor:
+    """The class of every pixel, (B, H, W)."""
+    return torch.stack([target["classes"] for target in targets])
+
+
+def pixel_counts(loss: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
+    """A batch's: the mean loss (), logits (B, K, H, W), classes (B, H, W) -> (K * K + 2,)."""
+    num_images, num_classes = logits.shape[:2]
+    table = multiclass_confusion_matrix(logits.argmax(1), classes, num_classes)
+    return row_of(loss * num_images, table, num_images, device=logits.device)
+
+
+def pixel_means(num_classes: int, sums: Tensor) -> dict[str, float]:
+    """The loss, the mean over classes of intersection over union, and the share of pixels right.
+
+    A class that is neither there nor said has no part in the mean.
+    """
+    table = sums[1:-1].view(num_classes, num_classes)  # truth in rows
+    hits = table.diagonal()
+    unions = table.sum(0) + table.sum(1) - hits
+    there = unions > 0
+    return {
+        "loss": float(sums[0] / sums[-1]),
+        "miou": float((hits[there] / unions[there]).mean()),
+        "pixels": float(hits.sum() / table.sum()),
+    }
+
+
+def refuse(config: Config) -> None:
+    """Raises InputError."""
+    refuse_settings(config, {})
+
+
+def keep(
+    learner: SegmentationLearner,
+    folder: Path,
+    journal: Journal,
+    test: SceneImages,
+    class_names: Sequence[str],
+    epoch: int,
+) -> None:
+    """The class of every pixel, what of each image is right, and a picture."""
+    from senet_train.training.pictures.scenes import draw_segmentation
+
+    said, truth = learner.test_answers(), stacked(test.truth)
+    arrays = {"image_id": np.array(test.ids, dtype=np.str_), "classes": said.numpy()}
+    write_arrays(folder / "predictions.npz", arrays)
+    hits, unions = overlaps(said, truth, int(learner.network.num_classes))
+    counts = {"hits": hits.numpy(), "unions": unions.numpy()}
+    write_arrays(folder / "overlaps.npz", counts)
+    draw = partial(draw_segmentation, test.pixels.numpy(), truth.numpy(), said.numpy(), class_names)
+    journal.keep_picture("predictions", draw, epoch)
+
+
+def overlaps(said: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Pixels of each image and class in both and in either, (N, H, W) twice -> (N, K) twice."""
+    every = torch.arange(num_classes)[:, None, None, None]
+    mine, theirs = said == every, truth == every  # (K, N, H, W)
+    return (mine & theirs).sum((2, 3)).T.int(), (mine | theirs).sum((2, 3)).T.int()
+
+
+SEGMENTATION = Task(
+    name="segmentation",
+    bind_network=partial(bind_larger, around, {"torchvision": torchvision_segmenter}),
+    sources=SCENE_SOURCES,
+    learner=SegmentationLearner,
+    refuse=refuse,
+    keep=keep,
+    packages=SCENE_PACKAGES,
+)

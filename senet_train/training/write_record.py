@@ -1,0 +1,86 @@
+"""Train, and say what was trained, how well, at what cost and where."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from senet_train.runs.environment import describe_environment
+from senet_train.runs.folder import count_running
+from senet_train.runs.identity import as_tree
+from senet_train.runs.record import (
+    SCHEMA,
+    AttentionSlot,
+    Cost,
+    Environment,
+    RunRecord,
+    median_and_quartiles,
+)
+from senet_train.system.files import write_json, write_text
+from senet_train.training.ends import troubles_explained
+from senet_train.training.fit import Fitted, fit_and_test
+from senet_train.training.plan import Plan
+
+NOT_ALWAYS_THERE = ("timm",)  # libraries whose version is noted where a network is theirs
+
+
+def environment_of(plan: Plan) -> Environment:
+    """Where the run is made, with the versions of what its network and its task are of."""
+    config = plan.config
+    asked = (config.trainer.accelerator, config.trainer.precision, config.trainer.kernel)
+    library = [name for name in NOT_ALWAYS_THERE if name == config.model.library]
+    return describe_environment(*asked, [*library, *plan.task.packages])
+
+
+def record_run(
+    plan: Plan,
+    overrides: list[str],
+    environment: Environment,
+    start: Path | None,
+    made: dict[str, str],
+) -> RunRecord:
+    """Train, and say what was trained, how well, at what cost and where."""
+    config, path = plan.config, plan.folder.path
+    started, clock = datetime.now(UTC), time.perf_counter()
+    write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
+    write_json(path / "classes.json", list(plan.source.class_names))
+    if start is None and plan.weights and plan.weights.sha256:
+        origin = {"file": plan.weights.source, "sha256": plan.weights.sha256}
+        write_json(path / "weights.json", origin)
+    others = count_running(plan.folder.output_dir, but=path)
+    with troubles_explained(config.data):
+        fitted = fit_and_test(plan, start, made)
+    others = max(others, count_running(plan.folder.output_dir, but=path))
+    return RunRecord(
+        schema=SCHEMA,
+        label=plan.identity.label,
+        identity=plan.identity.sha256,
+        arm=plan.identity.arm,
+        seed=config.seed,
+        factor=config.factor,
+        overrides=overrides,
+        config=as_tree(config),
+        data_fingerprint=plan.source.fingerprint,
+        split_seed=config.data.split_seed,
+        metrics=fitted.metrics,
+        cost=cost_of(plan, fitted, fitted.earlier_seconds + time.perf_counter() - clock, others),
+        attention=[AttentionSlot(**vars(slot)) for slot in plan.slots],
+        environment=environment,
+        started=started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def cost_of(plan: Plan, fitted: Fitted, seconds: float, concurrent_runs: int) -> Cost:
+    """Counted and measured cost together."""
+    rate, quartiles = median_and_quartiles(fitted.rates)
+    return Cost(
+        **vars(plan.cost),
+        images_per_second=rate,
+        images_per_second_quartiles=quartiles,
+        inference_ms=fitted.latency,
+        peak_memory_bytes=fitted.peak_memory_bytes,
+        seconds=seconds,
+        concurrent_runs=concurrent_runs,
+    )
