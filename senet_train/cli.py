@@ -32,7 +32,7 @@ from senet_train.config.compose import (
 from senet_train.config.read import read_config, refuse_code
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.system.signals import pending, signals_raised
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.world import world
 
 log = logging.getLogger("senet_train")
 
@@ -180,7 +180,7 @@ def show(error: BaseException, text: str, full_error: bool) -> None:
     """One line on standard error, after the traceback if the user set HYDRA_FULL_ERROR=1."""
     if full_error:
         traceback.print_exception(error)
-    who = "" if crew().leads else f"process {crew().rank}: "
+    who = "" if world().is_rank_zero else f"process {world().rank}: "
     print(f"{who}error: {' '.join(text.split())}", file=sys.stderr)
 
 
@@ -224,7 +224,7 @@ class CurrentStandardError(logging.StreamHandler):
 def console_log() -> Iterator[None]:
     """Show our log on standard error, bare."""
     handler = CurrentStandardError()
-    handler.setLevel(logging.INFO if crew().leads else logging.ERROR)
+    handler.setLevel(logging.INFO if world().is_rank_zero else logging.ERROR)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     try:

@@ -15,7 +15,12 @@ from senet_train.commands.profile.asked import composed, grouped
 from senet_train.commands.profile.cli import main
 from senet_train.commands.profile.measure import activation_bytes
 from senet_train.commands.profile.networks import Built, build, spec_of
-from senet_train.commands.profile.quantities import Spread, bytes_an_image, in_turn, share_of
+from senet_train.commands.profile.quantities import (
+    LatencyQuartiles,
+    bytes_an_image,
+    in_turn,
+    share_of,
+)
 from senet_train.runs.record import read_record
 
 CPU = torch.device("cpu")
@@ -93,7 +98,7 @@ def test_networks_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(own) for own in times] == [latency.LEAST_ROUNDS] * 2
     # A machine that slows down to a third while it measures: the share does not see it.
     drift = [1.0, 1.5, 2.0, 2.5, 3.0]
-    assert share_of([1.25 * t for t in drift], drift) == Spread(0.25, 0.25, 0.25, 5)
+    assert share_of([1.25 * t for t in drift], drift) == LatencyQuartiles(0.25, 0.25, 0.25, 5)
 
 
 def test_words_make_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,9 @@ from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
 from senet_train.errors import InputError
 from senet_train.runs.folder import is_alive, read_status
-from senet_train.training.distributed.batch_norm import share_layers
-from senet_train.training.distributed.world import ALONE, STORE, Crew, crew
+from senet_train.training.distributed.batch_norm import synchronise_layers
+from senet_train.training.distributed.collectives import process_group
+from senet_train.training.distributed.world import ALONE, STORE, World, world
 from senet_train.training.fit import refuse_uneven
 
 Senet = Callable[..., Result]
@@ -39,7 +40,7 @@ def place(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
     values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, STORE: "x"}
     for name, value in values.items():
         monkeypatch.setenv(name, str(value))
-    assert crew() == Crew(rank, 2, rank, 2)
+    assert world() == World(rank, 2, rank, 2)
 
 
 def test_a_process_is_alone_unless_it_was_started_as_one_of_several(
@@ -47,7 +48,7 @@ def test_a_process_is_alone_unless_it_was_started_as_one_of_several(
 ) -> None:
     monkeypatch.setenv("RANK", "1")  # other programs set these, too
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert crew() == ALONE
+    assert world() == ALONE
 
 
 def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data) -> None:
@@ -83,21 +84,20 @@ def test_dropout_is_that_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> 
     for rank in (0, 1):
         place(monkeypatch, rank)
         network = nn.Sequential(Dropout(0.5))
-        share_layers(network)
+        synchronise_layers(network)
         torch.manual_seed(5)
         assert torch.equal(network(x[rank::2]), whole[rank::2])
 
 
 def normalise(rank: int, folder: Path, norm: nn.Module, x: Tensor, weight: Tensor) -> None:
     """In one of two processes: forward and backward of its share; the results to a file."""
-    from senet_train.training.distributed.collectives import together
 
     places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     os.environ.update({name: str(value) for name, value in places.items()})
     os.environ.update({STORE: str(folder / "store"), "GLOO_SOCKET_IFNAME": "lo"})
     network = nn.Sequential(copy.deepcopy(norm))  # tensors come to a process as shared memory
-    with together(on_gpu=False):
-        share_layers(network)
+    with process_group(on_gpu=False):
+        synchronise_layers(network)
         mine = x[rank::2].requires_grad_()
         y = network(mine)
         (y * weight[rank::2]).sum().backward()

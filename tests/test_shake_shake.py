@@ -13,8 +13,8 @@ from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.shake_shake import Mixing, Mixture, ShakeShake
 from senet_train.networks.insertion import insert
-from senet_train.training.distributed.batch_norm import share_layers
-from senet_train.training.distributed.world import Crew
+from senet_train.training.distributed.batch_norm import synchronise_layers
+from senet_train.training.distributed.world import World
 
 # Parameters with 10 and 100 classes. 2x32d: those in the tests of
 # https://github.com/osmr/imgclsmob. 2x96d: 26.2 M in the paper.
@@ -180,9 +180,9 @@ def test_arms_see_the_same_mixtures() -> None:
 def test_processes_share_the_draw_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, part = Mixing(2), Mixing(2)
     monkeypatch.setattr(
-        "senet_train.training.distributed.batch_norm.crew", lambda: Crew(1, 2, 1, 2)
+        "senet_train.training.distributed.batch_norm.world", lambda: World(1, 2, 1, 2)
     )
-    share_layers(part)
+    synchronise_layers(part)
     ones = torch.ones(4, 1, 1, 1)
     torch.manual_seed(0)
     every = [mix(ones, 0 * ones) for mix in whole(ones)]

@@ -63,7 +63,7 @@ TEST_FOLDERS = ("val", "test")
 
 
 @dataclass(frozen=True)
-class Listing:
+class ClassFolders:
     """The files of one part of the tree: class -> sorted (name, bytes)."""
 
     folder: Path
@@ -89,7 +89,7 @@ def find_parts(base: Path, asked: str) -> tuple[Path, Path]:
     return base / "train", tests[0]
 
 
-def list_part(folder: Path, wanted: list[str], excluded: frozenset[str]) -> Listing:
+def list_part(folder: Path, wanted: list[str], excluded: frozenset[str]) -> ClassFolders:
     """The images of every (wanted) class folder, sorted, without the `excluded` paths.
 
     Raises InputError listing what is odd.
@@ -109,7 +109,7 @@ def list_part(folder: Path, wanted: list[str], excluded: frozenset[str]) -> List
     if empty or not files:
         what = f"class folders without an image ({', '.join(empty)})" if files else "no class"
         raise InputError(f"{folder} has {what}: images end in {' '.join(EXTENSIONS)}")
-    return Listing(folder, files)
+    return ClassFolders(folder, files)
 
 
 def list_images(folder: Path, excluded: frozenset[str]) -> list[tuple[str, int]]:
@@ -133,7 +133,7 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
-def refuse_mismatch(train: Listing, test: Listing) -> None:
+def refuse_mismatch(train: ClassFolders, test: ClassFolders) -> None:
     """Both parts must have the same classes."""
     for have, lack in ((train, test), (test, train)):
         missing = sorted(set(have.files) - set(lack.files))
@@ -144,7 +144,7 @@ def refuse_mismatch(train: Listing, test: Listing) -> None:
             )
 
 
-def refuse_single(train: Listing) -> None:
+def refuse_single(train: ClassFolders) -> None:
     """A class needs an image to train on and one to validate on."""
     single = [name for name, images in train.files.items() if len(images) < 2]
     if single:

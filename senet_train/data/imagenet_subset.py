@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from senet_train.data.class_folders import (
-    Listing,
+    ClassFolders,
     excluded_from,
     find_parts,
     list_part,
@@ -83,7 +83,7 @@ def wanted_classes(classes: str | list[str | int]) -> list[str]:
     return [str(name) for name in classes]
 
 
-def limit(part: Listing, images_per_class: int) -> Listing:
+def limit(part: ClassFolders, images_per_class: int) -> ClassFolders:
     """A random choice of images of each class; a larger number keeps a smaller one's images."""
     short = [name for name, images in part.files.items() if len(images) < images_per_class]
     if images_per_class < 2 or short:
@@ -96,10 +96,10 @@ def limit(part: Listing, images_per_class: int) -> Listing:
     for name, images in part.files.items():
         order = keyed_permutation(len(images), "images_per_class", name).tolist()
         chosen[name] = sorted(images[i] for i in order[:images_per_class])
-    return Listing(part.folder, chosen)
+    return ClassFolders(part.folder, chosen)
 
 
-def fingerprint(*parts: Listing, excluded: frozenset[str]) -> str:
+def fingerprint(*parts: ClassFolders, excluded: frozenset[str]) -> str:
     """A hash of class names, file names and sizes, and of what is excluded: contents are not read.
 
     With nothing excluded it is what it was before lists of exclusions were.
@@ -114,7 +114,7 @@ def fingerprint(*parts: Listing, excluded: frozenset[str]) -> str:
     return digest.hexdigest()
 
 
-def images_of(part: Listing, *, image_size: int, crop: str, workers: int) -> FileImages:
+def images_of(part: ClassFolders, *, image_size: int, crop: str, workers: int) -> FileImages:
     """One part of the tree as images to read."""
     rows = [
         (f"{name}/{file}", label)

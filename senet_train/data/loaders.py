@@ -41,10 +41,10 @@ MEMORY_LIMIT = 2 * 1024**3
 # Images (B, 3, H, W), labels (B,) or a target for each, indices (B,).
 Batch = tuple[Tensor, Any, Tensor]
 
-Share = Callable[[Tensor], Tensor]  # a process's part of a batch of indices
+Shard = Callable[[Tensor], Tensor]  # a process's part of a batch of indices
 
 
-def whole(batch: Tensor) -> Tensor:
+def whole_batch(batch: Tensor) -> Tensor:
     """The share of a process that is alone."""
     return batch
 
@@ -96,10 +96,10 @@ class TrainingBatches:
         seed: int,
         epoch: int,
         start: int = 0,
-        share: Share = whole,
+        shard: Shard = whole_batch,
     ) -> None:
         self.images, self.data = images, data
-        self.seed, self.epoch, self.start, self.share = seed, epoch, start, share
+        self.seed, self.epoch, self.start, self.shard = seed, epoch, start, shard
         self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
         self.stop = num_full_batches(len(self.order), data.batch_size)
 
@@ -108,7 +108,7 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.order.split(self.data.batch_size)[self.start : self.stop]
-        batches = [self.share(batch) for batch in batches]
+        batches = [self.shard(batch) for batch in batches]
         draws = draw_table(len(self.order), self.seed, self.epoch)
         padding = self.data.padding if self.data.crop == "pad" else 0
         augment = Augment(padding, self.data.flip, self.data.cutout)
@@ -155,10 +155,10 @@ class DataModule(pl.LightningDataModule):
         *,
         seed: int,
         channels_last: bool,
-        share: Share = whole,
+        shard: Shard = whole_batch,
     ) -> None:
         super().__init__()
-        self.splits, self.data, self.seed, self.share = splits, data, seed, share
+        self.splits, self.data, self.seed, self.shard = splits, data, seed, shard
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.first = (0, 0)  # epoch and batch to go on from
 
@@ -190,7 +190,7 @@ class DataModule(pl.LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             start=start,
-            share=self.share,
+            shard=self.shard,
         )
 
     def val_dataloader(self) -> EvaluationBatches:

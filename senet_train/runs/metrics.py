@@ -40,7 +40,7 @@ def score_among(columns: Iterable[str]) -> Score:
 EXACT = ConfigDict(extra="forbid")
 
 
-class Judged:
+class ScoredMetrics:
     """Metrics among which one is the score: `val_<key>`, `val_<key>_last`, `test_<key>`."""
 
     score: ClassVar[Score]
@@ -62,7 +62,7 @@ class Judged:
 
 
 @dataclass(frozen=True, config=EXACT)
-class Metrics(Judged):
+class Metrics(ScoredMetrics):
     """Classification: means over images."""
 
     score: ClassVar[Score] = TOP1
@@ -78,7 +78,7 @@ class Metrics(Judged):
 
 
 @dataclass(frozen=True, config=EXACT)
-class SegmentationMetrics(Judged):
+class SegmentationMetrics(ScoredMetrics):
     """Segmentation: the intersection over union of each class, averaged; the mean over pixels."""
 
     score: ClassVar[Score] = MIOU
@@ -94,7 +94,7 @@ class SegmentationMetrics(Judged):
 
 
 @dataclass(frozen=True, config=EXACT)
-class DetectionMetrics(Judged):
+class DetectionMetrics(ScoredMetrics):
     """Detection: average precision as COCO has it, and at an overlap of 0.5 and 0.75 alone."""
 
     score: ClassVar[Score] = MAP
@@ -120,7 +120,7 @@ def metrics_of(
     return kind(**{field.name: values[field.name] for field in fields(kind)})
 
 
-def of_classifier(metrics: Judged) -> Metrics:
+def of_classifier(metrics: ScoredMetrics) -> Metrics:
     """The metrics of a run of task=classification. Raises InputError for another's."""
     if not isinstance(metrics, Metrics):
         raise InputError(
@@ -132,7 +132,7 @@ def of_classifier(metrics: Judged) -> Metrics:
 
 def score_key(metrics: Any) -> str:
     """The key of the score that metrics have, as an object or as read from JSON."""
-    if isinstance(metrics, Judged):
+    if isinstance(metrics, ScoredMetrics):
         return metrics.score.key
     present = [score.key for score in SCORES if f"test_{score.key}" in metrics]
     return present[0] if present else TOP1.key

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from senet_train.networks.cost import NetworkCost
 from senet_train.networks.insertion import Slot
-from senet_train.runs.metrics import SCORES, Judged
+from senet_train.runs.metrics import SCORES, ScoredMetrics
 from senet_train.runs.record import RunRecord
 
 TITLES = {score.key: score.title for score in SCORES} | {
@@ -52,7 +52,7 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def metric_rows(metrics: Judged) -> list[tuple[str, str]]:
+def metric_rows(metrics: ScoredMetrics) -> list[tuple[str, str]]:
     """Of the test set, then of validation; the score first."""
     values = {name: value for name, value in vars(metrics).items() if not name.endswith("_last")}
     best_epoch = values.pop("best_epoch")

@@ -27,7 +27,7 @@ from senet_train.errors import CannotExist, InputError
 from senet_train.sweeps.arms import read_table, refuse_both
 from senet_train.sweeps.report import report
 from senet_train.sweeps.view import shown
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.world import world
 
 if TYPE_CHECKING:
     from senet_train.sweeps.auto_seeds import GrowingStudy
@@ -46,7 +46,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedArm:
     """An arm that is not run, and why."""
 
     settings: list[str]
@@ -66,7 +66,7 @@ class ArmSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
-        if crew().size > 1:
+        if world().size > 1:
             raise InputError(
                 "torchrun starts the processes of one run, and this is a sweep: leave torchrun "
                 "out, and set trainer.devices"
@@ -126,11 +126,13 @@ class ArmSweeper(Sweeper):
 
         return growing_study([job.plan for job, _ in arms], min(len(seeds) for _, seeds in arms))
 
-    def plan(self, arguments: list[str]) -> tuple[list[tuple[Job, list[int]]], list[Skipped], bool]:
+    def plan(
+        self, arguments: list[str]
+    ) -> tuple[list[tuple[Job, list[int]]], list[SkippedArm], bool]:
         """Every arm and its seeds; the arms left out; whether seeds are added where they tell."""
         parser = OverridesParser.create(config_loader=self.loader)
         arms: list[tuple[Job, list[int]]] = []
-        skipped: list[Skipped] = []
+        skipped: list[SkippedArm] = []
         grows = set()
         for base in combinations(parser.parse_overrides(arguments)):
             table = read_table(self.compose(base))
@@ -141,7 +143,7 @@ class ArmSweeper(Sweeper):
                     seeds = table.seed_list()
                     arms.append((self.plan_arm(base, arm, seeds), seeds))
                 except CannotExist as error:
-                    skipped.append(Skipped(arm or base, str(error)))
+                    skipped.append(SkippedArm(arm or base, str(error)))
         if len(grows) > 1:
             raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
         return without_twins(arms), skipped, True in grows

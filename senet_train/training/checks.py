@@ -6,7 +6,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Config, Data
 from senet_train.errors import InputError
 from senet_train.networks.hardware import choose_accelerator
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.world import world
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
@@ -55,7 +55,7 @@ def refuse_optim(config: Config) -> None:
 
 def refuse_devices(config: Config) -> int:
     """`trainer.devices`. Raises InputError where it does not fit the processes, or the batch."""
-    devices, processes = config.trainer.devices, crew().size
+    devices, processes = config.trainer.devices, world().size
     if processes not in (1, devices):
         raise InputError(
             f"trainer.devices={devices} and torchrun started {processes} processes: "
@@ -66,7 +66,7 @@ def refuse_devices(config: Config) -> int:
             f"data.batch_size={config.data.batch_size} cannot be shared by trainer.devices="
             f"{devices} in equal parts: choose a multiple of {devices}"
         )
-    here = devices if processes == 1 else crew().local_size
+    here = devices if processes == 1 else world().local_size
     present = torch.cuda.device_count()
     if choose_accelerator(config.trainer.accelerator) == "gpu" and here > present:
         raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")

@@ -11,7 +11,7 @@ from senet_train.errors import Diverged, HeldError, InputError, Interrupted, Out
 from senet_train.runs.folder import RunFolder
 from senet_train.system.memory import shortage_explained
 from senet_train.system.signals import pending
-from senet_train.training.distributed.collectives import peers_explained
+from senet_train.training.distributed.collectives import lost_peers_explained
 
 log = logging.getLogger("senet_train")
 
@@ -24,7 +24,7 @@ def troubles_explained(data: Data) -> Iterator[None]:
     """Raise errors of ours, with the way out, for those that torch has only words for."""
     with (
         shortage_explained(data.batch_size),
-        peers_explained(),
+        lost_peers_explained(),
         workers_explained(data.workers),
     ):
         yield

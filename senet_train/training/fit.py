@@ -38,9 +38,9 @@ from senet_train.training.callbacks.speed import (
     reset_peak_memory,
 )
 from senet_train.training.callbacks.stop_request import StopOnRequest
-from senet_train.training.distributed.batch_norm import share_layers
-from senet_train.training.distributed.processes import CrewEnvironment
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.batch_norm import synchronise_layers
+from senet_train.training.distributed.processes import WorldEnvironment
+from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 from senet_train.training.optimizer import new_parts
 from senet_train.training.plan import Plan
@@ -82,14 +82,14 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         config.data,
         seed=config.seed,
         channels_last=config.trainer.channels_last,
-        share=crew().share,
+        shard=world().shard,
     )
     reset_peak_memory()
     module = build_learner(plan, data.steps_per_epoch, start)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
-    writers = [journal, *looking, Heartbeat(plan.folder)] if crew().leads else []
+    writers = [journal, *looking, Heartbeat(plan.folder)] if world().is_rank_zero else []
     callbacks = [speed, *writers, StopOnRequest(folder)]
     trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:
@@ -98,7 +98,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
         best_epoch = load_best(module, plan.folder.checkpoints / BEST)
         trainer.test(module, datamodule=data, verbose=False)
         metrics = module.metrics(best_epoch)
-        if not crew().leads:
+        if not world().is_rank_zero:
             return Fitted(metrics, [], 0.0, {}, 0)
         device = trainer.strategy.root_device
         peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
@@ -114,9 +114,9 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
 
 def refuse_uneven(batch_size: int) -> None:
     """An only batch may be smaller than asked for. Raises InputError if it makes no equal parts."""
-    if batch_size % crew().size:
+    if batch_size % world().size:
         raise InputError(
-            f"the only batch has {batch_size} images, which trainer.devices={crew().size} cannot "
+            f"the only batch has {batch_size} images, which trainer.devices={world().size} cannot "
             "share in equal parts: choose a smaller data.batch_size, or trainer.devices=1"
         )
 
@@ -134,8 +134,8 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[config.trainer.kernel])
-    if crew().size > 1:
-        share_layers(network)
+    if world().size > 1:
+        synchronise_layers(network)
     return plan.task.learner(
         network,
         config.optim,
@@ -151,7 +151,7 @@ def build_trainer(
     config: TrainerConfig, folder: Path, callbacks: list[Callback], made_by: dict[str, str]
 ) -> pl.Trainer:
     """A Trainer that keeps the best and the last epoch and leaves all reporting to us."""
-    here = crew()
+    here = world()
     checkpoints = Checkpoints(
         folder / "checkpoints",
         minutes=config.checkpoint_minutes,
@@ -171,7 +171,7 @@ def build_trainer(
         callbacks=[*callbacks, *averaging(config), checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
-        plugins=[CrewEnvironment(), ProvenCheckpointIO()],
+        plugins=[WorldEnvironment(), ProvenCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

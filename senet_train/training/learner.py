@@ -16,7 +16,7 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
 from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
-from senet_train.training.distributed.collectives import largest, of_first
+from senet_train.training.distributed.collectives import all_reduce_max, broadcast
 from senet_train.training.optimizer import (
     EVERYTHING,
     freeze_backbone,
@@ -109,7 +109,7 @@ class Learner(pl.LightningModule, ABC):
         num_images, progress = self.tally["val"].num_images, self.progress
         means = self.tally["val"].means("val")
         # Each process has evaluated: where their hardware rounds apart, the first's word counts.
-        means = dict(zip(means, of_first(*means.values()), strict=True))
+        means = dict(zip(means, broadcast(*means.values()), strict=True))
         loss = means.get("val_loss", 0.0)  # detection has none
         self.stop_if_not_finite(loss, f"in validation of epoch {progress.epoch}")
         train = progress.train.of_all().means("train")
@@ -140,7 +140,7 @@ class Learner(pl.LightningModule, ABC):
     def stop_if_not_finite(self, loss: Tensor | float, when: str) -> None:
         """Raise Diverged for NaN or infinity."""
         value = loss.item() if isinstance(loss, Tensor) else loss
-        [infinite_somewhere] = largest(not math.isfinite(value))
+        [infinite_somewhere] = all_reduce_max(not math.isfinite(value))
         if infinite_somewhere:
             where = f"the loss is {value}" if not math.isfinite(value) else "a loss is not finite"
             raise Diverged(

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from senet_train.training.distributed.collectives import total
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.collectives import all_reduce_sum
+from senet_train.training.distributed.world import world
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Tally:
 
     def of_all(self) -> "Tally":
         """What all processes counted; every one of them must ask."""
-        return self.with_sums(total(self.sums))
+        return self.with_sums(all_reduce_sum(self.sums))
 
     def reset(self) -> None:
         """Start anew."""
@@ -83,6 +83,6 @@ class Progress:
 
     def gone_on_with(self, plain: dict[str, Any]) -> "Progress":
         """What `as_plain` gave; of several processes the first goes on with the counts."""
-        sums = plain["train"] if crew().leads else torch.zeros_like(plain["train"])
+        sums = plain["train"] if world().is_rank_zero else torch.zeros_like(plain["train"])
         train = self.train.with_sums(sums)
         return Progress(**{**plain, "train": train, "best": tuple(plain["best"])})

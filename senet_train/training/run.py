@@ -19,9 +19,9 @@ from senet_train.runs.record import read_record, write_record
 from senet_train.runs.summary import print_summary
 from senet_train.system.lock import hold
 from senet_train.system.memory import spare_what_is_loaded
-from senet_train.training.distributed.collectives import meet, of_first, together
+from senet_train.training.distributed.collectives import barrier, broadcast, process_group
 from senet_train.training.distributed.processes import run_in_processes
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.world import world
 from senet_train.training.ends import ENDS, logging_to, note_end, troubles_explained
 from senet_train.training.fit import arithmetic, fit_and_test
 from senet_train.training.notices import announce, report_found
@@ -53,7 +53,7 @@ def run(
     plan = make_plan(config)
     folder = plan.folder
     refuse_clash(folder.identity_file, plan.identity)
-    several = plan.config.trainer.devices > crew().size  # then the first of them announces it
+    several = plan.config.trainer.devices > world().size  # then the first of them announces it
     if not several:
         announce(plan)
     if config.dry_run:
@@ -67,9 +67,9 @@ def run(
     prepare(plan)
     if several:
         return run_in_several(plan, [*flags, *overrides], wait)
-    with together(plan.on_gpu), held(folder, wait):
+    with process_group(plan.on_gpu), held(folder, wait):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
-            if crew().leads:
+            if world().is_rank_zero:
                 folder.discard_aside()
             return report_found(plan)
         if folder.finished and not overwrite:  # finished while we came
@@ -93,12 +93,12 @@ def held(folder: RunFolder, wait: bool) -> Iterator[None]:
 
     Raises HeldError, InputError.
     """
-    if not crew().leads:
-        meet()
+    if not world().is_rank_zero:
+        barrier()
         yield
         return
     with hold(folder.lock, str(folder.path), wait=wait):
-        meet()
+        barrier()
         yield
 
 
@@ -136,10 +136,10 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
     refuse_clash(folder.identity_file, plan.identity)
     environment = environment_of(plan)
     made = made_by(environment, trainer.devices)
-    if not crew().leads:
+    if not world().is_rank_zero:
         return follow(plan, made)
     start = find_start(folder, made, environment.threads, plan.config.overwrite)
-    of_first(checkpoints_of(folder).index(start.checkpoint), start.threads)
+    broadcast(checkpoints_of(folder).index(start.checkpoint), start.threads)
     try:
         moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
         with logging_to(folder.path / "run.log"), arithmetic(trainer.deterministic, start.threads):
@@ -165,7 +165,7 @@ def make_run(plan: Plan, overrides: list[str]) -> float:
 
 def follow(plan: Plan, made: dict[str, str]) -> float:
     """Train beside the first process, from where it says, and write nothing."""
-    which, threads = map(int, of_first(0, 0))
+    which, threads = map(int, broadcast(0, 0))
     start = checkpoints_of(plan.folder)[which]
     try:
         with (

@@ -17,7 +17,7 @@ KEEP_EVERY_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Inspection:
+class TreeReport:
     """What a check saw. `unkept` says why its verdicts could not be kept, "" if they were."""
 
     num_images: dict[str, int]  # of each part, the training part first
@@ -29,7 +29,7 @@ class Inspection:
 
 def inspect_tree(
     parts: tuple[Path, Path], cache: Path, *, num_jobs: int, fresh: bool
-) -> Inspection:
+) -> TreeReport:
     """Check the tree with these training and test folders; verdicts are kept in `cache`."""
     seen = survey(parts)
     known = {} if fresh else read_known(cache)
@@ -41,7 +41,7 @@ def inspect_tree(
     findings += repeats(pixels, parts[0].name)
     findings += too_few(seen, to_exclude(findings))
     sizes = Counter(image.path.partition("/")[0] for image in seen.images)
-    return Inspection(
+    return TreeReport(
         {part: sizes[part] for part in seen.classes},
         len(set().union(*seen.classes.values())),
         len(verdicts) - num_known,

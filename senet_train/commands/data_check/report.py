@@ -7,14 +7,14 @@ from pathlib import Path
 
 from senet_train.commands.command_line import printable
 from senet_train.commands.data_check.findings import KINDS, Finding
-from senet_train.commands.data_check.inspect_tree import Inspection
+from senet_train.commands.data_check.inspect_tree import TreeReport
 from senet_train.system.files import write_text
 
 NUM_SHOWN = 3  # of each kind
 CONSEQUENCE = {"exclude": "excluded", "mend": "to be mended", "note": "noted"}
 
 
-def lines_of(inspection: Inspection, base: Path) -> Iterable[str]:
+def lines_of(inspection: TreeReport, base: Path) -> Iterable[str]:
     """The summary: what was read, then each kind with its count and its first paths."""
     counts = " and ".join(f"{count:,} in {part}/" for part, count in inspection.num_images.items())
     known = sum(inspection.num_images.values()) - inspection.num_decoded

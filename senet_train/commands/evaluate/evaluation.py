@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from senet_train.commands.evaluate.answers import ask
 from senet_train.commands.evaluate.corruptions import CORRUPTIONS
-from senet_train.commands.evaluate.score import CorruptionScore, Score, corruption_scores, score
+from senet_train.commands.evaluate.score import (
+    ClassifierQuality,
+    CorruptionScore,
+    corruption_scores,
+    quality_of,
+)
 from senet_train.commands.evaluate.which_images import find_test_set
 from senet_train.runs.trained.forward import Forward
 from senet_train.runs.trained.load import Trained
@@ -29,7 +34,7 @@ class Evaluation:
     device: str
     recorded_top1: float | None
     recorded_precision: str
-    score: Score
+    score: ClassifierQuality
     corruptions: list[CorruptionScore]
 
 
@@ -40,7 +45,7 @@ def evaluate_run(
     test_set = find_test_set(run, words)
     forward = Forward.of(run, batch_size)
     answers, hits = ask(forward, test_set.images, corruptions=corruptions)
-    found = score(answers, run.class_names)
+    found = quality_of(answers, run.class_names)
     recorded = run.record.metrics.test_score if run.record and test_set.is_own else None
     if recorded is not None and images_apart(recorded, found) > most_apart(found):
         log.warning(
@@ -60,11 +65,11 @@ def evaluate_run(
     )
 
 
-def images_apart(recorded: float, found: Score) -> int:
+def images_apart(recorded: float, found: ClassifierQuality) -> int:
     """By how many right answers the record and this evaluation differ."""
     return abs(round((recorded - found.top1.value) * found.num_images))
 
 
-def most_apart(found: Score) -> float:
+def most_apart(found: ClassifierQuality) -> float:
     """As many as rounding may change, one at least."""
     return max(1, MOST_APART * found.num_images)

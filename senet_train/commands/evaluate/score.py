@@ -59,7 +59,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Score:
+class ClassifierQuality:
     """All that is said of a run on a test set; `per_class` worst first."""
 
     num_images: int
@@ -72,9 +72,9 @@ class Score:
     confusion: Confusion
 
 
-def score(answers: Answers, class_names: Sequence[str]) -> Score:
+def quality_of(answers: Answers, class_names: Sequence[str]) -> ClassifierQuality:
     """What the answers, to at least one image, are worth."""
-    return Score(
+    return ClassifierQuality(
         num_images=len(answers.labels),
         top1=share(answers.correct),
         top5=share(answers.in_top5),
@@ -158,7 +158,7 @@ class CorruptionScore:
 
 
 def corruption_scores(
-    hits: list[list[int]], names: Sequence[str], clean: Score
+    hits: list[list[int]], names: Sequence[str], clean: ClassifierQuality
 ) -> list[CorruptionScore]:
     """One for each corruption, and the mean of all as the last."""
     if not hits:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.knockout import Knockout
-from senet_train.commands.inspect.session import Inspection
+from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
 from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, picture
 
@@ -48,7 +48,7 @@ LOSS_CAPTION = (
 )
 
 
-def draw_pictures(inspection: Inspection) -> list[Picture]:
+def draw_pictures(inspection: RunInspection) -> list[Picture]:
     """Every picture of a run's gates."""
     layers, names = inspection.look.layers, inspection.run.class_names
     if not layers:

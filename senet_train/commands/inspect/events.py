@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from senet_train.backbones.tail import composed
 from senet_train.commands.inspect.alarms import Layer
-from senet_train.commands.inspect.session import Inspection
+from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import EDGES
 from senet_train.figures import Picture
 
@@ -20,7 +20,7 @@ LARGEST = 1600  # pixels of a picture's longer side
 
 
 def write_events(
-    inspection: Inspection, pictures: Sequence[Picture], folder: Path, *, graph: bool
+    inspection: RunInspection, pictures: Sequence[Picture], folder: Path, *, graph: bool
 ) -> None:
     """Write an event file into `folder` in place of the one that was there."""
     for old in folder.glob("events.out.tfevents.*"):
@@ -64,7 +64,7 @@ def pixels_of(picture: Picture) -> np.ndarray:
     return np.asarray(image)
 
 
-def write_graph(writer: SummaryWriter, inspection: Inspection) -> None:
+def write_graph(writer: SummaryWriter, inspection: RunInspection) -> None:
     """The network as TensorBoard's GRAPHS tab shows it."""
     run = inspection.run
     size = run.config.data.image_size

@@ -12,7 +12,7 @@ from senet_train.commands.inspect.draw_maps import draw_maps
 from senet_train.commands.inspect.events import write_events
 from senet_train.commands.inspect.knockout import Knockout
 from senet_train.commands.inspect.report import mean_of, report_of, spread_of
-from senet_train.commands.inspect.session import Inspection
+from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.timing import Saving
 from senet_train.compare.excitations import KNOCKOUTS, LAYERS
 from senet_train.compare.render.markdown import markdown
@@ -23,7 +23,7 @@ from senet_train.system.files import as_csv, write_atomic, write_text
 PICTURES = ("classes", "spread", "depth", "heat", "losses", "maps")
 
 
-def write_inspection(inspection: Inspection, folder: Path, *, graph: bool) -> list[Path]:
+def write_inspection(inspection: RunInspection, folder: Path, *, graph: bool) -> list[Path]:
     """Draw and write all into `folder`, made if it is missing; the files written, the page first.
 
     Raises OSError (disk full, no permission).
@@ -34,7 +34,7 @@ def write_inspection(inspection: Inspection, folder: Path, *, graph: bool) -> li
     return written
 
 
-def write_files(inspection: Inspection, pictures: list[Picture], folder: Path) -> list[Path]:
+def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path) -> list[Path]:
     """Tables, pictures and the page; the files written."""
     layers = inspection.look.layers
     report = report_of(inspection)
@@ -123,7 +123,7 @@ def saving_row(saving: Saving) -> dict[str, Any]:
     }
 
 
-def arrays(inspection: Inspection) -> dict[str, Any]:
+def arrays(inspection: RunInspection) -> dict[str, Any]:
     """What gates.npz holds: the classes' names, and each layer's `mean` and `std`, (K, C)."""
     found: dict[str, Any] = {"classes": np.array(inspection.run.class_names, dtype=np.str_)}
     for layer in inspection.look.layers:

@@ -7,7 +7,7 @@ import numpy as np
 from senet_train.commands.inspect.alarms import Layer, alarms_of
 from senet_train.commands.inspect.knockout import Knockout, Loss
 from senet_train.commands.inspect.maps import SPATIAL
-from senet_train.commands.inspect.session import Inspection
+from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
 from senet_train.commands.inspect.timing import Saving
 from senet_train.compare.render.cells import (
@@ -19,7 +19,7 @@ from senet_train.compare.render.cells import (
     signed,
     signed_interval,
 )
-from senet_train.compare.render.report import Listing, Report, Section
+from senet_train.compare.render.report import LinesUnderHeading, Report, Section
 from senet_train.compare.render.sheets import Sheet
 from senet_train.runs.metrics import of_classifier
 from senet_train.runs.record import RunRecord
@@ -27,12 +27,12 @@ from senet_train.runs.record import RunRecord
 PARTS = {"test": "test", "val": "validation"}
 
 
-def report_of(inspection: Inspection) -> Report:
+def report_of(inspection: RunInspection) -> Report:
     """The whole of it, as senet-compare's pages and terminal set it."""
     return Report(opening=[], sections=[section(inspection)], left_out=[])
 
 
-def section(inspection: Inspection) -> Section:
+def section(inspection: RunInspection) -> Section:
     """One run in words."""
     run, look = inspection.run, inspection.look
     what = f"{look.num_images:,} {PARTS[inspection.part]} images of {run.config.data.source.name}"
@@ -43,7 +43,7 @@ def section(inspection: Inspection) -> Section:
         common=f"run {run.path}",
         sheets=[s for s in sheets_of(inspection) if s.rows],
         verdicts=[],
-        listings=[Listing("Alarms", alarms or [nothing_wrong(look.layers)])],
+        listings=[LinesUnderHeading("Alarms", alarms or [nothing_wrong(look.layers)])],
     )
 
 
@@ -52,7 +52,7 @@ def nothing_wrong(layers: list[Layer]) -> str:
     return "none" if layers else "this network has no attention: only where it looks is shown"
 
 
-def recorded(inspection: Inspection) -> str:
+def recorded(inspection: RunInspection) -> str:
     """What the record says of the same images."""
     record = inspection.run.record
     if record is None:
@@ -62,7 +62,7 @@ def recorded(inspection: Inspection) -> str:
     return f" ({top1:.4f} when it was trained, in {record.environment.precision})"
 
 
-def sheets_of(inspection: Inspection) -> list[Sheet]:
+def sheets_of(inspection: RunInspection) -> list[Sheet]:
     """Gates, knock-outs, time."""
     return [
         gate_sheet(inspection.look.layers),

@@ -24,7 +24,7 @@ SHOWN_CLASSES = 4  # as in the paper
 
 
 @dataclass(frozen=True)
-class Inspection:
+class RunInspection:
     """Everything that was found out about one run, over the images of one part of its data."""
 
     run: Trained
@@ -45,7 +45,7 @@ def inspect_run(
     classes: list[str] | None,
     knockout: bool,
     told: Callable[[str], None],
-) -> Inspection:
+) -> RunInspection:
     """Look at one run. Raises InputError for what is no run, has no data or nothing to see."""
     run = load_run(path)
     shown = usual_classes(len(run.class_names)) if classes is None else indices_of(classes, run)
@@ -66,7 +66,7 @@ def inspect_run(
             knockouts = knock_out(run, look.layers, images, told)
             told(f"{run.label}: time saved")
             saved = savings(run, look.layers, device)
-    return Inspection(run, part, images, look, shown, knockouts, saved, maps)
+    return RunInspection(run, part, images, look, shown, knockouts, saved, maps)
 
 
 def indices_of(classes: list[str], run: Trained) -> list[int]:

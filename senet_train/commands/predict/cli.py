@@ -59,7 +59,7 @@ def predict(arguments: argparse.Namespace) -> int:
         refuse_out(arguments.out)
     from senet_train.commands.predict.report import print_rows, write_rows
     from senet_train.commands.predict.rows import predicted
-    from senet_train.commands.predict.walk import Skipped, image_files
+    from senet_train.commands.predict.walk import SkippedFile, image_files
     from senet_train.data.image_files import decoders_silent
     from senet_train.runs.trained.forward import Forward
     from senet_train.runs.trained.load import load_run
@@ -67,7 +67,7 @@ def predict(arguments: argparse.Namespace) -> int:
     run = load_run(arguments.run)
     top = number_of_classes(arguments.top, len(run.class_names))
     forward = Forward.of(run, arguments.batch_size)
-    skipped = Skipped()
+    skipped = SkippedFile()
     with decoders_silent():
         rows = predicted(image_files(arguments.images, skipped), forward, top, skipped)
         first = list(islice(rows, 1))  # with none, a file that is there stays as it is

@@ -15,7 +15,7 @@ Inode = tuple[int, int]
 
 
 @dataclass
-class Skipped:
+class SkippedFile:
     """Says on standard error what is left out and why, and counts it."""
 
     count: int = 0

@@ -15,8 +15,8 @@ from senet_train.commands.profile.networks import Built, Spec, build
 from senet_train.commands.profile.quantities import (
     MORE,
     AttentionOperations,
+    LatencyQuartiles,
     Points,
-    Spread,
     bytes_an_image,
     in_turn,
     points_of,
@@ -35,8 +35,8 @@ class Timing:
 
     precision: str
     batch_size: int
-    milliseconds: Spread
-    share: Spread | None
+    milliseconds: LatencyQuartiles
+    share: LatencyQuartiles | None
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,14 @@ def timed(
     plain = [built_index(each.spec.plain(), built) for each in built]
     shares = [share_of(own, times[i]) for own, i in zip(times, plain, strict=True)]
     return [
-        [Timing(name_of(precision), batch_size, Spread.of(own), share if each.slots else None)]
+        [
+            Timing(
+                name_of(precision),
+                batch_size,
+                LatencyQuartiles.of(own),
+                share if each.slots else None,
+            )
+        ]
         for each, own, share in zip(built, times, shares, strict=True)
     ]
 

@@ -89,7 +89,7 @@ SECONDS = 1.0  # measured for each network, at each batch size and precision
 
 
 @dataclass(frozen=True)
-class Spread:
+class LatencyQuartiles:
     """The median of several measurements, the quartiles, and how many they were."""
 
     median: float
@@ -98,7 +98,7 @@ class Spread:
     num: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
+    def of(cls, values: Sequence[float]) -> "LatencyQuartiles":
         """Of at least one value."""
         median, (lower, upper) = median_and_quartiles(values)
         return cls(median, lower, upper, len(values))
@@ -126,7 +126,7 @@ def timed(function: Callable[[], object], device: torch.device) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def share_of(times: Sequence[float], plain: Sequence[float]) -> Spread:
+def share_of(times: Sequence[float], plain: Sequence[float]) -> LatencyQuartiles:
     """(t_with - t_without) / t_without of every round."""
     pairs = zip(times, plain, strict=True)
-    return Spread.of([(own - without) / without for own, without in pairs])
+    return LatencyQuartiles.of([(own - without) / without for own, without in pairs])

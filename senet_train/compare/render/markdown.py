@@ -2,7 +2,7 @@
 
 import re
 
-from senet_train.compare.render.report import Listing, Report, Section
+from senet_train.compare.render.report import LinesUnderHeading, Report, Section
 from senet_train.compare.render.sheets import Sheet
 
 # An underscore inside a word is only an underscore; every other special is escaped.
@@ -15,7 +15,7 @@ def markdown(report: Report, methods: str, *, title: str) -> str:
     for section in report.sections:
         parts += section_parts(section)
     if report.left_out:
-        parts += listing_parts(Listing("Left out", report.left_out), level=2)
+        parts += listing_parts(LinesUnderHeading("Left out", report.left_out), level=2)
     return "\n\n".join([*parts, methods.strip()]).strip() + "\n"
 
 
@@ -33,7 +33,7 @@ def section_parts(section: Section) -> list[str]:
     return parts
 
 
-def listing_parts(listing: Listing, level: int) -> list[str]:
+def listing_parts(listing: LinesUnderHeading, level: int) -> list[str]:
     """A heading and its lines."""
     lines = "\n".join(f"- {escaped(line)}" for line in listing.lines)
     return [f"{'#' * level} {escaped(listing.heading)}", lines]

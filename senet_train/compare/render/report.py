@@ -20,7 +20,7 @@ class VerdictLine:
 
 
 @dataclass(frozen=True)
-class Listing:
+class LinesUnderHeading:
     """Lines under a heading."""
 
     heading: str
@@ -36,7 +36,7 @@ class Section:
     common: str
     sheets: list[Sheet]
     verdicts: list[VerdictLine]
-    listings: list[Listing]
+    listings: list[LinesUnderHeading]
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ def verdict_lines(block: Block) -> list[VerdictLine]:
     ]
 
 
-def listings(block: Block) -> list[Listing]:
+def listings(block: Block) -> list[LinesUnderHeading]:
     """Missing seeds, notes and the paper's figures, where there are any."""
     arms = list(zip(arm_names(block), block.arms, strict=True))
     missing = [f"{name}: {seed_list(a.missing_seeds)}" for name, a in arms if a.missing_seeds]
     paper = [f"{name}: {arm.paper}" for name, arm in arms if arm.paper]
     found = [
-        Listing("Missing seeds", missing),
-        Listing("Notes", list(block.notes)),
-        Listing("The paper's figures", paper),
+        LinesUnderHeading("Missing seeds", missing),
+        LinesUnderHeading("Notes", list(block.notes)),
+        LinesUnderHeading("The paper's figures", paper),
     ]
     return [listing for listing in found if listing.lines]

@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from senet_train.compare.comparison import Comparison
-from senet_train.compare.render.report import Listing, Report, Section, VerdictLine, report_of
+from senet_train.compare.render.report import (
+    LinesUnderHeading,
+    Report,
+    Section,
+    VerdictLine,
+    report_of,
+)
 from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
 from senet_train.compare.statistics.verdict import Verdict
 
@@ -45,7 +51,7 @@ def print_report(report: Report, console: Console) -> None:
     for section in report.sections:
         print_section(section, console)
     if report.left_out:
-        print_listing(Listing("Left out", report.left_out), console)
+        print_listing(LinesUnderHeading("Left out", report.left_out), console)
 
 
 def print_section(section: Section, console: Console) -> None:
@@ -97,7 +103,7 @@ def print_verdicts(verdicts: list[VerdictLine], console: Console) -> None:
     console.print(Text("\nVerdicts", style="bold"), Padding(grid, (0, 0, 0, 2)), sep="\n")
 
 
-def print_listing(listing: Listing, console: Console) -> None:
+def print_listing(listing: LinesUnderHeading, console: Console) -> None:
     """Print lines under their heading."""
     console.print(Text(f"\n{listing.heading}", style="bold"))
     for line in listing.lines:

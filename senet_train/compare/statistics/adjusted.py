@@ -12,7 +12,7 @@ from senet_train.compare.statistics.looks import LOOKS
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedArm:
     """An arm at a look: `p` against no difference, `p_equivalence` against one of the margin."""
 
     look: int
@@ -41,8 +41,8 @@ def judge_at(
     paired: Mapping[str, NDArray[np.float64]],
     look: int,
     margin: float,
-    settled: Mapping[str, Judged],
-) -> dict[str, Judged]:
+    settled: Mapping[str, JudgedArm],
+) -> dict[str, JudgedArm]:
     """Every open arm with noise to judge it by, on the first `look` of its paired differences.
 
     `settled` arms got their verdict at an earlier look and are not judged again. What an earlier
@@ -65,7 +65,7 @@ def judge_at(
         len(paired) - sum(before.equivalent for before in settled.values()),
     )
     return {
-        arm: Judged(look, contrast, p[arm], p_equivalence[arm], LOOKS[look])
+        arm: JudgedArm(look, contrast, p[arm], p_equivalence[arm], LOOKS[look])
         for arm, contrast in open_arms.items()
     }
 

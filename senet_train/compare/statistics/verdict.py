@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from senet_train.compare.statistics.adjusted import Judged, judge_at
+from senet_train.compare.statistics.adjusted import JudgedArm, judge_at
 from senet_train.compare.statistics.contrast import (
     Accuracies,
     Contrast,
@@ -107,10 +107,10 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = 0.3) -> list[
     ]
 
 
-def judge_in_turn(paired: Mapping[str, NDArray[np.float64]], margin: float) -> dict[str, Judged]:
+def judge_in_turn(paired: Mapping[str, NDArray[np.float64]], margin: float) -> dict[str, JudgedArm]:
     """Every arm at the look that settled it, else at the last look it reached."""
     most = max(map(len, paired.values()), default=0)
-    found: dict[str, Judged] = {}
+    found: dict[str, JudgedArm] = {}
     for look in LOOKS:
         if look <= most:
             settled = {arm: judged for arm, judged in found.items() if judged.settled}
@@ -153,7 +153,7 @@ def paired_differences(accuracies: Accuracies, control: str) -> dict[str, NDArra
 def describe(
     arm: str,
     differences: NDArray[np.float64],
-    judged: Judged | None,
+    judged: JudgedArm | None,
     pooled: Contrast | None,
     undecided: str,
     margin: float,
@@ -179,7 +179,7 @@ def describe(
     )
 
 
-def verdict_of(judged: Judged | None, num_seeds: int, margin: float) -> tuple[Verdict, str]:
+def verdict_of(judged: JudgedArm | None, num_seeds: int, margin: float) -> tuple[Verdict, str]:
     """The verdict and its words; no words for `undecided`, which depend on the plan."""
     if num_seeds < min(LOOKS):
         return "silent", silent_words(num_seeds)

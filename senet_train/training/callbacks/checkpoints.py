@@ -17,7 +17,7 @@ from senet_train.data.loaders import DataModule
 from senet_train.errors import Pruned
 from senet_train.runs.checkpoint_files import BEST, LAST
 from senet_train.system.signals import Stopped, listen, pending
-from senet_train.training.distributed.collectives import largest
+from senet_train.training.distributed.collectives import all_reduce_max
 from senet_train.training.learner import Learner
 
 
@@ -69,7 +69,7 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
     ) -> None:
-        if any(largest(time.monotonic() - self.saved >= 60 * self.minutes)):
+        if any(all_reduce_max(time.monotonic() - self.saved >= 60 * self.minutes)):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,7 +94,7 @@ class Checkpoints(Checkpoint):
 
 def raise_agreed() -> None:
     """Raise Stopped if a signal has come to any of the processes: they must stop at one step."""
-    [signum] = largest(pending() or 0)
+    [signum] = all_reduce_max(pending() or 0)
     if signum:
         raise Stopped(int(signum))
 

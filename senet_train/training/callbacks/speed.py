@@ -13,7 +13,7 @@ from torch import nn
 
 from senet_train.runs.record import Latency, median_and_quartiles
 from senet_train.system.memory import release_freed_memory
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.world import world
 
 PEAK_RESET = Path("/proc/self/clear_refs")  # writing 5 resets VmHWM, see proc(5)
 LATENCY_BATCHES = (1, 128)
@@ -47,7 +47,7 @@ class SpeedMeter(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
         now = time.perf_counter()
-        self.rates[-1].append(len(batch[1]) * crew().size / (now - self._step_end))
+        self.rates[-1].append(len(batch[1]) * world().size / (now - self._step_end))
         self.epoch_seconds += now - self._step_end
         self._step_end = now
 

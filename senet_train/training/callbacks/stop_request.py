@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 
 from senet_train.errors import Pruned
 from senet_train.system.files import write_json
-from senet_train.training.distributed.collectives import largest
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.collectives import all_reduce_max
+from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 
 FILE = "stop.json"
@@ -46,12 +46,12 @@ class StopOnRequest(pl.Callback):
         assert isinstance(pl_module, Learner)
         history = pl_module.progress.history
         reason = self.reason() if history else ""
-        if any(largest(bool(reason))):
+        if any(all_reduce_max(bool(reason))):
             raise Pruned(reason, max(row[f"val_{pl_module.score.key}"] for row in history))
 
     def reason(self) -> str:
         """Why the run is to stop; "" if it is not. Of several processes the first looks."""
-        if not crew().leads or time.monotonic() - self.last < EVERY_SECONDS:
+        if not world().is_rank_zero or time.monotonic() - self.last < EVERY_SECONDS:
             return ""
         self.last = time.monotonic()
         try:

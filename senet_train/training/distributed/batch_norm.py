@@ -13,10 +13,10 @@ from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d
 
 from senet_train.backbones.shake_shake import Mixing
 from senet_train.backbones.wide_resnet import Dropout
-from senet_train.training.distributed.world import crew
+from senet_train.training.distributed.world import world
 
 
-class SumOfAll(torch.autograd.Function):
+class AllReduceSum(torch.autograd.Function):
     """The sum over all processes; what each of them makes of it flows back to every one."""
 
     @staticmethod
@@ -33,7 +33,7 @@ class SumOfAll(torch.autograd.Function):
         return summed
 
 
-class SharedBatchNorm2d(BatchNorm2d):
+class SyncBatchNorm2d(BatchNorm2d):
     """`nn.BatchNorm2d` whose statistics, in training, are those of all processes' images.
 
     Each process has equally many. In evaluation, and so where it is frozen, it is the plain one.
@@ -44,10 +44,10 @@ class SharedBatchNorm2d(BatchNorm2d):
         if not self.training:
             return super().forward(x)
         wide = x.float()
-        mean = mean_of_all(wide)  # (B, C, ...) -> (C,)
+        mean = mean_over_world(wide)  # (B, C, ...) -> (C,)
         centred = wide - along_channels(mean, x)
-        variance = mean_of_all(centred.square())  # (B, C, ...) -> (C,)
-        self.note(mean.detach(), variance.detach(), x.numel() // x.shape[1] * crew().size)
+        variance = mean_over_world(centred.square())  # (B, C, ...) -> (C,)
+        self.note(mean.detach(), variance.detach(), x.numel() // x.shape[1] * world().size)
         scale = self.weight * torch.rsqrt(variance + self.eps)  # (C,)
         y = centred * along_channels(scale, x) + along_channels(self.bias, x)
         return y.to(x.dtype)
@@ -64,24 +64,24 @@ class SharedBatchNorm2d(BatchNorm2d):
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
 
 
-class SharedBatchNorm1d(SharedBatchNorm2d):
+class SyncBatchNorm1d(SyncBatchNorm2d):
     """The same for (B, C) and (B, C, L)."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         BatchNorm1d._check_input_dim(self, input)  # type: ignore[arg-type]
 
 
-SHARED: dict[type[nn.Module], type[SharedBatchNorm2d]] = {
-    BatchNorm2d: SharedBatchNorm2d,
-    BatchNorm1d: SharedBatchNorm1d,
+SYNCHRONISED: dict[type[nn.Module], type[SyncBatchNorm2d]] = {
+    BatchNorm2d: SyncBatchNorm2d,
+    BatchNorm1d: SyncBatchNorm1d,
 }
 
 
-def mean_of_all(x: Tensor) -> Tensor:
+def mean_over_world(x: Tensor) -> Tensor:
     """The mean of each channel over all processes, (B, C, ...) -> (C,)."""
     local = x.mean([dim for dim in range(x.ndim) if dim != 1])
-    everywhere: Tensor = SumOfAll.apply(local)
-    return everywhere / crew().size
+    everywhere: Tensor = AllReduceSum.apply(local)
+    return everywhere / world().size
 
 
 def along_channels(values: Tensor, x: Tensor) -> Tensor:
@@ -89,19 +89,19 @@ def along_channels(values: Tensor, x: Tensor) -> Tensor:
     return values.view(1, -1, *(1 for _ in x.shape[2:]))
 
 
-def share_layers(network: nn.Module) -> None:
+def synchronise_layers(network: nn.Module) -> None:
     """Replace every BatchNorm, weights and running statistics kept; tell what draws its part."""
     for parent in list(network.modules()):
         if isinstance(parent, Dropout | Mixing):
-            parent.part, parent.num_parts = crew().rank, crew().size
+            parent.part, parent.num_parts = world().rank, world().size
         for name, norm in list(parent.named_children()):
-            if type(norm) in SHARED:
-                setattr(parent, name, shared_like(norm))
+            if type(norm) in SYNCHRONISED:
+                setattr(parent, name, synchronised(norm))
 
 
-def shared_like(norm: nn.Module) -> SharedBatchNorm2d:
+def synchronised(norm: nn.Module) -> SyncBatchNorm2d:
     """The shared norm with the same tensors."""
     assert isinstance(norm, BatchNorm1d | BatchNorm2d)
-    shared = SHARED[type(norm)](norm.num_features, norm.eps, norm.momentum)
+    shared = SYNCHRONISED[type(norm)](norm.num_features, norm.eps, norm.momentum)
     shared._parameters, shared._buffers = norm._parameters, norm._buffers
     return shared.train(norm.training)

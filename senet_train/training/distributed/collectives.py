@@ -1,6 +1,6 @@
-"""What the processes of a crew tell each other: all of them must ask at the same point.
+"""Collective operations among the processes of one run: every process calls them, in one order.
 
-Alone, everything is as one says.
+In a run of one process each returns what it was given.
 """
 
 import os
@@ -13,16 +13,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from senet_train.errors import PeerLost
-from senet_train.training.distributed.world import STORE, crew
+from senet_train.training.distributed.world import STORE, world
 
-PATIENCE = timedelta(minutes=30)  # the others may still download, or read their data
+TIMEOUT = timedelta(minutes=30)  # the others may still download, or read their data
 SILENT = ("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host")
 
 
 @contextmanager
-def together(on_gpu: bool) -> Iterator[None]:
-    """Be in touch with the others for the block."""
-    here = crew()
+def process_group(on_gpu: bool) -> Iterator[None]:
+    """Have a default process group for the block, if the run has several processes."""
+    here = world()
     if here.size == 1:
         yield
         return
@@ -32,7 +32,7 @@ def together(on_gpu: bool) -> Iterator[None]:
         init_method=f"file://{store}" if store else "env://",
         rank=here.rank,
         world_size=here.size,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     try:
         yield
@@ -41,54 +41,54 @@ def together(on_gpu: bool) -> Iterator[None]:
 
 
 @contextmanager
-def peers_explained() -> Iterator[None]:
+def lost_peers_explained() -> Iterator[None]:
     """For the block, raise PeerLost where a message of torch's says that another is gone."""
     try:
         yield
     except RuntimeError as error:
-        if crew().size == 1 or not any(words in str(error).lower() for words in SILENT):
+        if world().size == 1 or not any(words in str(error).lower() for words in SILENT):
             raise
         raise PeerLost(
-            f"one of the {crew().size} processes of this run is gone: "
+            f"one of the {world().size} processes of this run is gone: "
             "the same line goes on from the last checkpoint"
         ) from error
 
 
-def largest(*values: float) -> list[float]:
-    """The largest of each value that any of the crew gives."""
-    if crew().size == 1:
+def all_reduce_max(*values: float) -> list[float]:
+    """The element-wise maximum over all processes."""
+    if world().size == 1:
         return list(values)
-    agreed = torch.tensor(values, dtype=torch.float64, device=meeting_place())
+    agreed = torch.tensor(values, dtype=torch.float64, device=communication_device())
     dist.all_reduce(agreed, dist.ReduceOp.MAX)
     result: list[float] = agreed.tolist()
     return result
 
 
-def of_first(*values: float) -> list[float]:
-    """The first one's values, for all."""
-    if crew().size == 1:
+def broadcast(*values: float) -> list[float]:
+    """The values of rank 0, on every process."""
+    if world().size == 1:
         return list(values)
-    told = torch.tensor(values, dtype=torch.float64, device=meeting_place())
+    told = torch.tensor(values, dtype=torch.float64, device=communication_device())
     dist.broadcast(told, 0)
     result: list[float] = told.tolist()
     return result
 
 
-def meet() -> None:
-    """Wait until all have come so far."""
-    largest(0)
+def barrier() -> None:
+    """Wait until every process has called it."""
+    all_reduce_max(0)
 
 
-def total(values: Tensor) -> Tensor:
-    """The sum over the crew, elementwise, on the device of `values`."""
-    if crew().size == 1:
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """The element-wise sum over all processes, on the device of `values`."""
+    if world().size == 1:
         return values
-    summed = values.to(meeting_place(), copy=True)
+    summed = values.to(communication_device(), copy=True)
     dist.all_reduce(summed)
     return summed.to(values.device)
 
 
-def meeting_place() -> torch.device:
-    """Where tensors must be to be exchanged."""
+def communication_device() -> torch.device:
+    """The device whose tensors the backend exchanges: NCCL a GPU's, gloo the CPU's."""
     on_gpu = dist.get_backend() == "nccl"
-    return torch.device("cuda", crew().local_rank) if on_gpu else torch.device("cpu")
+    return torch.device("cuda", world().local_rank) if on_gpu else torch.device("cpu")

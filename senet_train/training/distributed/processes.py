@@ -16,7 +16,7 @@ from pathlib import Path
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from senet_train.errors import Interrupted
-from senet_train.training.distributed.world import STORE, crew
+from senet_train.training.distributed.world import STORE, world
 
 GRACE_SECONDS = 30.0  # for the others once one has ended badly
 
@@ -79,30 +79,30 @@ def wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         time.sleep(0.05)
 
 
-class CrewEnvironment(LightningEnvironment):
+class WorldEnvironment(LightningEnvironment):
     """Tells Lightning of the processes that are there: it is to start none."""
 
     @property
     def creates_processes_externally(self) -> bool:
-        return crew().size > 1
+        return world().size > 1
 
     def world_size(self) -> int:
-        return crew().size
+        return world().size
 
     def set_world_size(self, size: int) -> None:
-        assert size == crew().size
+        assert size == world().size
 
     def global_rank(self) -> int:
-        return crew().rank
+        return world().rank
 
     def set_global_rank(self, rank: int) -> None:
-        assert rank == crew().rank
+        assert rank == world().rank
 
     def local_rank(self) -> int:
-        return crew().local_rank
+        return world().local_rank
 
     def node_rank(self) -> int:
-        return crew().rank // crew().local_size
+        return world().rank // world().local_size
 
     def teardown(self) -> None:
         """Lightning's own forgets how many there are; the test is still to come."""

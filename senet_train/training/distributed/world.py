@@ -13,7 +13,7 @@ STORE = "SENET_TRAIN_STORE"  # names a file through which processes of one machi
 
 
 @dataclass(frozen=True)
-class Crew:
+class World:
     """One process's place among them."""
 
     rank: int
@@ -22,21 +22,21 @@ class Crew:
     local_size: int  # on this machine
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether it is the first."""
         return self.rank == 0
 
-    def share(self, batch: "Tensor") -> "Tensor":
-        """Its part of what the whole crew does at once, (B, ...) -> (B / size, ...)."""
+    def shard(self, batch: "Tensor") -> "Tensor":
+        """Its part of a batch of all processes, (B, ...) -> (B / size, ...)."""
         return batch[self.rank :: self.size]
 
 
-ALONE = Crew(rank=0, size=1, local_rank=0, local_size=1)
+ALONE = World(rank=0, size=1, local_rank=0, local_size=1)
 
 
-def crew() -> Crew:
+def world() -> World:
     """The place that whoever started this process gave it."""
     if STORE not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
         return ALONE
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    return Crew(*(int(os.environ[name]) for name in names))
+    return World(*(int(os.environ[name]) for name in names))
