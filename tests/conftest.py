@@ -124,7 +124,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the run of the fault tests leaves that nobody disturbs."""
-    from faults import dying, outcome
+    from processes import dying, outcome
 
     folder = tmp_path_factory.mktemp("whole")
     assert dying.run(folder, outcome.LINE) == 0

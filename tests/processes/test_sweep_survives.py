@@ -21,14 +21,14 @@ LINE = (
     "hydra.launcher.jobs=2",
 )
 STEPS_A_RUN = 3 * 20  # 1,294 images to train on, 64 a step
-PATHS = (ROOT, ROOT / "senet_train" / "_plugins", ROOT / "tests")
+PATHS = (ROOT, ROOT / "senet_train/sweeps/_plugins", ROOT / "tests")
 
 
 def start(base: Path) -> subprocess.Popen[bytes]:
     """The sweep, each training step counted."""
     with open(base / "output.txt", "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "faults.counting", str(base / "steps"), *LINE],
+            [sys.executable, "-m", "processes.counting", str(base / "steps"), *LINE],
             cwd=base,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
             stdout=output,

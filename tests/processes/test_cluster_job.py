@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from conftest import run_folders
-from faults.dying import SERVER, STEP, TERM, ending, replace, run
-from faults.test_exact_resume import LINE, equal, said, state_of
+from processes.dying import SERVER, STEP, TERM, ending, replace, run
+from processes.test_exact_resume import LINE, equal, said, state_of
 
 USR2, QUEUED_AGAIN = signal.SIGUSR2, 55
 

@@ -7,7 +7,7 @@ import pytest
 
 from senet_train.commands.compare import main
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 STUDIES = sorted(path.name for path in (DOCS / "studies").iterdir())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import run_folders
-from faults.dying import (
+from processes.dying import (
     AFTER_STEP,
     INT,
     KILL,
@@ -19,7 +19,7 @@ from faults.dying import (
     VALIDATION,
     run,
 )
-from faults.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
+from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
 
 PLACES = {
     "in the first step": (STEP, 0),

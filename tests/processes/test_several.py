@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 from conftest import Command, Result, run_folders
-from faults.dying import SERVER
-from faults.outcome import EVERY_STEP, LINE, equal, state_of
+from processes.dying import SERVER
+from processes.outcome import EVERY_STEP, LINE, equal, state_of
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor, nn
 

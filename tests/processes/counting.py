@@ -1,4 +1,4 @@
-"""`python -m faults.counting FILE ARGUMENTS`: the command, each training step a byte in FILE.
+"""`python -m processes.counting FILE ARGUMENTS`: the command, each training step a byte in FILE.
 
 Runs of a sweep are forked from a server: it is started here, with this module loaded, so that they
 count as well.
@@ -32,8 +32,8 @@ if __name__ == "__main__":
 
     os.environ[STEPS] = sys.argv[1]
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["senet_train.cli", "senet_train.run", "faults.counting"])
+    server.set_forkserver_preload(["senet_train.cli", "senet_train.run", "processes.counting"])
     forkserver.ensure_running()
     sys.exit(main(sys.argv[2:]))
-elif __name__ == "faults.counting" and STEPS in os.environ:  # in the server, once
+elif __name__ == "processes.counting" and STEPS in os.environ:  # in the server, once
     count_steps()

@@ -19,7 +19,7 @@ from senet_train.commands.evaluate import answers as answers_module
 from senet_train.commands.evaluate.answers import Answers, ask
 from senet_train.commands.evaluate.cli import main
 from senet_train.commands.evaluate.corruptions import CORRUPTIONS, corrupted
-from senet_train.commands.evaluate.score import corruption_scores, score
+from senet_train.commands.evaluate.score import corruption_scores, quality_of
 from senet_train.commands.evaluate.which_images import find_other_data
 from senet_train.config.schema import Choice
 from senet_train.data.images import MemoryImages
@@ -183,18 +183,18 @@ def test_calibration_error_is_the_textbooks() -> None:
         if inside.any():
             gap = answers.correct[inside].mean() - answers.confidence[inside].astype(float).mean()
             expected += inside.mean() * abs(gap)
-    found = score(answers, list("abcde"))
+    found = quality_of(answers, list("abcde"))
     assert found.calibration_error == pytest.approx(expected, abs=1e-6)
     drawn = sum(b.num_images * abs(b.accuracy - b.confidence) for b in found.bins) / 400
     assert drawn == pytest.approx(expected, abs=1e-6)
     assert sum(b.num_images for b in found.bins) == 400
     unsure = dataclasses.replace(answers, confidence=answers.confidence / 2)
-    assert score(unsure, list("abcde")).calibration_error != pytest.approx(expected, abs=1e-2)
+    assert quality_of(unsure, list("abcde")).calibration_error != pytest.approx(expected, abs=1e-2)
 
 
 def test_shares_and_intervals_are_the_libraries() -> None:
     answers = random_answers()
-    found = score(answers, list("abcde"))
+    found = quality_of(answers, list("abcde"))
     hits = int((answers.labels == answers.predicted).sum())
     low, high = proportion_confint(hits, 400, method="wilson")
     assert (found.top1.low, found.top1.high) == pytest.approx((low, high))
@@ -212,7 +212,7 @@ def test_shares_and_intervals_are_the_libraries() -> None:
 
 def test_one_image_is_enough() -> None:
     one = Answers(*(column[:1] for column in dataclasses.astuple(random_answers())))
-    found = score(one, list("abcde"))
+    found = quality_of(one, list("abcde"))
     assert found.loss.low == found.loss.value
     assert len(found.per_class) == 1
 
@@ -278,7 +278,7 @@ def test_robustness_counts_what_the_network_says(
     assert [hits[0][4], hits[-1][0]] == expected
     monkeypatch.setattr(answers_module, "corrupted", lambda pixels, *_: pixels)
     _, same = ask(forward, test, corruptions=True)
-    clean = score(answers, run.class_names)
+    clean = quality_of(answers, run.class_names)
     scores = corruption_scores(same, [c.name for c in CORRUPTIONS], clean)
     assert len(scores) == 9
     assert [row.relative for row in scores] == pytest.approx([1.0] * 9)

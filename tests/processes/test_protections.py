@@ -15,13 +15,13 @@ PROTECTIONS = {
         "signals.py",
         "if not _deferring or (signum == signal.SIGINT and len(_pending) > 1):",
         "if True:",
-        "tests/faults/test_exact_resume.py::test_stopped_by_a_signal",
+        "tests/processes/test_exact_resume.py::test_stopped_by_a_signal",
     ),
     "the checkpoint before the last is kept": (
         "checkpoint_io.py",
         "os.replace(path, previous(path))",
         "pass",
-        "tests/faults/test_exact_resume.py::test_a_truncated_checkpoint_falls_back",
+        "tests/processes/test_exact_resume.py::test_a_truncated_checkpoint_falls_back",
     ),
     "a checkpoint is written beside the old one": (
         "checkpoint_io.py",
@@ -29,38 +29,38 @@ PROTECTIONS = {
         "        write_atomic(fresh, lambda file: torch.save(checkpoint, file))",
         'fresh = path.with_suffix(".new")\n    try:\n'
         "        torch.save(checkpoint, path), shutil.copy(path, fresh)",
-        "tests/faults/test_exact_resume.py::test_killed_while_it_saves",
+        "tests/processes/test_exact_resume.py::test_killed_while_it_saves",
     ),
     "metrics.csv is cut back to the checkpoint": (
         "journal.py",
         "write_text(file, as_csv(self.rows))",
         "pass",
-        "tests/faults/test_exact_resume.py::test_killed_while_it_saves",
+        "tests/processes/test_exact_resume.py::test_killed_while_it_saves",
     ),
     "the run is locked": (
         "lock.py",
         "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
-        "tests/test_run_folder.py::test_lock",
+        "tests/runs/test_run_folder.py::test_lock",
     ),
     "a run ends when its sweep is killed": (
         "local_launcher.py",
         "threading.Thread(target=end_with_the_sweep, daemon=True).start()",
         "pass",
-        "tests/faults/test_local_sweep.py::test_a_killed_sweep_leaves_no_orphans",
+        "tests/processes/test_local_sweep.py::test_a_killed_sweep_leaves_no_orphans",
     ),
     "an error of the status hides none of the run": (
         "run.py",
         "    except OSError as second:\n        log.warning(",
         "    except ZeroDivisionError as second:\n        log.warning(",
-        "tests/faults/test_faults.py::test_a_full_disk",
+        "tests/processes/test_faults.py::test_a_full_disk",
     ),
 }
 
 
 def passes(copy: Path, test: str) -> bool:
     """Whether the test passes in that copy. It must have run."""
-    paths = (copy, copy / "senet_train" / "_plugins")
+    paths = (copy, copy / "senet_train/sweeps/_plugins")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", test],
         cwd=copy,

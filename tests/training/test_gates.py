@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import TINY, Result, run_folders
-from faults.outcome import LINE, equal, state_of
+from processes.outcome import LINE, equal, state_of
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS

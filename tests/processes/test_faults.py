@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import Result, run_folders
-from faults.dying import (
+from processes.dying import (
     AFTER_STEP,
     FLUSHING,
     KILL,
@@ -26,7 +26,7 @@ from faults.dying import (
     VALIDATION,
     run,
 )
-from faults.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
+from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
 
 from senet_train.runs import folder as run_folder
 from senet_train.runs.record import read_record
