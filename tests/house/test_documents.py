@@ -1,0 +1,62 @@
+"""What README, CONTRIBUTING and docs/ name is there: files, modules, functions and tests."""
+
+import re
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+from conftest import ROOT
+
+DOCUMENTS = [
+    file for name in ("*.md", "docs/*.md", "docs/upstream/*.md") for file in ROOT.glob(name)
+]
+TESTS = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
+GROUPS = tuple(  # of entry points: a user's package puts its own attention or data set there
+    f"senet_train.{name}"
+    for name in ("attention", "backbone", "data", "library", "larger", "schedule")
+)
+
+
+def is_there(path: str) -> bool:
+    """Whether a path, or a pattern of paths, is in the repository."""
+    return any(ROOT.glob(path.rstrip("/")))
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module of ours or something in one."""
+    module, _, attribute = name.rpartition(".")
+    if find_spec(name.partition(".")[0]) is None:
+        return False
+    try:
+        return hasattr(import_module(module), attribute) or find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_named_files_are_there(document) -> None:
+    text = document.read_text()
+    paths = re.findall(r"\b(?:senet_train|tests|conf|scripts|docs)/[\w./<>*{},-]*[\w>}*/]", text)
+    exact = [path for path in paths if not set(path) & set("<*{")]
+    assert [path for path in exact if not is_there(path)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_named_modules_and_functions_are_there(document) -> None:
+    names = set(re.findall(r"\bsenet_train(?:\.[A-Za-z_]\w*)+", document.read_text()))
+    assert [name for name in sorted(names) if name not in GROUPS and not resolves(name)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_named_tests_are_there(document) -> None:
+    names = set(re.findall(r"`(test_\w+)(?:\.\.\.)?`", document.read_text()))
+    assert [
+        name for name in sorted(names) if f"def {name}" not in TESTS and f"{name}.py" not in TESTS
+    ] == []
+
+
+def test_a_name_that_is_not_there_is_noticed() -> None:
+    assert is_there("senet_train/cli.py")
+    assert not is_there("senet_train/classifier.py")
+    assert resolves("senet_train.cli.main")
+    assert not resolves("senet_train.weave.network")
