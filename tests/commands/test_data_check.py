@@ -297,7 +297,7 @@ def test_a_file_that_is_not_given(check: Check, tree: Path, monkeypatch) -> None
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_check_leaves_no_process(tree: Path, by: signal.Signals) -> None:
     code = (
-        "import sys, odd_decoders; from senet_train.check import cli, decode\n"
+        "import sys, odd_decoders; from senet_train.commands.data_check import cli, decode\n"
         "if __name__ == '__main__':\n"
         "    decode.CHUNK, decode.judge_each = 2, odd_decoders.slow\n"
         "    sys.exit(cli.main(['check', sys.argv[1], '--jobs', '2']))"
@@ -404,8 +404,8 @@ def test_nobody_elses_file_is_overwritten(check: Check, tree: Path, option: str)
 
 def test_it_imports_no_torch() -> None:
     code = (
-        "import sys, senet_train.check.cli as c, senet_train.check.inspect_tree, "
-        "senet_train.check.report; c.main(['--help']); c.main(['check', '--help']); "
+        "import sys; from senet_train.commands.data_check import cli as c, inspect_tree, report; "
+        "c.main(['--help']); c.main(['check', '--help']); "
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

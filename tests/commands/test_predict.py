@@ -280,7 +280,8 @@ def test_a_batch_without_room_is_one_line(
 
 def test_it_imports_no_torch_before_it_must() -> None:
     code = (
-        "import sys, senet_train.predict.cli as p, senet_train.evaluate.cli as e; "
+        "import sys; from senet_train.commands.predict import cli as p; "
+        "from senet_train.commands.evaluate import cli as e; "
         "codes = [p.main(['--help']), e.main(['--help']), p.main(['run', 'gone.png']), "
         "p.main(['.', '.', '--out', 'x.txt']), e.main(['.', '--batch-size', '0'])]; "
         "sys.exit(codes != [0, 0, 2, 2, 2] or 'torch' in sys.modules)"

@@ -37,7 +37,7 @@ from senet_train.training.tasks import classification, mistakes
 pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
 
 Senet = Callable[..., Result]
-START = "import sys; from senet_train.board.cli import main; sys.exit(main())"
+START = "import sys; from senet_train.commands.board.cli import main; sys.exit(main())"
 
 
 def open_board(folder: Path, *arguments: str) -> subprocess.Popen[str]:

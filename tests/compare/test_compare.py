@@ -419,8 +419,8 @@ def test_one_arm_and_seed_twice(compare: Compare, tmp_path: Path) -> None:
 
 def test_it_imports_no_torch() -> None:
     code = (
-        "import sys, senet_train.compare.cli as c, senet_train.compare.assemble, "
-        "senet_train.compare.render.table; print([m for m in ('torch', 'matplotlib', 'jinja2') "
+        "import sys, senet_train.commands.compare as c, senet_train.compare.assemble, "
+        "senet_train.compare.render.terminal; print([m for m in ('torch', 'matplotlib', 'jinja2') "
         "if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -451,7 +451,7 @@ def test_numbers_cover_no_mark_and_no_other_number() -> None:
 
 def test_the_terminal_needs_no_pictures() -> None:
     code = (
-        "import sys, senet_train.compare.render.table;"
+        "import sys, senet_train.compare.render.terminal;"
         "print({'matplotlib', 'jinja2', 'torch'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

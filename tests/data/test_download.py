@@ -327,7 +327,7 @@ def test_unpacking_waits_for_whoever_unpacks(
     official = cifar.Archive(archive.name, hashlib.sha256(b"x").hexdigest(), ())
     source = cifar.cifar("CIFAR10", official, tmp_path, download=False)
     holder = (
-        "import sys; from pathlib import Path; from senet_train.lock import hold;\n"
+        "import sys; from pathlib import Path; from senet_train.system.lock import hold;\n"
         "with hold(Path(sys.argv[1]), ''):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

@@ -27,10 +27,10 @@ PROGRAM = """
 import json, os, signal
 import torch
 from torch import nn
-from senet_train import insertion, larger_networks
 from senet_train.attention import SqueezeExcite
 from senet_train.backbones.cifar_resnet import CifarResNet
-from senet_train.weave import network as woven
+from senet_train.networks import insertion
+from senet_train.networks.graph import woven
 
 torch.set_num_threads(1)
 
@@ -51,7 +51,7 @@ def weave(channels):
 def insert_into(channels):
     body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())
     model = nn.Sequential(body, *plain(channels))
-    larger_networks.insert_into(model, gate, part="0")
+    insertion.insert_into(model, gate, part="0")
     return model
 
 def train(make):
@@ -68,7 +68,7 @@ def end_of(make, mended):
     if not pid:
         if not mended:
             signal.alarm(20)  # a corrupted heap may also be waited for without end
-            for module in (insertion, larger_networks, woven):
+            for module in (insertion, woven):
                 module.avoid_overruns = lambda network: None
         train(make)
         os._exit(0)

@@ -32,7 +32,9 @@ if __name__ == "__main__":
 
     os.environ[STEPS] = sys.argv[1]
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["senet_train.cli", "senet_train.run", "processes.counting"])
+    server.set_forkserver_preload(
+        ["senet_train.cli", "senet_train.training.run", "processes.counting"]
+    )
     forkserver.ensure_running()
     sys.exit(main(sys.argv[2:]))
 elif __name__ == "processes.counting" and STEPS in os.environ:  # in the server, once

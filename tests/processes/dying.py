@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["senet_train.run", "processes.dying"])
+SERVER.set_forkserver_preload(["senet_train.training.run", "processes.dying"])
 
 # A method, and at which of its calls the process is to end: ("module:Class.method", 3).
 Where = tuple[str, int]
@@ -101,12 +101,12 @@ def doing_nothing(function: Callable[..., Any]) -> Callable[..., None]:
     return lambda *arguments, **named: None
 
 
-STEP = "senet_train.classifier:ImageClassifier.training_step"
-AFTER_STEP = "senet_train.speed:SpeedMeter.on_train_batch_end"
-VALIDATION = "senet_train.classifier:ImageClassifier.validation_step"
-TEST = "senet_train.classifier:ImageClassifier.test_step"
+STEP = "senet_train.training.tasks.classification:ImageClassifier.training_step"
+AFTER_STEP = "senet_train.training.callbacks.speed:SpeedMeter.on_train_batch_end"
+VALIDATION = "senet_train.training.tasks.classification:ImageClassifier.validation_step"
+TEST = "senet_train.training.tasks.classification:ImageClassifier.test_step"
 SAVING = "torch:save"
-PROVING = "senet_train.checkpoint_io:read_checkpoint"
+PROVING = "senet_train.runs.checkpoint_files:read_checkpoint"
 FLUSHING = "os:fsync"
 MAKING_A_FILE = "tempfile:mkstemp"
 SKIPPING = "senet_train.data.loaders:DataModule.start_at"

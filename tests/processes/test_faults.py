@@ -139,7 +139,11 @@ def test_the_clock_is_put_back(whole: dict[str, Any], tmp_path: Path) -> None:
     """Between the two halves of a run: no row, no second is lost or negative."""
     line = (*LINE, EVERY_STEP)
     assert run(tmp_path, line, (STEP, 8), KILL) == -KILL
-    clocks = ("time:time", "senet_train.run:datetime", "senet_train.run_folder:datetime")
+    clocks = (
+        "time:time",
+        "senet_train.training.write_record:datetime",
+        "senet_train.runs.folder:datetime",
+    )
     assert run(tmp_path, line, changed=dict.fromkeys(clocks, yesterday)) == 0
     assert equal(whole, state_of(tmp_path))
     [folder] = run_folders(tmp_path)

@@ -12,19 +12,19 @@ from conftest import ROOT
 # What is taken out, and the test that notices: file, old words, new words.
 PROTECTIONS = {
     "a signal waits for the step's end": (
-        "signals.py",
+        "system/signals.py",
         "if not _deferring or (signum == signal.SIGINT and len(_pending) > 1):",
         "if True:",
         "tests/processes/test_exact_resume.py::test_stopped_by_a_signal",
     ),
     "the checkpoint before the last is kept": (
-        "checkpoint_io.py",
+        "runs/checkpoint_files.py",
         "os.replace(path, previous(path))",
         "pass",
         "tests/processes/test_exact_resume.py::test_a_truncated_checkpoint_falls_back",
     ),
     "a checkpoint is written beside the old one": (
-        "checkpoint_io.py",
+        "runs/checkpoint_files.py",
         'fresh = path.with_suffix(".new")\n    try:\n'
         "        write_atomic(fresh, lambda file: torch.save(checkpoint, file))",
         'fresh = path.with_suffix(".new")\n    try:\n'
@@ -32,25 +32,25 @@ PROTECTIONS = {
         "tests/processes/test_exact_resume.py::test_killed_while_it_saves",
     ),
     "metrics.csv is cut back to the checkpoint": (
-        "journal.py",
+        "training/callbacks/journal.py",
         "write_text(file, as_csv(self.rows))",
         "pass",
         "tests/processes/test_exact_resume.py::test_killed_while_it_saves",
     ),
     "the run is locked": (
-        "lock.py",
+        "system/lock.py",
         "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
         "tests/runs/test_run_folder.py::test_lock",
     ),
     "a run ends when its sweep is killed": (
-        "local_launcher.py",
+        "sweeps/launchers/local.py",
         "threading.Thread(target=end_with_the_sweep, daemon=True).start()",
         "pass",
         "tests/processes/test_local_sweep.py::test_a_killed_sweep_leaves_no_orphans",
     ),
     "an error of the status hides none of the run": (
-        "run.py",
+        "training/ends.py",
         "    except OSError as second:\n        log.warning(",
         "    except ZeroDivisionError as second:\n        log.warning(",
         "tests/processes/test_faults.py::test_a_full_disk",

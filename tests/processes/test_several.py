@@ -5,9 +5,9 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,10 +213,14 @@ def under_way(base: Path, epochs: int) -> bool:
 
 
 def members(base: Path) -> list[int]:
-    """The numbers of the processes that train."""
-    lines = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-    ours = [line.split() for line in lines.splitlines() if "senet_train.member" in line]
-    return [int(words[0]) for words in ours if os.readlink(f"/proc/{words[0]}/cwd") == str(base)]
+    """The numbers of the processes that train, which the command has started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # ended meanwhile, or not ours
+            environment = (process / "environ").read_bytes()
+            if (process / "cwd").readlink() == base and STORE.encode() in environment:
+                found.append(int(process.name))
+    return found
 
 
 @pytest.mark.slow

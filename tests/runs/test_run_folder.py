@@ -88,7 +88,7 @@ def test_overwrite_survives_a_failure(senet: Senet, tmp_path: Path, monkeypatch)
         raise Diverged("as planned")
 
     with monkeypatch.context() as patch:
-        patch.setattr("senet_train.training.run.fit_and_test", fail)
+        patch.setattr("senet_train.training.write_record.fit_and_test", fail)
         assert senet(*TINY, "overwrite=true").code == 1
     aside = tmp_path / "outputs" / ".aside" / run.relative_to(tmp_path / "outputs")
     assert (aside / "result.json").read_text() == old
@@ -139,7 +139,7 @@ def test_lock(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import sys; from pathlib import Path; from senet_train.lock import hold\n"
+        "import sys; from pathlib import Path; from senet_train.system.lock import hold\n"
         "with hold(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "lock")]
