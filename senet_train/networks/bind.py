@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
@@ -18,6 +18,19 @@ from senet_train.networks.weights.find import Weights
 from senet_train.networks.weights.of_an_arm import find_arm
 
 Constructor = Callable[..., Backbone]  # `constructor(num_classes, *, options)`
+
+
+class BindNetwork(Protocol):
+    """What a task binds a model by: `bind_network`, or `bind_larger` with the task's head."""
+
+    def __call__(
+        self, choice: Choice, *, weights_to_come: bool = False
+    ) -> tuple[partial[Backbone], Choice]:
+        """The constructor with its options bound, and the choice with defaults.
+
+        Raises InputError.
+        """
+        ...
 
 
 def own_network(name: str) -> Constructor:

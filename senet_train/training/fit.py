@@ -20,7 +20,6 @@ from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
 from senet_train.networks.hardware import TAILS
-from senet_train.networks.insertion import build_network
 from senet_train.runs.checkpoint_files import BEST, ProvenCheckpointIO, read_checkpoint
 from senet_train.runs.metrics import AnyMetrics
 from senet_train.runs.record import Latency
@@ -124,13 +123,8 @@ def refuse_uneven(batch_size: int) -> None:
 def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -> Learner:
     """The network with its attention, in the memory format asked for, ready to train."""
     config = plan.config
-    network, slots = build_network(
-        plan.backbone_from(start),
-        plan.attention,
-        config.placement,
-        num_classes=int(config.data.num_classes),
-        seed=config.seed,
-    )
+    builder = plan.builder_from(start)
+    network, slots = builder.build(int(config.data.num_classes), seed=config.seed)
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[config.trainer.kernel])

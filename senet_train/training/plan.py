@@ -6,25 +6,23 @@ are found, and the identity follows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from senet_train.attention import ATTENTIONS
 from senet_train.backbones.slots import Backbone
-from senet_train.config.options import bind, defaults
+from senet_train.config.options import bind
 from senet_train.config.schema import Config, Data
 from senet_train.data.find import find_data, resolve_classes
 from senet_train.data.images import Source
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import choose_accelerator, choose_kernel, choose_precision
-from senet_train.networks.insertion import Slot, build_network, units_of, written_out
+from senet_train.networks.insertion import Slot
 from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
-from senet_train.runs.identity import Identity, identify, label_of, written_as_ever
+from senet_train.runs.identity import Identity, identify
+from senet_train.runs.network import NetworkBuilder
 from senet_train.training.checks import refuse_batch, refuse_devices, refuse_mixing, refuse_optim
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
@@ -36,8 +34,7 @@ class Plan:
     """A checked run: `config` holds nothing automatic any more."""
 
     config: Config
-    backbone: partial[Backbone]
-    attention: partial[nn.Module]
+    builder: NetworkBuilder
     schedule: Schedule
     source: Source
     slots: list[Slot]
@@ -59,20 +56,19 @@ class Plan:
     @property
     def weights(self) -> Weights | None:
         """The pretrained weights it starts from."""
-        found: Weights | None = self.backbone.keywords.get("weights")
-        return found
+        return self.builder.weights
 
     @property
     def starts_as_identity(self) -> bool:
         """Whether its attention at first changes nothing."""
         nothing = self.config.attention.name == "none"
-        return nothing or bool(self.attention.keywords.get("identity"))
+        return nothing or bool(self.builder.attention.keywords.get("identity"))
 
-    def backbone_from(self, start: Path | None) -> partial[Backbone]:
+    def builder_from(self, start: Path | None) -> NetworkBuilder:
         """A run that goes on from a checkpoint has its weights there, and reads no others."""
         if start is None:
-            return self.backbone
-        return self.task.bind_network(self.config.model, weights_to_come=True)[0]
+            return self.builder
+        return NetworkBuilder.of(self.config, self.task.bind_network, weights_to_come=True)
 
     def hyperparameters(self) -> dict[str, int | float | str]:
         """What tells this run from others in TensorBoard's HPARAMS tab.
@@ -102,54 +98,38 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
     """
     task = TASKS[config.task]
     refuse_source(config.data.source.name, task)
-    backbone, model = task.bind_network(config.model)
-    backbone = with_weights_of(backbone, seeds or [config.seed])
-    attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
+    builder = NetworkBuilder.of(config, task.bind_network, seeds=seeds)
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
     )
     optim = replace(config.optim, schedule=shape)
     refuse_optim(config)
-    usual = defaults(attention.func)
-    kind = written_as_ever(kind, usual)
-    config = replace(config, model=model, attention=kind, optim=optim)
-    config = resolve_hardware(config)
+    config = resolve_hardware(replace(builder.config, optim=optim))
     task.refuse(config)
-    build = partial(build_network, backbone, attention, config.placement, seed=config.seed)
-    asked = config.data.num_classes
-    with torch.device("meta"):  # before the data are looked for: they may take a while
-        network, _ = build(num_classes=10 if asked == "auto" else asked)
-    config = replace(config, placement=written_out(network, config.placement))
-    every_stage = list(units_of(network, replace(config.placement, modules="auto")))
-    label = label_of(config, usual, every_stage)
+    asked = config.data.num_classes  # built before the data are looked for: they may take a while
+    found = builder.build_on_meta(10 if asked == "auto" else asked)
     source, data = find_data(config.data, task.sources)
-    config = replace(config, data=resolve_classes(data, source))
+    config = replace(config, placement=found.placement, data=resolve_classes(data, source))
+    if config.data.num_classes != asked:
+        found = builder.build_on_meta(int(config.data.num_classes))
     with torch.device("meta"):
-        network, slots = build(num_classes=int(config.data.num_classes))
-        cost = cost_at(network, slots, config.data)
-        refuse_batch(network, config.data)
-        refuse_mixing(network, config.trainer.devices)
-    identity = identify(config, source.fingerprint, label)
+        cost = cost_at(found.network, found.slots, config.data)
+        refuse_batch(found.network, config.data)
+        refuse_mixing(found.network, config.trainer.devices)
+    identity = identify(config, source.fingerprint, found.label)
     output_dir = Path(config.output_dir).expanduser()
     folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
     return Plan(
         config=config,
-        backbone=backbone,
-        attention=attention,
+        builder=builder,
         schedule=schedule(),
         source=source,
-        slots=slots,
+        slots=found.slots,
         cost=cost,
         identity=identity,
         folder=folder,
-        own_attention=len(network.taken_out),
+        own_attention=len(found.network.taken_out),
     )
-
-
-def with_weights_of(backbone: partial[Backbone], seeds: Sequence[int]) -> partial[Backbone]:
-    """The constructor with the pretrained weights of the first seed. Raises InputError."""
-    weights: Weights | None = backbone.keywords.get("weights")
-    return partial(backbone, weights=weights.of_seeds(seeds)) if weights else backbone
 
 
 def refuse_source(name: str, task: Task) -> None:

@@ -35,8 +35,8 @@ from senet_train.config.compose import register_resolvers
 from senet_train.config.options import bind
 from senet_train.config.read import read_config
 from senet_train.errors import InputError
-from senet_train.networks.bind import bind_network
-from senet_train.networks.insertion import build_network, insert
+from senet_train.networks.insertion import insert
+from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.record import read_record
 from senet_train.runs.trained.load import Trained
 from senet_train.runs.trained.preprocess import Preprocess
@@ -88,9 +88,7 @@ def untrained(*overrides: str) -> Trained:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         words = ["data=fake", "data.num_classes=3", f"data.image_size={SIZE}", "ratio=4"]
         config = read_config(compose("config", [*words, *overrides]))
-    backbone, _ = bind_network(config.model)
-    attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
-    model, slots = build_network(backbone, attention, config.placement, num_classes=3, seed=0)
+    model, slots = NetworkBuilder.of(config).build(3)
     names = ("a", "b", "c")
     preprocess = Preprocess.of(config.data)
     return Trained(Path(), "x", config, as_trained(model), slots, preprocess, names, None)

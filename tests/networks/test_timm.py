@@ -248,7 +248,7 @@ def test_a_file_of_weights(suffix: str, tmp_path: Path) -> None:
     plan = make_plan(config("model.name=test_resnet", f"model.pretrained={file}"))
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     assert plan.identity.content["model"]["pretrained"] == f"sha256:{sha256}"
-    network = plan.backbone(1000).eval()
+    network = plan.builder.backbone(1000).eval()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(network(x), theirs.eval()(x))
@@ -283,7 +283,7 @@ def test_timms_own_weights(
     plan = make_plan(config("model.name=test_byobnet", "model.pretrained=true"))
     assert plan.config.model.options["pretrained"] == "tiny-0123abcd"
     assert not fetched
-    network = plan.backbone(7)
+    network = plan.builder.backbone(7)
     assert fetched == [url]
     state = theirs.state_dict()
     kept = [name for name in network.state_dict() if not name.startswith("head.fc.")]

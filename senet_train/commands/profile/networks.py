@@ -1,24 +1,20 @@
 """A configuration -> the network to profile, and the same without attention."""
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from senet_train.attention import ATTENTIONS
 from senet_train.backbones.slots import Backbone
 from senet_train.commands.profile.asked import Asked
 from senet_train.commands.profile.quantities import AttentionOperations, attention_operations
-from senet_train.config.options import bind, defaults
 from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
 from senet_train.data.find import find_data, resolve_classes
 from senet_train.errors import InputError
-from senet_train.networks.bind import bind_network
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import TAILS, choose_kernel, choose_precision
-from senet_train.networks.insertion import Slot, build_network, written_out
-from senet_train.runs.identity import label_of
+from senet_train.networks.insertion import Slot
+from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.trained.load import load_run
 
 
@@ -84,23 +80,20 @@ def spec_of(config: Config, device: torch.device) -> Spec:
 
 def build(spec: Spec, device: torch.device) -> Built:
     """Counted on the meta device, then built on this one. Raises InputError."""
-    backbone, _ = bind_network(spec.model, weights_to_come=True)
-    attention, kind = bind(spec.attention, ATTENTIONS, "attention", "senet_train.attention")
-    make = partial(
-        build_network, backbone, attention, spec.placement, num_classes=spec.num_classes, seed=0
+    config = replace(
+        spec.config, model=spec.model, attention=spec.attention, placement=spec.placement
     )
+    builder = NetworkBuilder.of(config, weights_to_come=True)
+    counted = builder.build_on_meta(spec.num_classes)
     with torch.device("meta"):
-        shapes, slots = make()
-        cost = measure_cost(shapes, slots, spec.image_size)
-        operations = attention_operations(shapes, slots, spec.image_size)
-    network, _ = make()
+        cost = measure_cost(counted.network, counted.slots, spec.image_size)
+        operations = attention_operations(counted.network, counted.slots, spec.image_size)
+    network, slots = builder.build(spec.num_classes)
     if spec.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[spec.kernel])
-    named = replace(spec.config, attention=kind, placement=written_out(network, spec.placement))
-    label = label_of(named, defaults(attention.func), list(network.by_stage()))
-    filled = [] if kind.name == "none" else slots
-    return Built(spec, label, network.to(device), filled, cost, operations)
+    filled = [] if spec.attention.name == "none" else slots
+    return Built(spec, counted.label, network.to(device), filled, cost, operations)
 
 
 def choose_device(asked: str) -> torch.device:

@@ -8,25 +8,20 @@ the folder is not followed. Before any memory is taken the weights must fit the 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from senet_train.attention import ATTENTIONS
 from senet_train.backbones.slots import Backbone
-from senet_train.config.options import bind, defaults
 from senet_train.config.read import read_tree
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
-from senet_train.networks.bind import bind_network
-from senet_train.networks.insertion import Slot, build_network
+from senet_train.networks.insertion import Slot
 from senet_train.runs.checkpoint_files import BEST, read_checkpoint
-from senet_train.runs.identity import label_of
+from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.record import RunRecord, read_record
 from senet_train.runs.trained.preprocess import Preprocess
 
@@ -157,21 +152,13 @@ def build(
             f"data.num_classes={num_classes} is no number of classes of a run: "
             f"choose one of 1 to {MOST_CLASSES}"
         )
-    backbone, _ = bind_network(config.model, weights_to_come=True)
-    attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
-    make = partial(
-        build_network, backbone, attention, config.placement, num_classes=num_classes, seed=0
-    )
-    with torch.device("meta"):
-        planned, _ = make()
-    refuse_misfit({name: tuple(t.shape) for name, t in planned.state_dict().items()}, weights, file)
-    model, slots = make()
+    builder = NetworkBuilder.of(config, weights_to_come=True)
+    planned = builder.build_on_meta(num_classes)
+    wanted = {name: tuple(tensor.shape) for name, tensor in planned.network.state_dict().items()}
+    refuse_misfit(wanted, weights, file)
+    model, slots = builder.build(num_classes)
     model.load_state_dict(weights)
-    return (
-        model.eval(),
-        slots,
-        label_of(config, defaults(attention.func), list(model.by_stage())),
-    )
+    return model.eval(), slots, planned.label
 
 
 def refuse_misfit(wanted: dict[str, Any], weights: dict[str, Tensor], file: Path) -> None:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from senet_train.backbones.slots import Backbone
-from senet_train.config.schema import Choice, Config
+from senet_train.config.schema import Config
 from senet_train.data.images import Source
 from senet_train.data.shapes import shapes_source
 from senet_train.errors import InputError
+from senet_train.networks.bind import BindNetwork
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 
@@ -38,16 +37,6 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         given = getattr(getattr(config, group), name)
         if given != value:
             raise InputError(f"{key}={given} is not for task={config.task}: choose {key}={value}")
-
-
-class BindNetwork(Protocol):
-    """The constructor of the network that a choice names, and the choice with defaults."""
-
-    def __call__(
-        self, choice: Choice, *, weights_to_come: bool = False
-    ) -> tuple[partial[Backbone], Choice]:
-        """Raises InputError."""
-        ...
 
 
 @dataclass(frozen=True)
