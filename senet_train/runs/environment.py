@@ -1,7 +1,6 @@
-"""Where a run is made: device, precision, versions, the code itself."""
+"""Where a run is made: device, precision, package versions, and the hash of our code."""
 
 import hashlib
-import logging
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -14,20 +13,30 @@ import torch
 from senet_train.config.schema import Kernel, Precision
 from senet_train.runs.record import Environment
 
-log = logging.getLogger("senet_train")
-
-
-# What reads runs or images and makes no run.
-READERS = ("commands", "compare", "runs/trained", "training/pictures", "figures.py")
-
-
+# Rooms whose code can change a number of a run, and what of them only reads runs or draws.
+ROOMS_OF_NUMBERS = (
+    "attention",
+    "backbones",
+    "config",
+    "data",
+    "errors",
+    "keyed",
+    "networks",
+    "runs",
+    "system",
+    "training",
+)
+LEFT_OUT = ("runs/trained", "training/pictures")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 
 
 def describe_environment(
     accelerator: str, precision: Precision, kernel: Kernel, further: Sequence[str] = ()
 ) -> Environment:
-    """The record's account of this machine and this code; `further` are a run's own packages."""
+    """This machine, the versions of the packages, and the code, for the record.
+
+    `further` names packages besides `PACKAGES` that the run depends on.
+    """
     cpu = cpu_name()
     return Environment(
         code=code_hash(),
@@ -48,17 +57,22 @@ def describe_environment(
 
 @cache
 def code_hash() -> str:
-    """sha256 over the source files that make a run: the same in a wheel and in a checkout.
+    """The sha256 of the source files that can change a number of a run."""
+    return hash_sources(Path(__file__).parents[1])
 
-    Commands that only read runs or images are not in it: a better table must not make runs look
-    made by other code.
+
+def hash_sources(package: Path) -> str:
+    """The sha256 over `ROOMS_OF_NUMBERS` of the package in the folder `package`.
+
+    It is the same in a wheel and in a checkout. Commands, comparisons, sweeps and pictures are not
+    in it: a better table must not make runs look as if other code had made them.
     """
-    root = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    files = {*root.rglob("*.py"), *root.rglob("*.cpp")}
-    files -= {f for name in READERS for f in [root / name, *root.glob(f"{name}/**/*.py")]}
-    for file in sorted(files):
-        digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
+    for file in sorted([*package.rglob("*.py"), *package.rglob("*.cpp")]):
+        name = file.relative_to(package)
+        room = name.parts[0].removesuffix(".py")
+        if room in ROOMS_OF_NUMBERS and not name.as_posix().startswith(LEFT_OUT):
+            digest.update(f"{name.as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

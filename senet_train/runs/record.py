@@ -55,7 +55,7 @@ class AttentionSlot:
 
 @dataclass(frozen=True, config=EXACT)
 class Environment:
-    """Where the run was made. `code` is the sha256 of the package's files but `compare`."""
+    """Where the run was made. `code` is the sha256 of the files that can change its numbers."""
 
     code: str
     versions: dict[str, str]
