@@ -284,7 +284,7 @@ def test_what_failed_is_left_unless_asked(senet: Senet, tmp_path: Path, monkeypa
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("senet_train.training.tasks.classification.write_predictions", fail)
+        patch.setattr("senet_train.training.tasks.classification.write_class_predictions", fail)
         assert senet(*TINY).code == 1
         # overwrite=true is from the start, however far the failed run had come
         assert "left failed: starting again from zero" in senet(*TINY, "overwrite=true").err
@@ -298,7 +298,7 @@ def test_a_failure_tells_its_reason(senet: Senet, tmp_path: Path, monkeypatch) -
     def fail(*arguments: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("senet_train.training.tasks.classification.write_predictions", fail)
+    monkeypatch.setattr("senet_train.training.tasks.classification.write_class_predictions", fail)
     result = senet(*TINY)
     assert result.code == 1
     assert result.err.splitlines()[-1] == "error: OSError: no space left on device"

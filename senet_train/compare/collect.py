@@ -1,7 +1,5 @@
 """Find run folders and read what they hold. No run is dropped in silence."""
 
-import csv
-import json
 import math
 import os
 import re
@@ -19,8 +17,16 @@ from numpy.typing import NDArray
 
 from senet_train.compare.comparison import LeftOut
 from senet_train.errors import InputError
-from senet_train.runs.folder import Status, is_alive, read_status
+from senet_train.runs.curves import METRICS_FILE, read_column, read_column_names
+from senet_train.runs.inputs import WEIGHTS_FILE, read_weights_sha256
+from senet_train.runs.predictions import (
+    CORRECT_FILE,
+    OVERLAPS_FILE,
+    read_correct,
+    read_overlaps,
+)
 from senet_train.runs.record import Latency, RunRecord, read_record
+from senet_train.runs.status import Status, is_alive, read_status
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,8 @@ class Run:
 
     def correct(self) -> NDArray[np.bool_]:
         """Which test images it got right, (num_images,). Raises InputError if that is damaged."""
-        with readable(self.path / "correct.npz") as name, np.load(name, allow_pickle=False) as file:
-            num_images = int(file["num_images"])
-            right: NDArray[np.bool_] = np.unpackbits(file["bits"])[:num_images] == 1
-            if len(right) != num_images:
-                raise ValueError("fewer bits than images")
+        with readable(self.path / CORRECT_FILE) as name:
+            right = read_correct(self.path)
         top1 = self.record.metrics.test_score
         if abs(right.mean() - top1) * len(right) > 0.5:
             raise InputError(
@@ -50,9 +53,8 @@ class Run:
 
         Raises InputError if that is damaged, or not the record's.
         """
-        with readable(self.path / "overlaps.npz") as name, np.load(name, allow_pickle=False) as f:
-            hits: NDArray[np.int32] = f["hits"]
-            unions: NDArray[np.int32] = f["unions"]
+        with readable(self.path / OVERLAPS_FILE) as name:
+            hits, unions = read_overlaps(self.path)
             either = unions.sum(0)
             miou = float((hits.sum(0) / np.maximum(either, 1))[either > 0].mean())
         if abs(miou - self.record.metrics.test_score) > 1e-6:
@@ -65,11 +67,8 @@ class Run:
 
     def went_on_from(self) -> str:
         """The sha256 of its seed's own pretrained weights, "" without. Raises InputError."""
-        file = self.path / "weights.json"
-        if not file.exists():
-            return ""
-        with readable(file):
-            return str(json.loads(file.read_bytes())["sha256"])
+        with readable(self.path / WEIGHTS_FILE):
+            return read_weights_sha256(self.path)
 
     def ended(self) -> float:
         """When it finished, in seconds since 1970. Raises InputError if that is damaged."""
@@ -82,13 +81,13 @@ class Run:
 
     def columns(self) -> list[str]:
         """What metrics.csv has of an epoch. Raises InputError if that is damaged."""
-        with readable(self.path / "metrics.csv") as path, path.open(newline="") as file:
-            return list(csv.DictReader(file).fieldnames or ())
+        with readable(self.path / METRICS_FILE):
+            return read_column_names(self.path)
 
     def column(self, name: str) -> list[float]:
         """A column of metrics.csv, a row for each epoch. Raises InputError if that is damaged."""
-        with readable(self.path / "metrics.csv") as path, path.open(newline="") as file:
-            return [float(row[name]) for row in csv.DictReader(file)]
+        with readable(self.path / METRICS_FILE):
+            return read_column(self.path, name)
 
 
 @contextmanager

@@ -7,38 +7,16 @@
 """
 
 import contextlib
-import csv
 import json
-import os
 import shutil
-import socket
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
-from senet_train.runs.metrics import score_among
+from senet_train.runs.status import read_status, write_status
 from senet_train.system.files import TEMPORARY, write_json
-
-
-@dataclass(frozen=True)
-class Status:
-    """The state of a run: running, finished, failed, diverged, interrupted or pruned."""
-
-    state: str
-    reason: str
-    host: str
-    pid: int
-    since: str
-    heartbeat: str = ""
-
-
-STATUS = TypeAdapter(Status)  # made once: it costs more than reading a file
 
 
 @dataclass(frozen=True)
@@ -87,17 +65,8 @@ class RunFolder:
         return self.finished and not self.aside.exists()
 
     def set_state(self, state: str, reason: str = "") -> None:
-        """Replace status.json: the one place that says how the run stands."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        status = Status(state, reason, socket.gethostname(), os.getpid(), now, now)
-        write_json(self.path / "status.json", asdict(status))
-
-    def beat(self) -> None:
-        """Renew the heartbeat of a run that is being made."""
-        status = read_status(self.path)
-        if status is not None and status.state == "running":
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_json(self.path / "status.json", asdict(replace(status, heartbeat=now)))
+        """Replace status.json."""
+        write_status(self.path, state, reason)
 
     def begin(self, identity: Identity, *, keep: bool) -> str:
         """Make the folder `running`; where a finished run went that was there, in words.
@@ -126,14 +95,6 @@ class RunFolder:
         for folder in list(self.aside.parents)[:3]:
             with contextlib.suppress(OSError):  # not empty: another run waits there; or gone
                 folder.rmdir()
-
-
-def read_status(path: Path) -> Status | None:
-    """The status of the run at `path`; None where there is none to read."""
-    try:
-        return STATUS.validate_json((path / "status.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
-        return None
 
 
 def refuse_clash(file: Path, identity: Identity) -> None:
@@ -173,48 +134,3 @@ def hide_events(folder: Path) -> None:
     """Rename TensorBoard's files: it reads hidden folders too, and must not show this run."""
     for events in folder.glob("*tfevents*"):
         events.rename(folder / events.name.replace("tfevents", "events"))
-
-
-def count_running(output_dir: Path, but: Path) -> int:
-    """How many other runs below `output_dir` are being made on this machine right now."""
-    host = socket.gethostname()
-    folders = {file.parent for file in output_dir.glob("*/*/seed*/status.json")} - {but}
-    statuses = (read_status(folder) for folder in folders)
-    return sum(
-        status is not None
-        and status.state == "running"
-        and status.host == host
-        and status.pid != os.getpid()
-        and is_alive(status.pid)
-        for status in statuses
-    )
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has the number."""
-    try:
-        os.kill(pid, 0)  # signal 0 only asks
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def rows_of(file: Path) -> tuple[tuple[float, float], ...]:
-    """Validation score and seconds of each epoch so far; none of a file that cannot be read."""
-    try:
-        stat = file.stat()
-        return parse_rows(file, stat.st_mtime_ns, stat.st_size)
-    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or a power cut's zeros
-        return ()
-
-
-@lru_cache(maxsize=10_000)
-def parse_rows(file: Path, mtime_ns: int, size: int) -> tuple[tuple[float, float], ...]:
-    """The file in that version; a last line that is still being written is left out."""
-    text = file.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    rows = csv.DictReader(whole.splitlines())
-    column = f"val_{score_among(rows.fieldnames or ()).key}"
-    return tuple((float(row[column]), float(row["seconds"])) for row in rows)

@@ -1,32 +1,35 @@
-"""What the network said of every test image: the raw material of paired comparisons.
+"""What a network predicted for every test image: the data of paired comparisons.
 
-Shapes: N images, K classes.
+`predictions.npz` has the predictions, `correct.npz` (classification) and `overlaps.npz`
+(segmentation) only what a comparison needs of them.
+
+Shapes: N test images, K classes, B boxes of all images, H height, W width.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from senet_train.system.files import write_atomic
 
+if TYPE_CHECKING:  # comparisons read these files and need no torch
+    from torch import Tensor
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """A compressed .npz of plain arrays."""
-    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+PREDICTIONS_FILE, CORRECT_FILE, OVERLAPS_FILE = "predictions.npz", "correct.npz", "overlaps.npz"
 
 
-def write_predictions(
-    folder: Path, logits: Tensor, labels: Tensor, image_ids: Sequence[str]
+def write_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a compressed .npz file of plain arrays."""
+    write_atomic(file, lambda opened: np.savez_compressed(opened, allow_pickle=False, **arrays))
+
+
+def write_class_predictions(
+    run: Path, logits: "Tensor", labels: "Tensor", image_ids: Sequence[str]
 ) -> None:
-    """Write `predictions.npz` and the bit-packed `correct.npz`, from logits (N, K), labels (N,).
-
-    `correct.npz` holds `bits` (numpy.packbits over images in order) and `num_images`.
-    """
+    """Write predictions.npz and correct.npz from logits (N, K) and labels (N,)."""
     probabilities = logits.softmax(1)
     top5 = probabilities.topk(min(5, logits.shape[1]), dim=1)
     true = probabilities.gather(1, labels[:, None])[:, 0]  # (N, K) -> (N,)
@@ -34,10 +37,70 @@ def write_predictions(
         "image_id": np.array(image_ids, dtype=np.str_),
         "label": labels.numpy().astype(np.int16),
         "top5": top5.indices.numpy().astype(np.int16),
-        "probability_first": top5.values[:, 0].to(torch.float16).numpy(),
-        "probability_true": true.to(torch.float16).numpy(),
+        "probability_first": top5.values[:, 0].half().numpy(),
+        "probability_true": true.half().numpy(),
     }
-    write_arrays(folder / "predictions.npz", arrays)
-    correct = (top5.indices[:, 0] == labels).numpy()
+    write_arrays(run / PREDICTIONS_FILE, arrays)
+    write_correct(run, (top5.indices[:, 0] == labels).numpy())
+
+
+def write_correct(run: Path, correct: NDArray[np.bool_]) -> None:
+    """Write correct.npz: whether each image was classified correctly, (N,), as packed bits."""
     packed = {"bits": np.packbits(correct), "num_images": np.array(len(correct))}
-    write_atomic(folder / "correct.npz", lambda file: np.savez(file, allow_pickle=False, **packed))
+    write_atomic(run / CORRECT_FILE, lambda file: np.savez(file, allow_pickle=False, **packed))
+
+
+def read_correct(run: Path) -> NDArray[np.bool_]:
+    """Whether each test image was classified correctly, (N,).
+
+    Raises OSError, KeyError, ValueError or BadZipFile for a file that is missing or damaged.
+    """
+    with np.load(run / CORRECT_FILE, allow_pickle=False) as file:
+        num_images = int(file["num_images"])
+        correct: NDArray[np.bool_] = np.unpackbits(file["bits"])[:num_images] == 1
+    if len(correct) != num_images:
+        raise ValueError("fewer bits than images")
+    return correct
+
+
+def write_pixel_predictions(run: Path, classes: "Tensor", image_ids: Sequence[str]) -> None:
+    """Write predictions.npz from the predicted class of every pixel, (N, H, W)."""
+    arrays = {"image_id": np.array(image_ids, dtype=np.str_), "classes": classes.numpy()}
+    write_arrays(run / PREDICTIONS_FILE, arrays)
+
+
+def write_overlaps(run: Path, intersections: "Tensor", unions: "Tensor") -> None:
+    """Write overlaps.npz: pixels in both and in either of truth and prediction, (N, K) each."""
+    write_arrays(run / OVERLAPS_FILE, {"hits": intersections.numpy(), "unions": unions.numpy()})
+
+
+def read_overlaps(run: Path) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Pixels in both and in either of truth and prediction, (N, K) each.
+
+    Raises OSError, KeyError, ValueError or BadZipFile for a file that is missing or damaged.
+    """
+    with np.load(run / OVERLAPS_FILE, allow_pickle=False) as file:
+        return file["hits"], file["unions"]
+
+
+def write_box_predictions(
+    run: Path,
+    *,
+    image: "Tensor",
+    boxes: "Tensor",
+    labels: "Tensor",
+    scores: "Tensor",
+    image_ids: Sequence[str],
+) -> None:
+    """Write predictions.npz from predicted boxes (B, 4), their labels and scores (B,).
+
+    `image` (B,) is the number of the image that a box is in.
+    """
+    arrays = {
+        "image_id": np.array(image_ids, dtype=np.str_),
+        "image": image.int().numpy(),
+        "box": boxes.float().numpy(),
+        "label": labels.short().numpy(),
+        "score": scores.float().numpy(),
+    }
+    write_arrays(run / PREDICTIONS_FILE, arrays)

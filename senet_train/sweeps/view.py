@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from senet_train.runs.folder import Status, is_alive, read_status, rows_of
+from senet_train.runs.curves import read_epochs
 from senet_train.runs.metrics import TOP1
+from senet_train.runs.status import Status, is_alive, read_status
 
 if TYPE_CHECKING:
     from senet_train.training.plan import Plan
@@ -71,17 +72,17 @@ def standing_of(plan: "Plan", started: str = "") -> Standing:
     title = plan.task.learner.score.title
     status = read_status(folder)
     if config.overwrite and status and status.since < started:
-        epochs = config.trainer.max_epochs
-        return Standing(plan.identity.label, config.seed, "waiting", 0, epochs, title=title)
-    rows = rows_of(folder / "metrics.csv")
+        total = config.trainer.max_epochs
+        return Standing(plan.identity.label, config.seed, "waiting", 0, total, title=title)
+    epochs = read_epochs(folder)
     return Standing(
         plan.identity.label,
         config.seed,
         state_in_words(status),
-        len(rows),
+        len(epochs),
         config.trainer.max_epochs,
-        max((score for score, _ in rows), default=0.0),
-        sum(seconds for _, seconds in rows) / max(len(rows), 1),
+        max((epoch.val_score for epoch in epochs), default=0.0),
+        sum(epoch.seconds for epoch in epochs) / max(len(epochs), 1),
         title,
     )
 

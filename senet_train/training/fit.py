@@ -88,7 +88,7 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
-    writers = [journal, *looking, Heartbeat(plan.folder)] if world().is_rank_zero else []
+    writers = [journal, *looking, Heartbeat(folder)] if world().is_rank_zero else []
     callbacks = [speed, *writers, StopOnRequest(folder)]
     trainer = build_trainer(config.trainer, folder, callbacks, made_by)
     try:

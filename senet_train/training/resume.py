@@ -5,8 +5,9 @@ from pathlib import Path
 
 from senet_train.errors import InputError, RunError
 from senet_train.runs.checkpoint_files import newest_whole
-from senet_train.runs.folder import RunFolder, read_status
+from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import Environment
+from senet_train.runs.status import read_status
 
 ENDED_BADLY = ("failed", "diverged")
 

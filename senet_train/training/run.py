@@ -14,8 +14,10 @@ import torch
 from senet_train.config.schema import Config
 from senet_train.errors import Diverged, Pruned, RunError
 from senet_train.runs.checkpoint_files import LAST, checkpoint_bytes, previous
-from senet_train.runs.folder import RunFolder, read_status, refuse_clash, refuse_full_disk, rows_of
+from senet_train.runs.curves import read_epochs
+from senet_train.runs.folder import RunFolder, refuse_clash, refuse_full_disk
 from senet_train.runs.record import read_record, write_record
+from senet_train.runs.status import read_status
 from senet_train.runs.summary import print_summary
 from senet_train.system.lock import hold
 from senet_train.system.memory import spare_what_is_loaded
@@ -122,7 +124,7 @@ def run_in_several(plan: Plan, command: list[str], wait: bool) -> float:
         return read_record(folder.path / "result.json").metrics.val_score
     status = read_status(folder.path)
     if code == 0 and status and status.state == "pruned":
-        return max(score for score, _ in rows_of(folder.path / "metrics.csv"))
+        return max(epoch.val_score for epoch in read_epochs(folder.path))
     became = f"{status.state} ({status.reason})" if status else "not begun"
     kind: type[RunError] = ENDS.get(code, RunError)
     if code == Diverged.exit_code and status and status.state == "diverged":

@@ -4,11 +4,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from senet_train.runs.environment import describe_environment
-from senet_train.runs.folder import count_running
 from senet_train.runs.identity import as_tree
+from senet_train.runs.inputs import write_class_names, write_config, write_weights_origin
 from senet_train.runs.record import (
     SCHEMA,
     AttentionSlot,
@@ -17,7 +15,7 @@ from senet_train.runs.record import (
     RunRecord,
     median_and_quartiles,
 )
-from senet_train.system.files import write_json, write_text
+from senet_train.runs.status import count_running
 from senet_train.training.ends import troubles_explained
 from senet_train.training.fit import Fitted, fit_and_test
 from senet_train.training.plan import Plan
@@ -43,11 +41,10 @@ def record_run(
     """Train, and say what was trained, how well, at what cost and where."""
     config, path = plan.config, plan.folder.path
     started, clock = datetime.now(UTC), time.perf_counter()
-    write_text(path / "config.yaml", OmegaConf.to_yaml(as_tree(config)))
-    write_json(path / "classes.json", list(plan.source.class_names))
+    write_config(path, config)
+    write_class_names(path, plan.source.class_names)
     if start is None and plan.weights and plan.weights.sha256:
-        origin = {"file": plan.weights.source, "sha256": plan.weights.sha256}
-        write_json(path / "weights.json", origin)
+        write_weights_origin(path, file=plan.weights.source, sha256=plan.weights.sha256)
     others = count_running(plan.folder.output_dir, but=path)
     with troubles_explained(config.data):
         fitted = fit_and_test(plan, start, made)

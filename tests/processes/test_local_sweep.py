@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Command, Result, run_folders
 
-from senet_train.runs.folder import is_alive
+from senet_train.runs.status import is_alive
 from senet_train.sweeps.launchers.local import MEMORY_A_RUN, free_memory_bytes, gpus_of, usual_jobs
 
 Senet = Callable[..., Result]

@@ -24,7 +24,7 @@ from senet_train.config.schema import Data
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
 from senet_train.errors import InputError
-from senet_train.runs.folder import is_alive, read_status
+from senet_train.runs.status import is_alive, read_status
 from senet_train.training.distributed.batch_norm import synchronise_layers
 from senet_train.training.distributed.collectives import process_group
 from senet_train.training.distributed.world import ALONE, STORE, World, world

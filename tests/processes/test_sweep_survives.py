@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run_folders
 
-from senet_train.runs.folder import is_alive, read_status
+from senet_train.runs.status import is_alive, read_status
 
 LINE = (
     'arms=[["attention=none"],["attention=se","ratio=4"],["attention=eca"]]',

@@ -8,8 +8,9 @@ import pytest
 from conftest import TINY, Result, run_folders
 
 from senet_train.errors import Diverged, HeldError, InputError
-from senet_train.runs.folder import RunFolder, count_running, read_status, refuse_clash
+from senet_train.runs.folder import RunFolder, refuse_clash
 from senet_train.runs.identity import Identity
+from senet_train.runs.status import count_running, read_status, renew_heartbeat
 from senet_train.system.files import write_atomic, write_json
 from senet_train.system.lock import hold
 
@@ -41,13 +42,13 @@ def test_a_heartbeat_changes_nothing_else(folder: RunFolder) -> None:
     file = folder.path / "status.json"
     before = json.loads(file.read_text())
     file.write_text(json.dumps({**before, "heartbeat": "2001-01-01T00:00:00+00:00"}))
-    folder.beat()
+    renew_heartbeat(folder.path)
     after = json.loads(file.read_text())
     assert after["heartbeat"] >= before["heartbeat"]
     assert {**after, "heartbeat": 0} == {**before, "heartbeat": 0}
     folder.set_state("finished")
     finished = file.read_text()
-    folder.beat()
+    renew_heartbeat(folder.path)
     assert file.read_text() == finished
 
 

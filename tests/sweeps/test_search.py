@@ -28,8 +28,8 @@ from pydantic import TypeAdapter
 
 from senet_train.errors import Diverged, InputError, Interrupted, Pruned
 from senet_train.networks.cost import NetworkCost
-from senet_train.runs.folder import read_status
 from senet_train.runs.record import RunRecord
+from senet_train.runs.status import read_status
 from senet_train.sweeps.search.space import num_points, read_space
 from senet_train.sweeps.search.study import Study
 from senet_train.training import plan, run

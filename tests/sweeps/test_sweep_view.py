@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from senet_train.runs.folder import RunFolder, rows_of
+from senet_train.runs.curves import read_epochs
+from senet_train.runs.folder import RunFolder
 from senet_train.runs.metrics import TOP1
 from senet_train.sweeps import view as sweep_view
 from senet_train.sweeps.view import Pace, clock, standing_of, table_of
@@ -43,12 +44,12 @@ def test_standing(tmp_path: Path) -> None:
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "metrics.csv"
-    assert rows_of(file) == ()
+    assert read_epochs(tmp_path) == ()
     for rest in ("", "1", "1,12,", "1,12,0.7", "1,12,0.75,4.0"):
         file.write_text(f"{HEADER}0,6,0.5,2.0\n{rest}")
-        assert rows_of(file) == ((0.5, 2.0),)
+        assert read_epochs(tmp_path) == ((0.5, 2.0),)
     file.write_text(f"{HEADER}0,6,0.5,2.0\n1,12,0.75,4.0\n")
-    assert rows_of(file) == ((0.5, 2.0), (0.75, 4.0))
+    assert read_epochs(tmp_path) == ((0.5, 2.0), (0.75, 4.0))
 
 
 def test_running_without_a_process_is_killed(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_running_without_a_process_is_killed(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_none(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_bytes(HEADER.encode() + b"\0\0\0\0\n")
-    assert rows_of(tmp_path / "metrics.csv") == ()
+    assert read_epochs(tmp_path) == ()
 
 
 def test_what_is_to_be_overwritten_is_not_finished(tmp_path: Path) -> None:

@@ -5,38 +5,29 @@ Everything in the folder is data. Names are looked up in our tables, checkpoints
 the folder is not followed. Before any memory is taken the weights must fit the network.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from senet_train.backbones.slots import Backbone
-from senet_train.config.read import read_tree
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 from senet_train.networks.insertion import Slot
 from senet_train.runs.checkpoint_files import BEST, read_checkpoint
+from senet_train.runs.inputs import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    read_class_names,
+    read_config_file,
+)
 from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.record import RunRecord, read_record
 from senet_train.runs.trained.preprocess import Preprocess
 
-MOST_CONFIG_BYTES = 1 << 20
 MOST_CLASSES = 100_000
-
-
-class NoAliases(yaml.SafeLoader):
-    """Plain data alone, each thing written once: aliases of aliases make much of a few lines."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse `*name`."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has aliases")
-        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ def load_run(path: str | Path, *, checkpoint: str = BEST) -> Trained:
     for one that is damaged, and for one that would have us do anything but read.
     """
     folder, file = found(Path(path).expanduser(), checkpoint)
-    config = read_config_file(inside(folder, folder / "config.yaml"))
+    config = read_classifier_config(inside(folder, folder / CONFIG_FILE))
     weights = read_weights(inside(folder, file))
     model, slots, label = build(config, weights, file)
     record = folder / "result.json"
@@ -85,7 +76,7 @@ def found(path: Path, checkpoint: str) -> tuple[Path, Path]:
         folder, file = path.parent.parent, path
     else:
         folder, file = path, path / "checkpoints" / checkpoint
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIG_FILE).is_file():
         raise InputError(
             f"{path} is no run: give the folder that holds config.yaml and checkpoints/, "
             "such as outputs/digits/se_resnet18-r16-36a65738/seed0"
@@ -102,22 +93,9 @@ def inside(folder: Path, file: Path) -> Path:
     return file
 
 
-def read_config_file(file: Path) -> Config:
-    """`config.yaml` as a run wrote it. Raises InputError for anything else."""
-    try:
-        with open(file, "rb") as opened:
-            content = opened.read(MOST_CONFIG_BYTES + 1)
-        if len(content) > MOST_CONFIG_BYTES:
-            raise InputError(f"{file} is no run's configuration: it has over {MOST_CONFIG_BYTES} B")
-        tree = yaml.load(content, NoAliases)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{file} is no plain YAML ({error}): not read further") from error
-    if not isinstance(tree, dict):
-        raise InputError(f"{file} is no run's configuration: it holds no keys")
-    try:
-        config = read_tree(tree)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
+def read_classifier_config(file: Path) -> Config:
+    """The configuration of a run of task=classification. Raises InputError for anything else."""
+    config = read_config_file(file)
     if config.task != "classification":
         raise InputError(
             f"{file} is of task={config.task}: what a run says is in its predictions.npz and "
@@ -177,10 +155,10 @@ def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
 
     Raises InputError for a list that does not fit the network.
     """
-    file = folder / "classes.json"
+    file = folder / CLASSES_FILE
     names: Iterable[str] = config.data.source.options.get("classes", ())
     if file.exists():
-        names = read_names(inside(folder, file))
+        names = read_class_names(inside(folder, file))
     elif isinstance(names, str) or not names:
         names = map(str, range(int(config.data.num_classes)))
     given = [printable(str(name)) for name in names]
@@ -191,15 +169,6 @@ def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
         )
     spare = range(len(given), int(config.data.num_classes))  # logits that no class of the data has
     return (*given, *(f"unused {number}" for number in spare))
-
-
-def read_names(file: Path) -> list[str]:
-    """A JSON list of names. Raises InputError."""
-    try:
-        names: list[str] = TypeAdapter(list[str]).validate_python(json.loads(file.read_bytes()))
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no list of class names: {error}") from error
-    return names
 
 
 def printable(name: str) -> str:

@@ -19,9 +19,9 @@ from optuna.trial import Trial
 from senet_train.config.read import read_config
 from senet_train.config.schema import Config
 from senet_train.errors import CannotExist, InputError, RunError
-from senet_train.runs.folder import read_status
 from senet_train.runs.identity import LOCAL_DATA_KEYS, LOCAL_KEYS, TRAINER_KEYS, as_tree
 from senet_train.runs.record import read_record
+from senet_train.runs.status import read_status
 from senet_train.sweeps.search.options import Options, read_options, refuse_overwrite, refuse_table
 from senet_train.sweeps.sweeper import ArmSweeper, Job
 from senet_train.sweeps.view import standing_of

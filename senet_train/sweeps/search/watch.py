@@ -10,7 +10,8 @@ from pathlib import Path
 
 from optuna.trial import Trial
 
-from senet_train.runs.folder import read_status, rows_of
+from senet_train.runs.curves import read_epochs
+from senet_train.runs.status import read_status
 from senet_train.sweeps.search.study import Study
 from senet_train.training.callbacks.stop_request import ask_to_stop, withdraw
 
@@ -65,4 +66,4 @@ def look(study: Study, watched: Watched) -> None:
 
 def read_curve(run: Path) -> list[float]:
     """Validation score after each epoch, as far as it is written whole."""
-    return [score for score, _ in rows_of(run / "metrics.csv")]
+    return [epoch.val_score for epoch in read_epochs(run)]

@@ -1,11 +1,12 @@
 """A sign of life in status.json: on another machine no process number tells whether a run lives."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from senet_train.runs.folder import RunFolder
+from senet_train.runs.status import renew_heartbeat
 
 EVERY_SECONDS = 30.0
 
@@ -13,14 +14,14 @@ EVERY_SECONDS = 30.0
 class Heartbeat(pl.Callback):
     """Renews status.json's `heartbeat` while batches, of training or evaluation, go by."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder, self.last = folder, time.monotonic()
+    def __init__(self, run: Path) -> None:
+        self.run, self.last = run, time.monotonic()
 
     def beat(self) -> None:
         """Write, if it is time."""
         if time.monotonic() - self.last >= EVERY_SECONDS:
             self.last = time.monotonic()
-            self.folder.beat()
+            renew_heartbeat(self.run)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any

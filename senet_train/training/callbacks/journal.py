@@ -15,9 +15,10 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from senet_train.runs.curves import append_row, write_rows
 from senet_train.runs.metrics import Score
 from senet_train.runs.record import median_and_quartiles
-from senet_train.system.files import as_csv, write_atomic, write_text
+from senet_train.system.files import write_atomic
 from senet_train.training.callbacks.speed import SpeedMeter
 from senet_train.training.learner import Learner
 
@@ -51,9 +52,7 @@ class Journal(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget what an earlier try wrote after the checkpoint that this one goes on from."""
-        file = self.folder / "metrics.csv"
-        if self.rows or file.exists():
-            write_text(file, as_csv(self.rows))
+        write_rows(self.folder, self.rows)
         self.writer = SummaryWriter(str(self.folder), purge_step=len(self.rows))
         unfinished = dict.fromkeys(self.final, math.nan)
         *start, self.session_end = hparams(self.hyperparameters, unfinished)
@@ -68,19 +67,12 @@ class Journal(pl.Callback):
             "seconds": round(self.speed.epoch_seconds, 3),
             "images_per_second": round(rate, 1),
         }
-        self.write_row(row)
+        append_row(self.folder, row, header=not self.rows)
+        self.rows.append(row)
         self.write_points(row)
         # The live bar says the same on a terminal; run.log gets every line.
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO
         log.log(level, epoch_line(row, pl_module.score, pl_module.max_epochs))
-
-    def write_row(self, row: dict[str, float]) -> None:
-        """Append to metrics.csv; the first row brings the header."""
-        text = as_csv([row])
-        _, _, line = text.partition("\n")
-        with open(self.folder / "metrics.csv", "a", newline="") as handle:
-            handle.write(line if self.rows else text)
-        self.rows.append(row)
 
     def write_points(self, row: dict[str, float]) -> None:
         """Every number of the row as `part/metric`, at the epoch."""

@@ -13,7 +13,7 @@ from senet_train.data.images import ClassImages
 from senet_train.data.loaders import Batch
 from senet_train.networks.bind import bind_network
 from senet_train.runs.metrics import Metrics
-from senet_train.runs.predictions import write_predictions
+from senet_train.runs.predictions import write_class_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 from senet_train.training.progress import Tally, row_of
@@ -83,7 +83,7 @@ def keep(
 ) -> None:
     """The predictions, the confusion matrix and the surest mistakes."""
     logits = learner.test_answers()
-    write_predictions(folder, logits, test.labels, test.ids)
+    write_class_predictions(folder, logits, test.labels, test.ids)
     write_mistakes(journal, logits, test, class_names, epoch)
 
 

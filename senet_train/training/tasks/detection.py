@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from senet_train.errors import InputError
 from senet_train.networks.bind import bind_larger
 from senet_train.networks.heads.detectors import around, torchvision_detector
 from senet_train.runs.metrics import DetectionMetrics
-from senet_train.runs.predictions import write_arrays
+from senet_train.runs.predictions import write_box_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 from senet_train.training.progress import Tally, row_of
@@ -130,14 +129,14 @@ def keep(
 
     found = [learner.test_found[number] for number in range(len(test.ids))]
     counts = torch.tensor([len(boxes["labels"]) for boxes in found])
-    arrays = {
-        "image_id": np.array(test.ids, dtype=np.str_),
-        "image": torch.arange(len(found)).repeat_interleave(counts).int().numpy(),
-        "box": torch.cat([boxes["boxes"] for boxes in found]).float().numpy(),
-        "label": torch.cat([boxes["labels"] for boxes in found]).short().numpy(),
-        "score": torch.cat([boxes["scores"] for boxes in found]).float().numpy(),
-    }
-    write_arrays(folder / "predictions.npz", arrays)
+    write_box_predictions(
+        folder,
+        image=torch.arange(len(found)).repeat_interleave(counts),
+        boxes=torch.cat([boxes["boxes"] for boxes in found]),
+        labels=torch.cat([boxes["labels"] for boxes in found]),
+        scores=torch.cat([boxes["scores"] for boxes in found]),
+        image_ids=test.ids,
+    )
     draw = partial(draw_detection, test.pixels.numpy(), test.truth, found, class_names)
     journal.keep_picture("predictions", draw, epoch)
 

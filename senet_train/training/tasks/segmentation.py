@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +18,7 @@ from senet_train.data.scenes import SceneImages, Target
 from senet_train.networks.bind import bind_larger
 from senet_train.networks.heads.segmenters import around, torchvision_segmenter
 from senet_train.runs.metrics import SegmentationMetrics
-from senet_train.runs.predictions import write_arrays
+from senet_train.runs.predictions import write_overlaps, write_pixel_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 from senet_train.training.progress import Tally, row_of
@@ -111,11 +110,8 @@ def keep(
     from senet_train.training.pictures.scenes import draw_segmentation
 
     said, truth = learner.test_answers(), stacked(test.truth)
-    arrays = {"image_id": np.array(test.ids, dtype=np.str_), "classes": said.numpy()}
-    write_arrays(folder / "predictions.npz", arrays)
-    hits, unions = overlaps(said, truth, int(learner.network.num_classes))
-    counts = {"hits": hits.numpy(), "unions": unions.numpy()}
-    write_arrays(folder / "overlaps.npz", counts)
+    write_pixel_predictions(folder, said, test.ids)
+    write_overlaps(folder, *overlaps(said, truth, int(learner.network.num_classes)))
     draw = partial(draw_segmentation, test.pixels.numpy(), truth.numpy(), said.numpy(), class_names)
     journal.keep_picture("predictions", draw, epoch)
 

@@ -1,0 +1,69 @@
+"""`metrics.csv` of a run: one row for each epoch, with its means over the data and its speed."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from senet_train.runs.metrics import score_among
+from senet_train.system.files import as_csv, write_text
+
+METRICS_FILE = "metrics.csv"
+
+
+class Epoch(NamedTuple):
+    """What a row tells of a run that is being trained."""
+
+    val_score: float
+    seconds: float  # of training, validation not included
+
+
+def write_rows(run: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Replace the file of the run in the folder `run`; no file is made for no rows."""
+    file = run / METRICS_FILE
+    if rows or file.exists():
+        write_text(file, as_csv(rows))
+
+
+def append_row(run: Path, row: Mapping[str, float], *, header: bool) -> None:
+    """Append the row of an epoch, after the names of its columns if `header`."""
+    text = as_csv([row])
+    _, _, line = text.partition("\n")
+    with open(run / METRICS_FILE, "a", newline="") as file:
+        file.write(text if header else line)
+
+
+def read_column_names(run: Path) -> list[str]:
+    """The names of the columns. Raises OSError."""
+    with open(run / METRICS_FILE, newline="") as file:
+        return list(csv.DictReader(file).fieldnames or ())
+
+
+def read_column(run: Path, name: str) -> list[float]:
+    """A column, one value for each epoch.
+
+    Raises OSError, KeyError without such a column, and ValueError or TypeError for a damaged file.
+    """
+    with open(run / METRICS_FILE, newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
+
+
+def read_epochs(run: Path) -> tuple[Epoch, ...]:
+    """The epochs trained so far; none if the file cannot be read. A run may be writing to it."""
+    file = run / METRICS_FILE
+    try:
+        stat = file.stat()
+        return parse_epochs(file, stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or a power cut's zeros
+        return ()
+
+
+@lru_cache(maxsize=10_000)
+def parse_epochs(file: Path, mtime_ns: int, size: int) -> tuple[Epoch, ...]:
+    """The epochs in this version of the file, without a last line that is not complete yet."""
+    text = file.read_text()
+    complete = text[: text.rfind("\n") + 1]
+    rows = csv.DictReader(complete.splitlines())
+    column = f"val_{score_among(rows.fieldnames or ()).key}"
+    return tuple(Epoch(float(row[column]), float(row["seconds"])) for row in rows)

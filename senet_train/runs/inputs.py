@@ -1,0 +1,84 @@
+"""What a run was given, as it wrote it down first: config.yaml, classes.json and weights.json.
+
+A stranger may have written the files of a run that is read. They are data: YAML is loaded safely,
+nothing is interpolated, and what is not of the expected form is refused.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter, ValidationError
+
+from senet_train.config.read import read_tree
+from senet_train.config.schema import Config
+from senet_train.errors import InputError
+from senet_train.runs.identity import as_tree
+from senet_train.system.files import write_json, write_text
+
+CONFIG_FILE, CLASSES_FILE, WEIGHTS_FILE = "config.yaml", "classes.json", "weights.json"
+MOST_CONFIG_BYTES = 1 << 20
+
+
+def write_config(run: Path, config: Config) -> None:
+    """Write config.yaml, in which nothing automatic is left, to the folder `run`."""
+    write_text(run / CONFIG_FILE, OmegaConf.to_yaml(as_tree(config)))
+
+
+def read_config_file(file: Path) -> Config:
+    """The configuration in a run's config.yaml. Raises InputError for anything else."""
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read(MOST_CONFIG_BYTES + 1)
+        if len(content) > MOST_CONFIG_BYTES:
+            raise InputError(f"{file} is no run's configuration: it has over {MOST_CONFIG_BYTES} B")
+        tree = yaml.load(content, NoAliases)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{file} is no plain YAML ({error}): not read further") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{file} is no run's configuration: it holds no keys")
+    try:
+        return read_tree(tree)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+class NoAliases(yaml.SafeLoader):
+    """Loads plain data without aliases: aliases of aliases expand a few lines to gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse `*name`."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases")
+        return super().compose_node(parent, index)
+
+
+def write_class_names(run: Path, names: Sequence[str]) -> None:
+    """Write classes.json, the names in the order of the logits."""
+    write_json(run / CLASSES_FILE, list(names))
+
+
+def read_class_names(file: Path) -> list[str]:
+    """The names in a run's classes.json. Raises InputError if it is no list of names."""
+    try:
+        names: list[str] = TypeAdapter(list[str]).validate_python(json.loads(file.read_bytes()))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no list of class names: {error}") from error
+    return names
+
+
+def write_weights_origin(run: Path, *, file: str, sha256: str) -> None:
+    """Write weights.json: the file of the pretrained weights that the run starts from."""
+    write_json(run / WEIGHTS_FILE, {"file": file, "sha256": sha256})
+
+
+def read_weights_sha256(run: Path) -> str:
+    """The sha256 of the pretrained weights; "" for a run that did not write where they are from.
+
+    Raises OSError, KeyError or ValueError for a damaged file.
+    """
+    file = run / WEIGHTS_FILE
+    return str(json.loads(file.read_bytes())["sha256"]) if file.exists() else ""

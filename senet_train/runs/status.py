@@ -1,0 +1,77 @@
+"""`status.json` of a run: its state, which process makes it, and when that last showed life."""
+
+import os
+import socket
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from senet_train.system.files import write_json
+
+STATUS_FILE = "status.json"
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a run: running, finished, failed, diverged, interrupted or pruned."""
+
+    state: str
+    reason: str
+    host: str
+    pid: int
+    since: str
+    heartbeat: str = ""
+
+
+ADAPTER = TypeAdapter(Status)  # made once: it costs more than reading a file
+
+
+def write_status(run: Path, state: str, reason: str = "") -> None:
+    """Replace the status of the run in the folder `run`: this process has set it now."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    status = Status(state, reason, socket.gethostname(), os.getpid(), now, now)
+    write_json(run / STATUS_FILE, asdict(status))
+
+
+def renew_heartbeat(run: Path) -> None:
+    """Set the heartbeat of a running run to the present time."""
+    status = read_status(run)
+    if status is not None and status.state == "running":
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(run / STATUS_FILE, asdict(replace(status, heartbeat=now)))
+
+
+def read_status(run: Path) -> Status | None:
+    """The status of the run in the folder `run`; None if there is none that can be read."""
+    try:
+        return ADAPTER.validate_json((run / STATUS_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+def count_running(output_dir: Path, but: Path) -> int:
+    """The number of runs below `output_dir`, except `but`, that this machine is training now."""
+    host = socket.gethostname()
+    folders = {file.parent for file in output_dir.glob(f"*/*/seed*/{STATUS_FILE}")} - {but}
+    statuses = (read_status(folder) for folder in folders)
+    return sum(
+        status is not None
+        and status.state == "running"
+        and status.host == host
+        and status.pid != os.getpid()
+        and is_alive(status.pid)
+        for status in statuses
+    )
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has this number."""
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
