@@ -31,7 +31,7 @@ from senet_train.config.compose import (
 )
 from senet_train.config.read import read_config, refuse_code
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
-from senet_train.system.signals import pending, signals_raised
+from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.training.distributed.world import world
 
 log = logging.getLogger("senet_train")
@@ -53,7 +53,7 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
     exit_codes: list[int] = []
     made: set[Path] = set()
     try:
-        with hydra_raises() as full_error, signals_raised(), arguments(argv), console_log():
+        with hydra_raises() as full_error, raise_on_signals(), arguments(argv), console_log():
             check_arguments(argv)
             sys.argv += flags_of_search(argv)
             register_resolvers()
@@ -66,7 +66,7 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
         print(f"stopped by {end}", file=sys.stderr)
         return end.exit_code
     except SystemExit as end:  # help was printed; or Lightning left because of a signal
-        signum = pending()
+        signum = pending_signal()
         return 128 + signum if signum else int(end.code or 0)
     except (HydraException, OmegaConfBaseException, InputError, ValueError) as error:
         show(error, explain_composition(error), full_error)

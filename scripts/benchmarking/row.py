@@ -15,7 +15,7 @@ from benchmarking.flags import Flags
 from benchmarking.loops import LOOPS
 from benchmarking.stopwatch import Enough, Stopwatch
 from benchmarking.workload import WORKLOADS, build, counts
-from senet_train.system.memory import keep_freed_memory
+from senet_train.system.memory import disable_malloc_trim
 from senet_train.training.callbacks.speed import peak_memory_bytes, reset_peak_memory
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     torch.manual_seed(0)
     reset_peak_memory()  # a process inherits its parent's
     if asked["loop"] == "bare":  # the limit has all that senet-train has
-        keep_freed_memory()
+        disable_malloc_trim()
     with suppress(Enough):
         import_module(LOOPS[asked["loop"]]).train(network, workload, flags, stopwatch.tick)
     answer = {

@@ -15,7 +15,7 @@ from benchmarking.flags import Flags, own_precision
 from benchmarking.loops import bare
 from benchmarking.stopwatch import WARM_UP_STEPS
 from benchmarking.workload import WORKLOADS, Workload, build
-from senet_train.system.memory import keep_freed_memory
+from senet_train.system.memory import disable_malloc_trim
 
 # Without SE there is nothing to join: that net is the composed one.
 NETWORKS = [
@@ -31,7 +31,7 @@ FLAGS = Flags(precision=own_precision("cpu"), channels_last=True, fused=True)
 def main() -> None:
     """Time every network's steps, in turn."""
     workload = WORKLOADS[json.loads(sys.argv[1])["workload"]]
-    keep_freed_memory()
+    disable_malloc_trim()
     torch.manual_seed(0)
     steps = {f"{tail}, {kind}": step_of(workload, tail, kind) for tail, kind in NETWORKS}
     times: dict[str, list[float]] = {name: [] for name in steps}

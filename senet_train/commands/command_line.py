@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
-from senet_train.system.signals import signals_raised
+from senet_train.system.signals import raise_on_signals
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +27,7 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     HYDRA_FULL_ERROR=1.
     """
     try:
-        with signals_raised():
+        with raise_on_signals():
             return command()
     except SystemExit as end:  # --help
         return int(end.code or 0)

@@ -15,7 +15,7 @@ from torchvision import datasets
 from senet_train.data.images import MemoryImages, Source
 from senet_train.errors import InputError
 from senet_train.system.download import fetch, file_sha256, lock_of
-from senet_train.system.lock import hold
+from senet_train.system.lock import file_lock
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def cifar(name: str, archive: Archive, root: Path, download: bool) -> Source:
             fetch(archive.mirrors, path, archive.sha256)
 
     def load() -> tuple[MemoryImages, MemoryImages]:
-        with hold(lock_of(path), str(path), wait=True):  # torchvision unpacks in place
+        with file_lock(lock_of(path), str(path), wait=True):  # torchvision unpacks in place
             refuse_odd_members(path)
             return read_part(name, root, train=True), read_part(name, root, train=False)
 

@@ -16,12 +16,22 @@ from senet_train.networks.kernels.library import NoLibrary, load_library
 log = logging.getLogger("senet_train")
 
 
-def choose_accelerator(asked: Accelerator) -> Literal["cpu", "gpu"]:
-    """`auto` -> `gpu` where there is one, else `cpu`. Raises InputError for a missing GPU."""
+def choose_accelerator(
+    asked: Accelerator, setting: str = "trainer.accelerator=gpu"
+) -> Literal["cpu", "gpu"]:
+    """`auto` -> `gpu` where there is one, else `cpu`.
+
+    Raises InputError for a missing GPU; `setting` is how the user has asked for it.
+    """
     present = torch.cuda.is_available()
     if asked == "gpu" and not present:
-        raise InputError("trainer.accelerator=gpu and there is no usable GPU: choose cpu or auto")
+        raise InputError(f"{setting} and there is no usable GPU: choose cpu or auto")
     return "gpu" if present and asked != "cpu" else "cpu"
+
+
+def device_of(accelerator: Literal["cpu", "gpu"]) -> torch.device:
+    """The device on which a network runs by itself, without a Trainer."""
+    return torch.device("cuda" if accelerator == "gpu" else "cpu")
 
 
 def choose_precision(asked: Precision, accelerator: str) -> Precision:

@@ -175,12 +175,12 @@ class ArmSweeper(Sweeper):
 
 def found_finished(job: Job) -> JobReturn | None:
     """What a finished run returns; None where there is something to be done."""
-    from senet_train.training.notices import read_found
+    from senet_train.training.notices import read_finished
 
     if job.plan.config.overwrite or not job.plan.folder.settled:
         return None
     try:
-        score = read_found(job.plan).metrics.val_score
+        score = read_finished(job.plan).metrics.val_score
     except InputError:  # its record is damaged: the run says so, and fails alone
         return None
     return JobReturn(status=JobStatus.COMPLETED, _return_value=score)

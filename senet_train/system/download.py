@@ -1,4 +1,4 @@
-"""Fetch one file from a list of mirrors: resumed, locked, verified, renamed when whole."""
+"""Download a file from a list of mirrors: resumed, locked, verified, renamed when complete."""
 
 import hashlib
 import urllib.error
@@ -18,21 +18,21 @@ from rich.progress import (
 )
 
 from senet_train.errors import InputError
-from senet_train.system.lock import hold
+from senet_train.system.lock import file_lock
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 18
 
 
 def fetch(mirrors: Sequence[str], path: Path, sha256: str) -> Path:
-    """The file at `path`, downloaded from the first mirror that gives it whole.
+    """The file at `path`, downloaded from the first mirror that has it complete.
 
-    One process downloads, others wait for it. What an earlier try left is continued. Raises
-    InputError, with every mirror's reason and how to put the file in place by hand.
+    One process downloads, others wait for it. An incomplete download is continued. Raises
+    InputError, with the reason of every mirror and how to put the file in place by hand.
     """
     if path.is_file() and file_sha256(path) == sha256:
         return path  # without the lock: the folder may be read-only
-    with hold(lock_of(path), str(path), wait=True):
+    with file_lock(lock_of(path), str(path), wait=True):
         if path.is_file() and file_sha256(path) == sha256:
             return path
         part = path.with_name(f".{path.name}.part")
@@ -53,9 +53,9 @@ def fetch(mirrors: Sequence[str], path: Path, sha256: str) -> Path:
 
 
 def try_mirror(url: str, part: Path, sha256: str) -> str:
-    """Continue `part` from one mirror: "" if it is whole now, or why not.
+    """Continue `part` from one mirror: "" if it is complete now, or the reason why not.
 
-    A whole file with another checksum is removed, as it cannot be continued.
+    A complete file with another checksum is removed, as it cannot be continued.
     """
     try:
         download(url, part)
@@ -73,7 +73,7 @@ def lock_of(path: Path) -> Path:
 
 
 def download(url: str, part: Path) -> None:
-    """Append what is missing of `url` to `part`. Raises OSError if the connection breaks."""
+    """Append the missing bytes of `url` to `part`. Raises OSError if the connection breaks."""
     refuse_insecure(url)
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
@@ -101,7 +101,7 @@ def download(url: str, part: Path) -> None:
 
 
 def refuse_insecure(url: str) -> None:
-    """https only; plain http is for a server on this very machine (the tests)."""
+    """Raises ValueError for anything but https; plain http is for a local server in tests."""
     address = urllib.parse.urlsplit(url)
     if address.scheme != "https" and address.hostname != "127.0.0.1":
         raise ValueError("not https")

@@ -1,4 +1,4 @@
-"""Write a file so that a reader, or a power cut, sees the old content or the new, never a part."""
+"""Write files atomically: even after a power cut a file has its old content or its new one."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from typing import IO, Any
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A header and a line for each row; nothing for none."""
+    """A header and a line for each row; an empty text for no rows."""
     if not rows:
         return ""
     text = io.StringIO()
@@ -21,7 +21,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-TEMPORARY = ".*.tmp"  # what a process that was killed while it wrote leaves
+TEMPORARY = ".*.tmp"  # the files that a process leaves if it is killed while it writes
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -48,5 +48,5 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_atomic` for plain data; NaN and infinity are refused, as JSON has none."""
+    """`write_atomic` for plain data. Raises ValueError for NaN and infinity, which JSON has not."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

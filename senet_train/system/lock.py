@@ -1,8 +1,8 @@
-"""A lock file that the kernel frees when its holder dies.
+"""A lock on a file, which the kernel releases when the process that holds it ends.
 
-`lockf`, not `flock`: a forked data worker inherits a `flock` and keeps it seconds after the
-trainer was killed. One process must not open a lock file it holds a second time: closing any
-handle of it gives the lock up.
+It is `lockf`, not `flock`: a forked data worker inherits a `flock`, and holds it for seconds after
+the trainer was killed. A process must not open the file of a lock that it holds a second time:
+closing any handle of the file releases the lock.
 """
 
 import fcntl
@@ -20,11 +20,11 @@ log = logging.getLogger("senet_train")
 
 
 @contextmanager
-def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file at `path` for the block; `what` names the locked thing to the user.
+def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock at `path` for the block; `what` names for the user what is locked.
 
-    Raises HeldError, naming the holder, if another process has it and `wait` is false, and
-    InputError if the folder cannot be written.
+    Raises HeldError, which names the process that holds it, unless `wait`; and InputError if the
+    folder cannot be written.
     """
     with open_lock(path) as file:
         try:
@@ -43,7 +43,7 @@ def hold(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
 
 
 def open_lock(path: Path) -> IO[str]:
-    """The lock file, made with its folder if need be. Raises InputError."""
+    """The opened lock file, made with its folder if they do not exist. Raises InputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "a+")

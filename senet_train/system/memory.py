@@ -1,7 +1,7 @@
-"""Keep freed memory for the next step instead of handing it back to the system.
+"""Memory of this process: keep it between steps, release it between runs, explain its shortage.
 
-A training step frees hundreds of megabytes and the next one wants them again. glibc gives large
-blocks back at once, and the system then hands out every page anew: 1,400 to 5,300 page faults a
+A training step frees hundreds of megabytes and the next one allocates them again. glibc returns
+large blocks to the system at once, which then maps every page anew: 1,400 to 5,300 page faults a
 step for ResNet-20 here, up to a tenth of its time.
 """
 
@@ -22,8 +22,8 @@ MMAP_THRESHOLDS = (2**30, 2**25)  # some versions refuse more than 32 MiB
 LARGEST = 2**31 - 1
 
 
-def keep_freed_memory() -> None:
-    """Ask the C library to keep it from now on. Peak memory rises by a hundredth at most."""
+def disable_malloc_trim() -> None:
+    """Have glibc keep freed memory from now on. Peak memory rises by a hundredth at most."""
     if on_glibc():
         library = ctypes.CDLL(None)
         # Never the second alone: it ends the growth of the first, and everything is mapped anew.
@@ -32,20 +32,20 @@ def keep_freed_memory() -> None:
 
 
 @cache
-def spare_what_is_loaded() -> None:
-    """Leave all modules out of garbage collection: it takes a sixth of the time without them.
+def freeze_garbage_collector() -> None:
+    """Exclude all modules loaded by now from garbage collection, which then takes a sixth as long.
 
-    Until the end: torch's compiler complains of what is then still there.
+    They are included again at exit: torch's compiler reports what is frozen then.
     """
     gc.freeze()
     atexit.register(gc.unfreeze)
 
 
 def release_freed_memory() -> None:
-    """Hand back what an earlier run in this process left.
+    """Return to the system what an earlier run in this process has left.
 
-    Lightning's objects point to each other, and few of them hold much: a network and its momentum
-    would wait for many runs until Python looks.
+    Lightning's objects refer to each other, and few of them hold much memory: without an explicit
+    collection a network and its momentum would stay for many runs.
     """
     gc.collect()
     if on_glibc():
@@ -53,8 +53,8 @@ def release_freed_memory() -> None:
 
 
 @contextmanager
-def shortage_explained(batch_size: int) -> Iterator[None]:
-    """Raise OutOfMemory, with what to change, where torch or Python finds no memory."""
+def explain_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Raise OutOfMemory, with what to change, if the block runs out of memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -69,5 +69,5 @@ def shortage_explained(batch_size: int) -> Iterator[None]:
 
 
 def on_glibc() -> bool:
-    """Whether the C library has these settings."""
+    """Whether the C library is glibc, which has these settings."""
     return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim")

@@ -1,8 +1,9 @@
 """SIGINT and SIGTERM: raised where they arrive, but between two steps while a network trains.
 
 An exception inside `__del__` or a C callback is printed and dropped; Lightning turns SIGTERM into
-an exit of its own; one in the middle of a step leaves weights that no checkpoint should hold. So
-the signal is remembered, and `pending` is asked before every step.
+an exit of its own; and an exception in the middle of a step leaves weights that no checkpoint
+should hold. So the handler only remembers the signal, and `pending_signal` is asked before every
+step.
 """
 
 import signal
@@ -12,7 +13,7 @@ from types import FrameType
 
 from senet_train.errors import Interrupted
 
-WATCHED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM)
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 
 
@@ -24,8 +25,8 @@ class Stopped(Interrupted):
     """The signal, raised between two steps: what is in memory may be saved."""
 
 
-def in_words(signum: int) -> str:
-    """`killed by SIGKILL`; after a crash, which is never the user's doing, also what to try."""
+def describe_kill(signum: int) -> str:
+    """`killed by SIGKILL`, and what to try after a crash, which is never what the user asked."""
     try:
         name = signal.Signals(signum).name
     except ValueError:  # a real-time signal has no name
@@ -34,22 +35,22 @@ def in_words(signum: int) -> str:
     return f"killed by {name}{way_out}"
 
 
-def pending() -> int | None:
-    """The signal that is to end this command, if one has arrived."""
+def pending_signal() -> int | None:
+    """The signal that is to end this command; None if none has arrived."""
     return _pending[0] if _pending else None
 
 
-def raise_pending() -> None:
-    """Raise Stopped if a signal has arrived and is still not obeyed."""
+def raise_if_signalled() -> None:
+    """Raise Stopped if a signal has arrived."""
     if _pending:
         raise Stopped(_pending[0])
 
 
 @contextmanager
-def between_steps() -> Iterator[None]:
-    """For the block, which asks `pending`, a first signal waits to be asked for.
+def defer_signals() -> Iterator[None]:
+    """For the block, do not raise a signal where it arrives: the block asks `pending_signal`.
 
-    At the latest to the block's end; a second SIGINT is raised where it arrives.
+    It is raised at the block's end at the latest. A second SIGINT is raised where it arrives.
     """
     global _deferring
     _deferring = True
@@ -57,33 +58,34 @@ def between_steps() -> Iterator[None]:
         yield
     finally:
         _deferring = False
-    raise_pending()
+    raise_if_signalled()
 
 
-def interrupt(signum: int, frame: FrameType | None) -> None:
-    """The handler: remember the signal; raise Interrupted, unless that has to wait.
+def handle(signum: int, frame: FrameType | None) -> None:
+    """The handler: remember the signal, and raise Interrupted unless it is deferred.
 
-    A second Ctrl-C is impatience. A second SIGTERM is not: SLURM sends two in the same second.
+    A second SIGINT is a user who does not want to wait. A second SIGTERM is not: SLURM sends two
+    in the same second.
     """
     _pending.append(signum)
     if not _deferring or (signum == signal.SIGINT and len(_pending) > 1):
         raise Interrupted(signum)
 
 
-def listen() -> None:
-    """Have SIGINT and SIGTERM come to us; Lightning puts a handler of its own round ours."""
-    for signum in WATCHED:
-        signal.signal(signum, interrupt)
+def install_handlers() -> None:
+    """Handle SIGINT and SIGTERM here. Lightning replaces the handlers by its own: call it after."""
+    for signum in HANDLED:
+        signal.signal(signum, handle)
 
 
 @contextmanager
-def signals_raised() -> Iterator[None]:
+def raise_on_signals() -> Iterator[None]:
     """For the block, SIGINT and SIGTERM raise Interrupted in the main thread."""
     _pending.clear()
-    before = [signal.getsignal(signum) for signum in WATCHED]
-    listen()
+    before = [signal.getsignal(signum) for signum in HANDLED]
+    install_handlers()
     try:
         yield
     finally:
-        for signum, handler in zip(WATCHED, before, strict=True):
+        for signum, handler in zip(HANDLED, before, strict=True):
             signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""What no single setting shows to be untrainable. Each raises InputError."""
+"""Checks of settings that are wrong only together. Each raises InputError."""
 
 import torch
 
@@ -10,9 +10,9 @@ from senet_train.training.distributed.world import world
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
-    """Train one batch's forward pass on the meta device. Raises InputError.
+    """Raises InputError if the network cannot train on the batch: a forward pass on meta tells.
 
-    BatchNorm cannot normalise a single value per channel: one image on a 1x1 map.
+    BatchNorm cannot normalise a single value per channel: one image with a 1x1 map.
     """
     images = torch.empty(min(data.batch_size, 2), 3, data.image_size, data.image_size)
     try:
@@ -25,7 +25,7 @@ def refuse_batch(network: Backbone, data: Data) -> None:
 
 
 def refuse_mixing(network: Backbone, devices: int) -> None:
-    """Raises InputError where images of one batch see each other, and lie in several processes."""
+    """Raises InputError for attention across the images of a batch on several processes."""
     if devices > 1 and any(getattr(module, "mixes_images", False) for module in network.modules()):
         raise InputError(
             f"this attention takes something of another image of the batch, and trainer.devices="
@@ -34,7 +34,7 @@ def refuse_mixing(network: Backbone, devices: int) -> None:
 
 
 def refuse_optim(config: Config) -> None:
-    """What no single value of the optimizer shows. Raises InputError."""
+    """Raises InputError for settings of the optimizer that contradict each other."""
     optim, epochs = config.optim, config.trainer.max_epochs
     if optim.nesterov and optim.momentum == 0:
         raise InputError(
@@ -54,7 +54,7 @@ def refuse_optim(config: Config) -> None:
 
 
 def refuse_devices(config: Config) -> int:
-    """`trainer.devices`. Raises InputError where it does not fit the processes, or the batch."""
+    """`trainer.devices`. Raises InputError if it does not match the processes, GPUs or batch."""
     devices, processes = config.trainer.devices, world().size
     if processes not in (1, devices):
         raise InputError(

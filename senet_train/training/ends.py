@@ -1,4 +1,4 @@
-"""How a run ends: its errors in words, its status, its log."""
+"""How a run ends: torch's errors explained, the status that an error leaves, the log file."""
 
 import logging
 from collections.abc import Iterator
@@ -7,53 +7,53 @@ from pathlib import Path
 
 from senet_train.config.schema import Data
 from senet_train.data.images import workers_explained
-from senet_train.errors import Diverged, HeldError, InputError, Interrupted, OutOfMemory, PeerLost
+from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost
 from senet_train.runs.folder import RunFolder
-from senet_train.system.memory import shortage_explained
-from senet_train.system.signals import pending
-from senet_train.training.distributed.collectives import lost_peers_explained
+from senet_train.system.memory import explain_out_of_memory
+from senet_train.system.signals import pending_signal
+from senet_train.training.distributed.collectives import explain_lost_peers
 
 log = logging.getLogger("senet_train")
 
-# What a run of several processes ended with, by its exit code.
-ENDS = {InputError.exit_code: InputError, HeldError.exit_code: HeldError}
-
 
 @contextmanager
-def troubles_explained(data: Data) -> Iterator[None]:
-    """Raise errors of ours, with the way out, for those that torch has only words for."""
+def explain_errors(data: Data) -> Iterator[None]:
+    """For the block, replace errors that torch raises as text by errors that name the way out.
+
+    Raises OutOfMemory, PeerLost, or RunError for a data worker that has died.
+    """
     with (
-        shortage_explained(data.batch_size),
-        lost_peers_explained(),
+        explain_out_of_memory(data.batch_size),
+        explain_lost_peers(),
         workers_explained(data.workers),
     ):
         yield
 
 
-def note_end(folder: RunFolder, error: BaseException) -> None:
-    """Say in the status how the run ended; on a full disk that may fail as the run itself did."""
+def write_end_status(folder: RunFolder, error: BaseException) -> None:
+    """Write the status that `error` leaves. On a full disk this may fail as the run itself did."""
     try:
-        folder.set_state(end_state(error), reason_of(error))
+        folder.set_state(end_state(error), end_reason(error))
     except OSError as second:
         log.warning("warning: %s keeps its old status: %s", folder.path, second)
 
 
 def end_state(error: BaseException) -> str:
-    """The status that an error leaves."""
-    if isinstance(error, Interrupted | PeerLost) or pending():
+    """`interrupted`, `diverged` or `failed`."""
+    if isinstance(error, Interrupted | PeerLost) or pending_signal():
         return "interrupted"
     return "diverged" if isinstance(error, Diverged) else "failed"
 
 
-def reason_of(error: BaseException) -> str:
-    """Why, for status.json: `oom` is a word that scripts look for."""
+def end_reason(error: BaseException) -> str:
+    """Why, for status.json: scripts search for the word `oom`."""
     name = "oom" if isinstance(error, OutOfMemory) else type(error).__name__
     return f"{name}: {error}"
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Copy our log to a file for the block, an error's traceback with it."""
+def log_to_file(path: Path) -> Iterator[None]:
+    """For the block, write our log to a file too, with the traceback of an error that ends it."""
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)

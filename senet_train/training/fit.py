@@ -1,4 +1,4 @@
-"""Train a planned run, choose its best epoch by validation, read the test set once."""
+"""Train a planned run, choose its best epoch by validation, and test that epoch once."""
 
 import logging
 import sys
@@ -23,8 +23,8 @@ from senet_train.networks.hardware import TAILS
 from senet_train.runs.checkpoint_files import BEST, ProvenCheckpointIO, read_checkpoint
 from senet_train.runs.metrics import AnyMetrics
 from senet_train.runs.record import Latency
-from senet_train.system.memory import keep_freed_memory
-from senet_train.system.signals import between_steps
+from senet_train.system.memory import disable_malloc_trim
+from senet_train.system.signals import defer_signals
 from senet_train.training.callbacks.checkpoints import Averaging, Checkpoints
 from senet_train.training.callbacks.gate_histograms import GateHistograms
 from senet_train.training.callbacks.heartbeat import Heartbeat
@@ -41,11 +41,11 @@ from senet_train.training.distributed.batch_norm import synchronise_layers
 from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
-from senet_train.training.optimizer import new_parts
+from senet_train.training.optimizer import new_prefixes
 from senet_train.training.plan import Plan
 
-# Lightning greets, advises and repeats what our own lines say; and it uses a deprecated name of
-# torch's in every run.
+# Lightning logs tips and what our own lines say already; and in every run it uses a deprecated
+# name of torch.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightning.*")
 
@@ -58,21 +58,22 @@ LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training left, besides the files in the run folder."""
+    """The results of training and test, besides the files in the run folder."""
 
     metrics: AnyMetrics
-    rates: list[float]  # images/s of every steady step
-    earlier_seconds: float  # of tries that this one went on with
+    rates: list[float]  # images/s of every step, without warm-up
+    earlier_seconds: float  # of training before the run was resumed
     latency: dict[str, Latency]
     peak_memory_bytes: int
 
 
-def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fitted:
-    """Fill the run folder with checkpoints, curves and predictions, from a checkpoint if given.
+def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> Fitted:
+    """Train from the checkpoint `start`, or from zero, and test the best epoch.
 
-    Raises Diverged, Stopped when a signal has asked for it, and Pruned when a search has.
+    Writes checkpoints, curves and predictions to the run folder. Raises Diverged, Stopped if a
+    signal ends the run, and Pruned if a search does.
     """
-    keep_freed_memory()
+    disable_malloc_trim()
     folder, config = plan.folder.path, plan.config
     splits = load_splits(plan.source, config.data)
     refuse_uneven(min(config.data.batch_size, len(splits.train.labels)))
@@ -87,12 +88,12 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
     module = build_learner(plan, data.steps_per_epoch, start)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
-    looking = [*gate_histograms(plan, journal), *progress_bar(plan)]
-    writers = [journal, *looking, Heartbeat(folder)] if world().is_rank_zero else []
+    observers = [*gate_histograms(plan, journal), *progress_bar(plan)]
+    writers = [journal, *observers, Heartbeat(folder)] if world().is_rank_zero else []
     callbacks = [speed, *writers, StopOnRequest(folder)]
-    trainer = build_trainer(config.trainer, folder, callbacks, made_by)
+    trainer = build_trainer(config.trainer, folder, callbacks, provenance)
     try:
-        with between_steps():
+        with defer_signals():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
         best_epoch = load_best(module, plan.folder.checkpoints / BEST)
         trainer.test(module, datamodule=data, verbose=False)
@@ -101,7 +102,9 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
             return Fitted(metrics, [], 0.0, {}, 0)
         device = trainer.strategy.root_device
         peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
-        plan.task.keep(module, folder, journal, splits.test, plan.source.class_names, best_epoch)
+        plan.task.write_results(
+            module, folder, journal, splits.test, plan.source.class_names, best_epoch
+        )
         journal.write_final(vars(metrics))
     finally:
         journal.close()
@@ -112,7 +115,10 @@ def fit_and_test(plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fit
 
 
 def refuse_uneven(batch_size: int) -> None:
-    """An only batch may be smaller than asked for. Raises InputError if it makes no equal parts."""
+    """Raises InputError if the ranks cannot share the batch equally.
+
+    It is smaller than `data.batch_size` if the training set is.
+    """
     if batch_size % world().size:
         raise InputError(
             f"the only batch has {batch_size} images, which trainer.devices={world().size} cannot "
@@ -121,7 +127,7 @@ def refuse_uneven(batch_size: int) -> None:
 
 
 def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -> Learner:
-    """The network with its attention, in the memory format asked for, ready to train."""
+    """The network with its attention, in its memory format, as a LightningModule."""
     config = plan.config
     builder = plan.builder_from(start)
     network, slots = builder.build(int(config.data.num_classes), seed=config.seed)
@@ -137,20 +143,20 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         seed=config.seed,
         max_epochs=config.trainer.max_epochs,
         steps_per_epoch=steps_per_epoch,
-        new=new_parts(network, slots),
+        new=new_prefixes(network, slots),
     )
 
 
 def build_trainer(
-    config: TrainerConfig, folder: Path, callbacks: list[Callback], made_by: dict[str, str]
+    config: TrainerConfig, folder: Path, callbacks: list[Callback], provenance: dict[str, str]
 ) -> pl.Trainer:
-    """A Trainer that keeps the best and the last epoch and leaves all reporting to us."""
+    """A Trainer that keeps the best and the last epoch, and reports nothing itself."""
     here = world()
     checkpoints = Checkpoints(
         folder / "checkpoints",
         minutes=config.checkpoint_minutes,
         averaged=config.ema_decay != "none",
-        made_by=made_by,
+        provenance=provenance,
     )
     return pl.Trainer(
         accelerator=config.accelerator,
@@ -175,24 +181,24 @@ def build_trainer(
 
 
 def averaging(config: TrainerConfig) -> list[Callback]:
-    """An exponential moving average of the weights, if asked for: it is what gets evaluated."""
+    """The exponential moving average of the weights, which is evaluated in their place, or none."""
     return [] if config.ema_decay == "none" else [Averaging(decay=config.ema_decay)]
 
 
 def progress_bar(plan: Plan) -> list[Callback]:
-    """A live bar if standard error is a terminal; the epoch's plain lines serve otherwise."""
+    """A progress bar if standard error is a terminal; otherwise epochs are plain lines."""
     if not sys.stderr.isatty():
         return []
     return [ProgressBar(Console(stderr=True), plan.identity.label)]
 
 
 def gate_histograms(plan: Plan, journal: Journal) -> list[Callback]:
-    """What looks at the gates after every epoch, where there are any."""
+    """The histograms of the gates after every epoch, if the network has attention."""
     return [] if plan.config.attention.name == "none" else [GateHistograms(plan.slots, journal)]
 
 
 def load_best(module: Learner, path: Path) -> int:
-    """Put the best epoch's weights into the module; which epoch it was, from 0."""
+    """Load the weights of the best epoch into the module; the number of that epoch, from 0."""
     checkpoint = read_checkpoint(path)
     module.load_state_dict(checkpoint["state_dict"])
     return int(checkpoint["epoch"])
@@ -200,9 +206,9 @@ def load_best(module: Learner, path: Path) -> int:
 
 @contextmanager
 def arithmetic(deterministic: bool, threads: int) -> Iterator[None]:
-    """For the block, deterministic algorithms alone if asked, and so many threads.
+    """For the block, use so many threads and, if `deterministic`, only deterministic algorithms.
 
-    Sums over parts of a batch are rounded by the number of threads that share it.
+    The number of threads that share a sum changes how the sum is rounded.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     # Filling new memory would cost a pass over every activation and changes no result.

@@ -1,6 +1,6 @@
-"""What every task's LightningModule shares: SGD, epochs that end in a row, a stop at no loss.
+"""The LightningModule that all tasks share: SGD, a row of means per epoch, a stop at infinite loss.
 
-A task says what is learnt from a batch, what is counted of it, and which epoch is the best.
+A task defines the loss of a batch, the sums for its metrics, and which epoch is the best.
 """
 
 import math
@@ -20,23 +20,23 @@ from senet_train.training.distributed.collectives import all_reduce_max, broadca
 from senet_train.training.optimizer import (
     EVERYTHING,
     freeze_backbone,
-    hold_statistics,
+    freeze_batch_norms,
     parameter_groups,
 )
-from senet_train.training.progress import Progress, Tally
+from senet_train.training.progress import MetricSums, Progress
 from senet_train.training.schedule import Schedule, with_warmup
 
 
 class Learner(pl.LightningModule, ABC):
     """Trains and evaluates a network; `progress.history` has one row of means per epoch.
 
-    `new` begins the names of what is no backbone, for `optim.frozen` and `backbone_lr_factor`.
-    Raises Diverged, before the weights change, when a loss is not finite.
+    `new` are the prefixes of the parameters outside the backbone, for `optim.frozen` and
+    `optim.backbone_lr_factor`. Raises Diverged, before the weights change, if a loss is not finite.
     """
 
     kind: ClassVar[type[AnyMetrics]]
     score: ClassVar[Score]  # that of `kind`
-    final_metrics: ClassVar[tuple[str, ...]]  # of the record: what TensorBoard's HPARAMS tab shows
+    final_metrics: ClassVar[tuple[str, ...]]  # of the record, for TensorBoard's HPARAMS tab
 
     def __init__(
         self,
@@ -51,51 +51,51 @@ class Learner(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.new = new
-        self.network: Any = network  # a task's own kind
+        self.network: Any = network  # each task has its own type
         self.optim, self.schedule = optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
         if optim.frozen == "backbone":
             freeze_backbone(network, new)
-        self.progress = Progress(self.new_tally("train"))
+        self.progress = Progress(self.new_sums("train"))
         self.improved = False  # whether the last epoch validated is the best so far
-        self.tally = {part: self.new_tally(part) for part in ("val", "test")}
+        self.sums = {part: self.new_sums(part) for part in ("val", "test")}
         self.test_means: dict[str, float] = {}
-        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,), and what was said
+        self.test_batches: list[tuple[Tensor, Tensor]] = []  # indices (B,) and predictions (B, ...)
 
     @abstractmethod
-    def new_tally(self, part: str) -> Tally:
-        """What counts `train`, `val` or `test`, with nothing counted yet."""
+    def new_sums(self, part: str) -> MetricSums:
+        """Empty sums for the metrics of `part`, which is `train`, `val` or `test`."""
 
     @abstractmethod
-    def learn(self, batch: Batch) -> Tensor:
-        """The loss of a batch, (), counted in `progress.train`."""
+    def training_loss(self, batch: Batch) -> Tensor:
+        """The loss of a batch, (). Adds the batch to `progress.train`."""
 
     @abstractmethod
     def evaluate(self, batch: Batch, part: str) -> None:
-        """Count a batch in `tally[part]`; of the test set, keep what was said."""
+        """Add a batch to `sums[part]`, and keep its predictions if it is of the test set."""
 
     @abstractmethod
-    def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
-        """The higher, the better was the epoch that validation gave these means."""
+    def epoch_rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
+        """What tells which epoch is the best: the highest is, in the order of the tuple."""
 
     def metrics(self, best_epoch: int) -> AnyMetrics:
-        """What the record says, once the test set has been read."""
+        """The metrics for the record, once the network has been tested."""
         return metrics_of(self.kind, self.progress.history, best_epoch, self.test_means)
 
     def on_train_start(self) -> None:
-        """From here on Lightning keeps each module's mode, through every validation."""
+        """Freeze the statistics here: from now on Lightning keeps the mode of every module."""
         if self.optim.frozen == "backbone":
-            hold_statistics(self.network, self.new)
+            freeze_batch_norms(self.network, self.new)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Dropout and the like draw from a generator keyed by (seed, step), whatever the model."""
+        """Seed the generator (of dropout, say) by run and step: the same for every model."""
         self.progress.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         torch.manual_seed(keyed_seed("step", self.seed, self.global_step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, ()."""
-        loss = self.learn(batch)
-        self.stop_if_not_finite(loss, f"at step {self.global_step}")
+        loss = self.training_loss(batch)
+        self.raise_if_not_finite(loss, f"at step {self.global_step}")
         self.progress.batch += 1
         return loss
 
@@ -106,13 +106,13 @@ class Learner(pl.LightningModule, ABC):
         self.evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
-        num_images, progress = self.tally["val"].num_images, self.progress
-        means = self.tally["val"].means("val")
-        # Each process has evaluated: where their hardware rounds apart, the first's word counts.
+        num_images, progress = self.sums["val"].num_images, self.progress
+        means = self.sums["val"].compute("val")
+        # Each process has evaluated all: should they round differently, rank 0 decides.
         means = dict(zip(means, broadcast(*means.values()), strict=True))
         loss = means.get("val_loss", 0.0)  # detection has none
-        self.stop_if_not_finite(loss, f"in validation of epoch {progress.epoch}")
-        train = progress.train.of_all().means("train")
+        self.raise_if_not_finite(loss, f"in validation of epoch {progress.epoch}")
+        train = progress.train.all_reduced().compute("train")
         progress.train.reset()
         row = {
             "epoch": progress.epoch,
@@ -121,24 +121,24 @@ class Learner(pl.LightningModule, ABC):
             **{name: train[name] for name in self.training_columns() if name in train},
             **means,
         }
-        rank = self.rank(means, num_images)
+        rank = self.epoch_rank(means, num_images)
         self.improved = rank > progress.best
         progress.end_epoch(row, rank)
 
     def training_columns(self) -> tuple[str, str]:
-        """What a row has of training."""
+        """The columns of a row that are means over training."""
         return "train_loss", f"train_{self.score.key}"
 
-    def test_answers(self) -> Tensor:
-        """What was kept of the test images, (N, ...), in the data set's order."""
-        indices, said = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
-        return said[indices.argsort()]
+    def test_predictions(self) -> Tensor:
+        """The predictions for the test images, (N, ...), in the order of the data set."""
+        indices, predicted = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
+        return predicted[indices.argsort()]
 
     def on_test_epoch_end(self) -> None:
-        self.test_means = self.tally["test"].means("test")
+        self.test_means = self.sums["test"].compute("test")
 
-    def stop_if_not_finite(self, loss: Tensor | float, when: str) -> None:
-        """Raise Diverged for NaN or infinity."""
+    def raise_if_not_finite(self, loss: Tensor | float, when: str) -> None:
+        """Raise Diverged on every process if the loss of one of them is NaN or infinite."""
         value = loss.item() if isinstance(loss, Tensor) else loss
         [infinite_somewhere] = all_reduce_max(not math.isfinite(value))
         if infinite_somewhere:
@@ -149,14 +149,14 @@ class Learner(pl.LightningModule, ABC):
             )
 
     def configure_optimizers(self) -> Any:
-        """SGD over groups of parameters, its rates a pure function of the step."""
+        """SGD over groups of parameters, whose learning rates are a pure function of the step."""
         groups = parameter_groups(self.network, self.optim, self.new)
         sgd = torch.optim.SGD(
             groups,
             lr=self.optim.lr,
             momentum=self.optim.momentum,
             nesterov=self.optim.nesterov,
-            fused=self.trainer.gradient_clip_val is None,  # Lightning clips for no fused one
+            fused=self.trainer.gradient_clip_val is None,  # Lightning does not clip for a fused one
         )
         total = self.steps_per_epoch * self.max_epochs
         warmup = round(self.steps_per_epoch * self.optim.warmup_epochs)

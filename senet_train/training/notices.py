@@ -1,4 +1,4 @@
-"""What is said of a run before it starts, and of one that is there already."""
+"""The log lines about a run before it starts, and about one that is finished already."""
 
 import logging
 from importlib.metadata import version
@@ -12,7 +12,7 @@ log = logging.getLogger("senet_train")
 
 
 def announce(plan: Plan) -> None:
-    """The network in one line, and a warning for what hardly anyone would have meant."""
+    """Log the network in one line, and a warning for settings that are hardly ever intended."""
     log.info(network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
@@ -30,15 +30,15 @@ def announce(plan: Plan) -> None:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
 
 
-def report_found(plan: Plan) -> float:
-    """Print the table of the run that is already there; not a byte of it is touched."""
-    record = read_found(plan)
+def report_finished(plan: Plan) -> float:
+    """Print the table of the finished run, whose files stay as they are; its validation score."""
+    record = read_finished(plan)
     print_summary(record, plan.folder.path)
     return record.metrics.val_score
 
 
-def read_found(plan: Plan) -> RunRecord:
-    """The record of the run that is there, said in one line. Raises InputError if damaged."""
+def read_finished(plan: Plan) -> RunRecord:
+    """The record of the finished run, after a log line. Raises InputError if it is damaged."""
     path = plan.folder.path
     record = read_record(path / "result.json")
     log.info("found finished: %s (overwrite=true runs it anew)", path)

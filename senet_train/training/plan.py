@@ -1,7 +1,7 @@
-"""From a configuration to all that a run needs, with nothing written yet.
+"""From a configuration to all that a run needs, before anything is written.
 
-Everything that can be refused is refused here: the network is built on the meta device, the data
-are found, and the identity follows.
+Every configuration that cannot be trained is refused here: the network is built on the meta
+device, the data are found, and the identity is computed.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from senet_train.training.tasks.task import Task
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked run: `config` holds nothing automatic any more."""
+    """A checked run, in whose `config` every `auto` is resolved."""
 
     config: Config
     builder: NetworkBuilder
@@ -41,39 +41,39 @@ class Plan:
     cost: NetworkCost
     identity: Identity
     folder: RunFolder
-    own_attention: int  # modules of it that the network brought along, and that are taken out
+    own_attention: int  # modules of the network's own attention, which are taken out
 
     @property
     def task(self) -> Task:
-        """What is learnt."""
+        """Classification, segmentation or detection."""
         return TASKS[self.config.task]
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it trains on one."""
+        """Whether it trains on a GPU."""
         return self.config.trainer.accelerator == "gpu"
 
     @property
     def weights(self) -> Weights | None:
-        """The pretrained weights it starts from."""
+        """The pretrained weights that it starts from, if there are any."""
         return self.builder.weights
 
     @property
     def starts_as_identity(self) -> bool:
-        """Whether its attention at first changes nothing."""
+        """Whether its attention is the identity before training."""
         nothing = self.config.attention.name == "none"
         return nothing or bool(self.builder.attention.keywords.get("identity"))
 
     def builder_from(self, start: Path | None) -> NetworkBuilder:
-        """A run that goes on from a checkpoint has its weights there, and reads no others."""
+        """The builder; without pretrained weights if the checkpoint `start` has the weights."""
         if start is None:
             return self.builder
         return NetworkBuilder.of(self.config, self.task.bind_network, weights_to_come=True)
 
     def hyperparameters(self) -> dict[str, int | float | str]:
-        """What tells this run from others in TensorBoard's HPARAMS tab.
+        """The columns of this run in TensorBoard's HPARAMS tab.
 
-        The same keys and types for every arm: the tab shows only columns that all runs have.
+        Every arm has the same keys and types: the tab shows only columns that all runs have.
         """
         config = self.config
         options = (f"{key} {value}" for key, value in config.attention.options.items())
@@ -133,7 +133,7 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
 
 
 def refuse_source(name: str, task: Task) -> None:
-    """Raises InputError for a data set of ours that is another task's."""
+    """Raises InputError for a data set of ours that belongs to another task."""
     of_others = {source for other in TASKS.values() for source in other.sources}
     if name in of_others - set(task.sources):
         raise InputError(
@@ -142,7 +142,7 @@ def refuse_source(name: str, task: Task) -> None:
 
 
 def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
-    """What an image costs. Raises InputError where the network cannot take images so small."""
+    """The cost of one image. Raises InputError if the images are too small for the network."""
     try:
         return measure_cost(network, slots, data.image_size)
     except RuntimeError as error:

@@ -1,19 +1,20 @@
-"""Whether a run that was left unfinished can be gone on with, and from where."""
+"""Whether an unfinished run can be resumed, and from which checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.errors import InputError, RunError
-from senet_train.runs.checkpoint_files import newest_whole
+from senet_train.runs.checkpoint_files import LAST, newest_whole, previous
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import Environment
 from senet_train.runs.status import read_status
+from senet_train.training.distributed.collectives import broadcast
 
 ENDED_BADLY = ("failed", "diverged")
 
 
 def refuse_ended_badly(folder: RunFolder) -> None:
-    """A run that failed or diverged would most likely do so again. Raises RunError."""
+    """Raises RunError for a run that failed or diverged: it would most likely do so again."""
     status = read_status(folder.path)
     if status and status.state in ENDED_BADLY:
         raise RunError(
@@ -22,8 +23,8 @@ def refuse_ended_badly(folder: RunFolder) -> None:
         )
 
 
-def made_by(environment: Environment, num_processes: int) -> dict[str, str]:
-    """What must be the same for the second half of a run to belong to its first."""
+def provenance_of(environment: Environment, num_processes: int) -> dict[str, str]:
+    """What must be the same in both halves of a run that is resumed. Checkpoints hold it."""
     return {
         "code": environment.code,
         "device": environment.device,
@@ -35,41 +36,59 @@ def made_by(environment: Environment, num_processes: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins."""
+    """Where a run starts: at a checkpoint, or at zero."""
 
     checkpoint: Path | None  # None for zero
     threads: int
-    notice: str  # why there, in words
+    notice: str = ""  # a log line that tells why
 
 
-def find_start(folder: RunFolder, now: dict[str, str], threads: int, anew: bool) -> Start:
-    """The checkpoint to go on from, with the threads that it was made with, or zero.
+def find_start(folder: RunFolder, now: dict[str, str], threads: int, overwrite: bool) -> Start:
+    """The checkpoint to resume from, with the number of threads that it was made with, or zero.
 
-    A run that diverged would do so again from its checkpoint: it starts from zero. One that other
-    code has begun does so only if asked, `anew`. Raises InputError if not.
+    `now` is the provenance of this process. A run that diverged would diverge again from its
+    checkpoint: it starts from zero. So does, if `overwrite`, one of another provenance. Raises
+    InputError for it otherwise.
     """
     if folder.finished or not folder.path.exists():
-        return Start(None, threads, "")
+        return Start(None, threads)
     status = read_status(folder.path)
     state = status.state if status else "unfinished"
     earlier = f"an earlier try was left {'interrupted' if state == 'running' else state}"
-    from_zero = state == "diverged" or (anew and state in ENDED_BADLY)
+    from_zero = state == "diverged" or (overwrite and state in ENDED_BADLY)
     found = None if from_zero else newest_whole(folder.checkpoints)
     if found is None:
         return Start(None, threads, f"{earlier}: starting again from zero")
     path, checkpoint = found
     progress, then = checkpoint["progress"], checkpoint["made_by"]
     done = f"after {progress['epoch']} epochs and {progress['batch']} batches"
-    unlike = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    if not unlike:
-        theirs = checkpoint["threads"]
-        pace = f", with {theirs} thread(s) as before" if theirs != threads else ""
-        return Start(path, theirs, f"{earlier}: going on {done}{pace}")
-    key = unlike[0]
+    differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    if not differing:
+        threads_then = checkpoint["threads"]
+        how = f", with {threads_then} thread(s) as before" if threads_then != threads else ""
+        return Start(path, threads_then, f"{earlier}: going on {done}{how}")
+    key = differing[0]
     change = f"{key} was {str(then.get(key))[:12]} and is {str(now.get(key))[:12]}"
-    if not anew:
+    if not overwrite:
         raise InputError(
             f"{folder.path} was left {done}, when {change}: half a run by each is a run by none; "
             "go on as it was, or overwrite=true starts it from zero"
         )
     return Start(None, threads, f"{earlier}, when {change}: starting again from zero")
+
+
+def checkpoints_to_resume(folder: RunFolder) -> list[Path]:
+    """The last checkpoint and the one before it, whether or not they exist."""
+    last = folder.checkpoints / LAST
+    return [last, previous(last)]
+
+
+def broadcast_start(folder: RunFolder, start: Start) -> None:
+    """Tell the other ranks where the run starts; rank 0 calls it."""
+    broadcast([None, *checkpoints_to_resume(folder)].index(start.checkpoint), start.threads)
+
+
+def receive_start(folder: RunFolder) -> Start:
+    """Where rank 0 says that the run starts; every other rank calls it."""
+    choice, threads = map(int, broadcast(0, 0))
+    return Start([None, *checkpoints_to_resume(folder)][choice], threads)

@@ -266,7 +266,7 @@ def test_a_batch_without_room_is_one_line(
     seen: tuple[Path, Path], predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Forward, pixels: torch.Tensor) -> torch.Tensor:
-        with forward.shortage_named(self.run, len(pixels)):
+        with forward.explain_batch_too_large(self.run, len(pixels)):
             raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(Forward, "__call__", full)

@@ -327,8 +327,8 @@ def test_unpacking_waits_for_whoever_unpacks(
     official = cifar.Archive(archive.name, hashlib.sha256(b"x").hexdigest(), ())
     source = cifar.cifar("CIFAR10", official, tmp_path, download=False)
     holder = (
-        "import sys; from pathlib import Path; from senet_train.system.lock import hold;\n"
-        "with hold(Path(sys.argv[1]), ''):\n"
+        "import sys; from pathlib import Path; from senet_train.system.lock import file_lock;\n"
+        "with file_lock(Path(sys.argv[1]), ''):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", holder, str(cifar.lock_of(archive))]

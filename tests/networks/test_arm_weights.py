@@ -17,7 +17,7 @@ from senet_train.config.schema import Choice
 from senet_train.errors import InputError
 from senet_train.networks.bind import bind_network
 from senet_train.training.callbacks import speed
-from senet_train.training.optimizer import new_parts
+from senet_train.training.optimizer import new_prefixes
 from senet_train.training.plan import make_plan
 
 SQUEEZE = (*FAKE, "model.name=squeezenet1_1")
@@ -63,7 +63,7 @@ def test_each_seed_goes_on_from_its_own_run(made: Path) -> None:
     assert len({folder.parent for folder in folders}) == 1
     for seed, folder in zip((1, 2), folders, strict=True):
         after = load_run(folder)
-        new = new_parts(after.model, after.slots)
+        new = new_prefixes(after.model, after.slots)
         backbone = {k: v for k, v in after.model.state_dict().items() if not k.startswith(new)}
         files = {n: torch.load(best(arm, n), weights_only=True) for n in (1, 2)}
         averaged = files[seed]["state_dict"]

@@ -38,7 +38,7 @@ from senet_train.networks.weights.load import last_layer
 from senet_train.networks.weights.read import as_named_now
 from senet_train.runs.trained.load import build as build_trained
 from senet_train.training.fit import build_learner
-from senet_train.training.optimizer import new_parts, parameter_groups
+from senet_train.training.optimizer import new_prefixes, parameter_groups
 from senet_train.training.plan import Plan, make_plan
 from senet_train.training.tasks.classification import ImageClassifier
 
@@ -164,7 +164,7 @@ def test_the_last_layer_is_what_hangs_on_the_classes(name: str) -> None:
         if name in FAMILIES:
             network = weave(network)
         slots = insert(network, partial(ATTENTIONS["cbam"], ratio=1))
-    new = new_parts(network, slots)
+    new = new_prefixes(network, slots)
     assert {key for key in network.state_dict() if key not in first or key in differing} == {
         key for key in network.state_dict() if key.startswith(new)
     }
@@ -473,7 +473,7 @@ def tiny(attention: str = "se", library: bool = True) -> tuple[nn.Module, tuple[
     options = {"ratio": 4, "identity": True} if attention == "se" else {}
     make = partial(ATTENTIONS[attention], **options)
     made, slots = build_network(partial(network), make, Placement(), num_classes=2, seed=0)
-    return made, new_parts(made, slots)
+    return made, new_prefixes(made, slots)
 
 
 @pytest.mark.parametrize("decay", [True, False])
@@ -528,7 +528,7 @@ def test_what_is_frozen_stays(
     assert "tensors loaded from" in (folder / "run.log").read_text()
     trained = load_run(folder)
     after, before = trained.model.state_dict(), torch.load(file, weights_only=True)
-    new = new_parts(trained.model, trained.slots)
+    new = new_prefixes(trained.model, trained.slots)
     backbone = [name for name in after if not name.startswith(new)]
     still = [name for name in backbone if torch.equal(after[name], before[name])]
     assert len(backbone) == 120

@@ -141,8 +141,8 @@ def test_the_clock_is_put_back(whole: dict[str, Any], tmp_path: Path) -> None:
     assert run(tmp_path, line, (STEP, 8), KILL) == -KILL
     clocks = (
         "time:time",
-        "senet_train.training.write_record:datetime",
-        "senet_train.runs.folder:datetime",
+        "senet_train.training.make_record:datetime",
+        "senet_train.runs.status:datetime",
     )
     assert run(tmp_path, line, changed=dict.fromkeys(clocks, yesterday)) == 0
     assert equal(whole, state_of(tmp_path))

@@ -33,7 +33,7 @@ PROTECTIONS = {
     ),
     "metrics.csv is cut back to the checkpoint": (
         "training/callbacks/journal.py",
-        "write_text(file, as_csv(self.rows))",
+        "write_rows(self.folder, self.rows)",
         "pass",
         "tests/processes/test_exact_resume.py::test_killed_while_it_saves",
     ),

@@ -27,7 +27,7 @@ from senet_train.errors import InputError
 from senet_train.runs.status import is_alive, read_status
 from senet_train.training.distributed.batch_norm import synchronise_layers
 from senet_train.training.distributed.collectives import process_group
-from senet_train.training.distributed.world import ALONE, STORE, World, world
+from senet_train.training.distributed.world import SINGLE_PROCESS, STORE, World, world
 from senet_train.training.fit import refuse_uneven
 
 Senet = Callable[..., Result]
@@ -48,7 +48,7 @@ def test_a_process_is_alone_unless_it_was_started_as_one_of_several(
 ) -> None:
     monkeypatch.setenv("RANK", "1")  # other programs set these, too
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert world() == ALONE
+    assert world() == SINGLE_PROCESS
 
 
 def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data) -> None:

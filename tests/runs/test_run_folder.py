@@ -12,7 +12,7 @@ from senet_train.runs.folder import RunFolder, refuse_clash
 from senet_train.runs.identity import Identity
 from senet_train.runs.status import count_running, read_status, renew_heartbeat
 from senet_train.system.files import write_atomic, write_json
-from senet_train.system.lock import hold
+from senet_train.system.lock import file_lock
 
 IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
 Senet = Callable[..., Result]
@@ -89,7 +89,7 @@ def test_overwrite_survives_a_failure(senet: Senet, tmp_path: Path, monkeypatch)
         raise Diverged("as planned")
 
     with monkeypatch.context() as patch:
-        patch.setattr("senet_train.training.write_record.fit_and_test", fail)
+        patch.setattr("senet_train.training.make_record.fit_and_test", fail)
         assert senet(*TINY, "overwrite=true").code == 1
     aside = tmp_path / "outputs" / ".aside" / run.relative_to(tmp_path / "outputs")
     assert (aside / "result.json").read_text() == old
@@ -140,8 +140,8 @@ def test_lock(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import sys; from pathlib import Path; from senet_train.system.lock import hold\n"
-        "with hold(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from senet_train.system.lock import file_lock\n"
+        "with file_lock(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "lock")]
     holder = subprocess.Popen(command, stdin=-1, stdout=-1)
@@ -150,14 +150,14 @@ def test_lock(tmp_path: Path) -> None:
     assert holder.stdout.readline() == b"held\n"
     with (
         pytest.raises(HeldError, match=f"it is held by process {holder.pid}"),
-        hold(tmp_path / "lock", "it"),
+        file_lock(tmp_path / "lock", "it"),
     ):
         pass
     holder.kill()
     holder.wait()
     holder.stdin.close()
     holder.stdout.close()
-    with hold(tmp_path / "lock", "it"):  # freed by the kernel
+    with file_lock(tmp_path / "lock", "it"):  # freed by the kernel
         pass
 
 

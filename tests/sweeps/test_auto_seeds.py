@@ -53,7 +53,7 @@ class Bench:
         self.diverges: set[str] = set()
         self.stop_before = 10_000
 
-    def fit_and_test(self, plan: Plan, start: Path | None, made_by: dict[str, str]) -> Fitted:
+    def fit_and_test(self, plan: Plan, start: Path | None, provenance: dict[str, str]) -> Fitted:
         name = f"{plan.identity.label} {plan.config.seed}"
         if len(self.made) == self.stop_before:
             raise Interrupted(15)

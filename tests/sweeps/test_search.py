@@ -365,7 +365,7 @@ def test_a_run_stops_when_asked_and_is_trained_on_to_the_same_bits(
     def ask(self: journal.Journal, row: dict[str, float]) -> None:
         write_row(self, row)
         if row["epoch"] == 1:
-            stop_request.ask_to_stop(self.folder, "search 01234567: too slow")
+            stop_request.request_stop(self.folder, "search 01234567: too slow")
 
     with monkeypatch.context() as patch:
         patch.setattr(journal.Journal, "write_row", ask)

@@ -17,9 +17,9 @@ from senet_train.data.loaders import DataModule, Splits
 from senet_train.errors import Diverged
 from senet_train.training.fit import build_trainer, load_best
 from senet_train.training.optimizer import parameter_groups
-from senet_train.training.progress import Tally
+from senet_train.training.progress import MetricSums
 from senet_train.training.schedule import constant
-from senet_train.training.tasks.classification import ImageClassifier, class_counts, class_tally
+from senet_train.training.tasks.classification import ImageClassifier, class_counts, class_sums
 
 OPTIM = Optim(
     lr=0.1,
@@ -90,7 +90,7 @@ def test_means_are_over_images(tmp_path: Path) -> None:
     module, trainer, data = fit(tmp_path)
     load_best(module, tmp_path / "checkpoints" / "best.ckpt")
     trainer.test(module, datamodule=data, verbose=False)
-    logits = module.test_answers()
+    logits = module.test_predictions()
     probabilities = logits.softmax(1).double().numpy()
     labels = data.splits.test.labels.numpy()
     top1 = accuracy_score(labels, probabilities.argmax(1))
@@ -113,13 +113,13 @@ def test_memory_format(tmp_path: Path, channels_last: bool) -> None:
     assert all(x.is_contiguous(memory_format=chosen) for x in seen)
 
 
-def test_tally_starts_anew() -> None:
-    tally = class_tally()
-    tally.add(class_counts(torch.tensor(6.0), torch.eye(3), torch.tensor([0, 1, 0])))
-    assert tally.means("val") == pytest.approx(
+def test_metric_sums_start_anew() -> None:
+    sums = class_sums()
+    sums.update(class_counts(torch.tensor(6.0), torch.eye(3), torch.tensor([0, 1, 0])))
+    assert sums.compute("val") == pytest.approx(
         {"val_loss": 2.0, "val_top1": 2 / 3, "val_top5": 1.0}
     )
-    assert tally.num_images == 0
+    assert sums.num_images == 0
 
 
 def test_divergence_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
     trainer.test(module, datamodule=data, verbose=False)
     with torch.no_grad():
         for images, _, indices in data.test_dataloader():
-            torch.testing.assert_close(module.test_answers()[indices], network.eval()(images))
+            torch.testing.assert_close(module.test_predictions()[indices], network.eval()(images))
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, best[f"network.{name}"])
 
@@ -223,12 +223,12 @@ def test_equal_accuracy_is_decided_by_the_loss_in_full(
     losses = [0.5, 0.5 - 1e-12, 0.5 - 1e-12, 0.5]
     assert len({np.float32(loss) for loss in losses}) == 1
     left = iter(losses)
-    means = Tally.means
+    means = MetricSums.compute
 
-    def equal(tally: Tally, part: str) -> dict[str, float]:
-        real = means(tally, part)
+    def equal(sums: MetricSums, part: str) -> dict[str, float]:
+        real = means(sums, part)
         return {**real, "val_top1": 0.5, "val_loss": next(left)} if part == "val" else real
 
-    monkeypatch.setattr(Tally, "means", equal)
+    monkeypatch.setattr(MetricSums, "compute", equal)
     module, _, _ = fit(tmp_path, max_epochs=4)
     assert load_best(module, tmp_path / "checkpoints" / "best.ckpt") == 1

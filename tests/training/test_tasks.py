@@ -25,7 +25,7 @@ from senet_train.training.callbacks import speed
 from senet_train.training.fit import build_learner
 from senet_train.training.learner import Learner
 from senet_train.training.plan import make_plan
-from senet_train.training.progress import Tally
+from senet_train.training.progress import MetricSums
 from senet_train.training.tasks.detection import average_precision, box_means
 from senet_train.training.tasks.segmentation import overlaps, pixel_counts, pixel_means
 
@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture is drawn: that takes longer than these runs."""
     monkeypatch.setattr(
-        "senet_train.training.callbacks.journal.Journal.keep_picture", lambda *arguments: None
+        "senet_train.training.callbacks.journal.Journal.save_figure", lambda *arguments: None
     )
 
 
@@ -65,14 +65,16 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.rglob("result.json"))
 
 
-def counted(logits: Tensor, classes: Tensor) -> Tally:
+def counted(logits: Tensor, classes: Tensor) -> MetricSums:
     """In batches of unequal size."""
     num_classes = logits.shape[1]
-    tally = Tally(torch.zeros(num_classes**2 + 2).double(), lambda s: pixel_means(num_classes, s))
+    sums = MetricSums(
+        torch.zeros(num_classes**2 + 2).double(), lambda s: pixel_means(num_classes, s)
+    )
     for part in (slice(0, 5), slice(5, None)):
         loss = torch.nn.functional.cross_entropy(logits[part], classes[part])
-        tally.add(pixel_counts(loss, logits[part], classes[part]))
-    return tally
+        sums.update(pixel_counts(loss, logits[part], classes[part]))
+    return sums
 
 
 @pytest.mark.parametrize("num_present", [4, 3])
@@ -83,7 +85,7 @@ def test_mean_iou_is_that_of_torchmetrics(num_present: int) -> None:
     classes = torch.randint(num_present, (8, 9, 9))
     metric = MulticlassJaccardIndex(4)
     metric.update(logits.argmax(1), classes)
-    means = counted(logits, classes).means("val")
+    means = counted(logits, classes).compute("val")
     assert means["val_miou"] == pytest.approx(float(metric.compute()), abs=1e-6)
     assert means["val_pixels"] == pytest.approx(float((logits.argmax(1) == classes).float().mean()))
     loss = torch.nn.functional.cross_entropy(logits, classes)

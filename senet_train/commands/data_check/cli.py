@@ -1,7 +1,6 @@
 """The command `senet-data`: checks a tree of class folders. Changes no image; no torch."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from senet_train.commands.data_check.findings import Finding, to_exclude
 from senet_train.data.class_folders import exclusion_text
 from senet_train.errors import InputError
 from senet_train.system.files import write_text
+from senet_train.system.resources import usable_cores
 
 DESCRIPTION = "Look after the images of data=imagenet_subset."
 CHECK = """Decode every image below PATH as training would and list what is odd: damaged files,
@@ -41,7 +41,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out", type=Path, metavar="FILE.csv", help="write every finding there, a row each"
     )
     checking.add_argument(
-        "--jobs", type=at_least_one, default=num_cores(), help="processes (default: %(default)s)"
+        "--jobs", type=at_least_one, default=usable_cores(), help="processes (default: %(default)s)"
     )
     checking.add_argument(
         "--cache", type=Path, metavar="FILE", help="verdicts (default: PATH/.senet-data.json)"
@@ -50,11 +50,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--fresh", action="store_true", help="decode everything, whatever is known"
     )
     return parser.parse_args(list(argv))
-
-
-def num_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -50,12 +50,13 @@ def profile(arguments: argparse.Namespace) -> int:
     from senet_train.commands.profile.files import WRITERS
     from senet_train.commands.profile.measure import measure
     from senet_train.commands.profile.table import print_profiles
+    from senet_train.networks.hardware import choose_accelerator, device_of
     from senet_train.runs.environment import describe_environment
 
     asked: list[Asked] = []
     for group in settings:
         asked += group if isinstance(group, list) else [networks.of_run(group)]
-    device = networks.choose_device(arguments.device)
+    device = device_of(choose_accelerator(arguments.device, "--device gpu"))
     specs = [(each.words, networks.spec_of(each.config, device)) for each in asked]
     precisions = networks.precisions(device)
     profiles = measure(specs, device, precisions, arguments.batch_sizes)

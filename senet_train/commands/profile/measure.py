@@ -26,7 +26,7 @@ from senet_train.config.schema import Precision
 from senet_train.errors import CannotExist, OutOfMemory
 from senet_train.keyed import keyed_generator
 from senet_train.networks.cost import NetworkCost
-from senet_train.system.memory import keep_freed_memory, shortage_explained
+from senet_train.system.memory import disable_malloc_trim, explain_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def measure(
     Every network is measured beside the one without attention, which is built if it is not asked
     for. One of several that cannot exist is skipped, as in a sweep.
     """
-    keep_freed_memory()  # as a run does: else the system hands out every page anew
+    disable_malloc_trim()  # as a run does: else the system hands out every page anew
     every: list[Built] = []
     for words, spec in asked:
         try:
@@ -154,7 +154,7 @@ def timed(
             each.network(batch)
 
     try:
-        with shortage_explained(batch_size):
+        with explain_out_of_memory(batch_size):
             passes = [
                 partial(forward, each, images_for(each, batch_size, device)) for each in built
             ]

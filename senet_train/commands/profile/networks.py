@@ -10,7 +10,6 @@ from senet_train.commands.profile.asked import Asked
 from senet_train.commands.profile.quantities import AttentionOperations, attention_operations
 from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
 from senet_train.data.find import find_data, resolve_classes
-from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import TAILS, choose_kernel, choose_precision
 from senet_train.networks.insertion import Slot
@@ -94,14 +93,6 @@ def build(spec: Spec, device: torch.device) -> Built:
     network.use_tail(TAILS[spec.kernel])
     filled = [] if spec.attention.name == "none" else slots
     return Built(spec, counted.label, network.to(device), filled, cost, operations)
-
-
-def choose_device(asked: str) -> torch.device:
-    """`auto`: a GPU where there is one. Raises InputError for a missing one."""
-    present = torch.cuda.is_available()
-    if asked == "gpu" and not present:
-        raise InputError("--device gpu and there is no usable GPU: choose cpu or auto")
-    return torch.device("cuda" if present and asked != "cpu" else "cpu")
 
 
 def kind_of(device: torch.device) -> str:

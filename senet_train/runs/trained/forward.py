@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from senet_train.errors import OutOfMemory
-from senet_train.networks.hardware import choose_accelerator
+from senet_train.networks.hardware import choose_accelerator, device_of
 from senet_train.runs.trained.load import Trained
-from senet_train.system.memory import shortage_explained
+from senet_train.system.memory import explain_out_of_memory
 
 log = logging.getLogger("senet_train")
 
@@ -38,7 +38,7 @@ class Forward:
     @classmethod
     def of(cls, run: Trained, batch_size: int | None = None) -> "Forward":
         """On the GPU where there is one; None leaves the batch size to the machine."""
-        device = torch.device("cuda" if choose_accelerator("auto") == "gpu" else "cpu")
+        device = device_of(choose_accelerator("auto"))
         mixes = any(getattr(module, "mixes_images", False) for module in run.model.modules())
         if mixes:
             log.warning(
@@ -53,7 +53,7 @@ class Forward:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> logits (B, K) float32 on the CPU. Raises OutOfMemory."""
-        with torch.inference_mode(), exact(), shortage_named(self.run, len(pixels)):
+        with torch.inference_mode(), exact(), explain_batch_too_large(self.run, len(pixels)):
             images = self.run.preprocess.normalise(pixels).to(self.device)
             logits: Tensor = self.run.model(images)
             return logits.float().cpu()
@@ -85,7 +85,7 @@ def largest_map_bytes(run: Trained) -> int:
     hooks = [module.register_forward_hook(note) for module in run.model.modules()]
     side = run.preprocess.image_size
     try:
-        with torch.inference_mode(), shortage_named(run, 1):
+        with torch.inference_mode(), explain_batch_too_large(run, 1):
             run.model(torch.zeros(1, 3, side, side))
     finally:
         for hook in hooks:
@@ -101,10 +101,10 @@ def exact() -> Iterator[None]:
 
 
 @contextmanager
-def shortage_named(run: Trained, num_images: int) -> Iterator[None]:
+def explain_batch_too_large(run: Trained, num_images: int) -> Iterator[None]:
     """Raise OutOfMemory, with what to change, where there is no memory for a batch."""
     try:
-        with shortage_explained(num_images):
+        with explain_out_of_memory(num_images):
             yield
     except OutOfMemory as error:
         side = run.preprocess.image_size

@@ -27,7 +27,7 @@ class ClusterJob:
         import torch
 
         from senet_train.cli import main
-        from senet_train.system.signals import pending
+        from senet_train.system.signals import pending_signal
 
         torch.set_num_threads(self.threads)
         environment = submitit.JobEnvironment()
@@ -41,7 +41,7 @@ class ClusterJob:
 
         signal.signal(before_limit, stop)
         code = main(self.argv, planned=True)
-        if code == 0 or pending() is None:
+        if code == 0 or pending_signal() is None:
             return code
         if callable(queue_again) and (limits or counts_as_running(environment.job_id)):
             # SLURM ends the job as it takes it back: its SIGTERM may meet the scontrol that asked.

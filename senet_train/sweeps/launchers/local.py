@@ -9,7 +9,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,8 @@ from omegaconf import DictConfig
 from senet_train.cli import config_flags
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.report import ProcessReturn
-from senet_train.system.signals import in_words
+from senet_train.system.resources import available_memory_bytes, usable_cores
+from senet_train.system.signals import describe_kill
 
 log = logging.getLogger("senet_train")
 
@@ -162,7 +162,7 @@ def collect(running: list[Child], returns: list[ProcessReturn]) -> None:
         if code == 0:
             returns[child.number].status = JobStatus.COMPLETED
         else:
-            how = in_words(-code) if code < 0 else f"exit code {code}"
+            how = describe_kill(-code) if code < 0 else f"exit code {code}"
             returns[child.number].how = how
             log.warning("%s: %s", child.settings, how)
 
@@ -187,7 +187,7 @@ def usual_jobs(num_gpus: int, cores: int, devices: int) -> int:
 
     Two on two cores give half as many again an hour as one on both.
     """
-    memory = free_memory_bytes() // MEMORY_A_RUN
+    memory = available_memory_bytes() // MEMORY_A_RUN
     return max(1, (num_gpus or min(cores, memory)) // devices)
 
 
@@ -205,16 +205,3 @@ def count_gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
-def free_memory_bytes() -> int:
-    """What new processes may take without swapping, where the system tells it."""
-    info = Path("/proc/meminfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    return 1024 * kibibytes[0] if kibibytes else sys.maxsize
-
-
-def usable_cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,7 +26,7 @@ from senet_train.sweeps.search.options import Options, read_options, refuse_over
 from senet_train.sweeps.sweeper import ArmSweeper, Job
 from senet_train.sweeps.view import standing_of
 from senet_train.system.files import write_json
-from senet_train.system.lock import hold
+from senet_train.system.lock import file_lock
 
 if TYPE_CHECKING:
     from senet_train.sweeps.search.space import Space
@@ -59,7 +59,7 @@ class SearchSweeper(ArmSweeper):
         if config.dry_run:
             print_dry(folder, space, options)
             return []
-        with hold(folder / ".lock", str(folder)):
+        with file_lock(folder / ".lock", str(folder)):
             write_json(folder / "study.json", {"sha256": name, **content})
             study = Study(folder, name, space, options)
             log.info("%s: %d of %d trials", folder, len(study.trials()), options.num_trials)

@@ -13,7 +13,7 @@ from optuna.trial import Trial
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.status import read_status
 from senet_train.sweeps.search.study import Study
-from senet_train.training.callbacks.stop_request import ask_to_stop, withdraw
+from senet_train.training.callbacks.stop_request import request_stop, withdraw_stop
 
 POLL_SECONDS = 0.2
 
@@ -43,7 +43,7 @@ def watching(study: Study, runs: Sequence[Watched]) -> Iterator[None]:
             ended.set()
         watch.result()
     for run in runs:
-        withdraw(run.run)  # one that came too late
+        withdraw_stop(run.run)  # one that came too late
 
 
 def watch_until(ended: threading.Event, study: Study, runs: Sequence[Watched]) -> None:
@@ -61,7 +61,7 @@ def look(study: Study, watched: Watched) -> None:
     if watched.verdict:
         status = read_status(watched.run)
         if status and status.state == "running" and status.since >= watched.launched:
-            ask_to_stop(watched.run, watched.verdict)
+            request_stop(watched.run, watched.verdict)
 
 
 def read_curve(run: Path) -> list[float]:

@@ -1,1 +1,1 @@
-"""What happens beside the steps: curves, gates, checkpoints, speed, signs of life."""
+"""Lightning callbacks: curves, histograms of gates, checkpoints, speed, heartbeat, bar, pruning."""

@@ -1,8 +1,8 @@
-"""When a run saves itself, and how it goes on from there as if it had never stopped.
+"""When a run saves a checkpoint, and how it resumes from it with the bits of an unbroken run.
 
-Lightning restarts in the middle of an epoch by a state machine that skips validations and counts
-some batches twice. It is not used: Lightning is told that it starts an epoch, and the epoch's data
-start at the batch that is next.
+Lightning resumes in the middle of an epoch by a state machine that skips validations and counts
+some batches twice. It is not used: Lightning is told that it starts an epoch, and the data of that
+epoch start at the next batch.
 """
 
 import time
@@ -16,55 +16,56 @@ from pytorch_lightning.callbacks import Checkpoint, EMAWeightAveraging
 from senet_train.data.loaders import DataModule
 from senet_train.errors import Pruned
 from senet_train.runs.checkpoint_files import BEST, LAST
-from senet_train.system.signals import Stopped, listen, pending
+from senet_train.system.signals import Stopped, install_handlers, pending_signal
 from senet_train.training.distributed.collectives import all_reduce_max
 from senet_train.training.learner import Learner
 
 
 class Checkpoints(Checkpoint):
-    """Keeps `best.ckpt`, and `last.ckpt` at each epoch's end, every `minutes`, and at a signal.
+    """Writes `best.ckpt`, and `last.ckpt` after each epoch, every `minutes`, and at a signal.
 
-    `made_by` goes into each: what must be the same for another process to go on from it.
+    Each holds `provenance`: what must be the same in a process that resumes from it.
     """
 
     def __init__(
-        self, folder: Path, *, minutes: float, averaged: bool, made_by: dict[str, str]
+        self, folder: Path, *, minutes: float, averaged: bool, provenance: dict[str, str]
     ) -> None:
-        self.folder, self.minutes, self.averaged, self.made_by = folder, minutes, averaged, made_by
+        self.folder, self.minutes, self.averaged = folder, minutes, averaged
+        self.provenance = provenance
         self.saved = time.monotonic()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         assert isinstance(pl_module, Learner)
-        checkpoint["progress"] = pl_module.progress.as_plain()
-        checkpoint["made_by"], checkpoint["threads"] = self.made_by, torch.get_num_threads()
+        checkpoint["progress"] = pl_module.progress.state_dict()
+        checkpoint["made_by"], checkpoint["threads"] = self.provenance, torch.get_num_threads()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         assert isinstance(pl_module, Learner)
-        progress = pl_module.progress = pl_module.progress.gone_on_with(checkpoint["progress"])
-        data_of(trainer).start_at(progress.epoch, progress.batch)
+        progress = pl_module.progress = pl_module.progress.with_state(checkpoint["progress"])
+        datamodule_of(trainer).start_at(progress.epoch, progress.batch)
         step = checkpoint["global_step"]
-        checkpoint["loops"]["fit_loop"] = at_start_of(trainer, progress.epoch, step)
+        checkpoint["loops"]["fit_loop"] = loop_state_at(trainer, progress.epoch, step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
-        listen()
+        install_handlers()
         trainer.fit_loop.restarting = False
-        if pl_module.progress.batch == data_of(trainer).steps_per_epoch:
-            validate_late(trainer)
+        if pl_module.progress.batch == datamodule_of(trainer).steps_per_epoch:
+            validate_before_training(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        raise_agreed()
+        raise_if_any_rank_signalled()
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
     ) -> None:
-        raise_agreed()
+        raise_if_any_rank_signalled()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
@@ -92,32 +93,32 @@ class Checkpoints(Checkpoint):
         self.saved = time.monotonic()
 
 
-def raise_agreed() -> None:
-    """Raise Stopped if a signal has come to any of the processes: they must stop at one step."""
-    [signum] = all_reduce_max(pending() or 0)
+def raise_if_any_rank_signalled() -> None:
+    """Raise Stopped if any of the processes has a signal: all must stop at the same step."""
+    [signum] = all_reduce_max(pending_signal() or 0)
     if signum:
         raise Stopped(int(signum))
 
 
 class Averaging(EMAWeightAveraging):
-    """Lightning's average of the weights, which is in the network while validation lasts."""
+    """Lightning's average of the weights; during validation the network has the averaged ones."""
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         if trainer.validating:
-            self.on_validation_epoch_end(trainer, pl_module)  # exchanges the two again
+            self.on_validation_epoch_end(trainer, pl_module)  # swaps the weights back
 
 
-def data_of(trainer: pl.Trainer) -> DataModule:
-    """The trainer's data, which are always ours."""
+def datamodule_of(trainer: pl.Trainer) -> DataModule:
+    """The trainer's DataModule, which is always ours."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(data, DataModule)
     return data
 
 
-def at_start_of(trainer: pl.Trainer, epoch: int, step: int) -> dict[str, Any]:
-    """The state of a fit loop that has yet to start `epoch`, `step` optimizer steps done."""
+def loop_state_at(trainer: pl.Trainer, epoch: int, step: int) -> dict[str, Any]:
+    """The state of a fit loop that starts `epoch` after `step` optimizer steps."""
     state: dict[str, Any] = trainer.fit_loop.state_dict()
     done = dict.fromkeys(("ready", "started", "processed", "completed"), epoch)
     state["epoch_progress"] = {"total": done, "current": dict(done)}
@@ -126,8 +127,8 @@ def at_start_of(trainer: pl.Trainer, epoch: int, step: int) -> dict[str, Any]:
     return state
 
 
-def validate_late(trainer: pl.Trainer) -> None:
-    """Validate the epoch whose steps were all done when the run stopped, and end it."""
+def validate_before_training(trainer: pl.Trainer) -> None:
+    """Validate and end the epoch of which every step was done when the run stopped."""
     trainer.validating = True
     trainer.fit_loop.epoch_loop.val_loop.run()
     trainer.training = True

@@ -1,4 +1,4 @@
-"""What the gates do while a network trains: a histogram for each stage after every validation.
+"""A histogram of the gates of each stage after every validation, for TensorBoard.
 
 Shapes: B images, H height, W width.
 """
@@ -22,10 +22,10 @@ MOST_IMAGES = 128
 
 
 class GateHistograms(pl.Callback):
-    """Looks at the gates of the first validation images again, with the weights just evaluated.
+    """Computes the gates of the first validation images, with the weights just evaluated.
 
-    Those are the averaged ones where there are any: the network holds them while it is validated.
-    A pass of its own, so that the one that counts keeps the folded kernel and its bits.
+    Those are the averaged weights if there are any. It is a forward pass of its own, so that the
+    pass that is evaluated keeps the folded kernel and its bits.
     """
 
     def __init__(self, slots: Sequence[Slot], journal: Journal) -> None:
@@ -53,7 +53,7 @@ def effective_gates(
 ) -> Mapping[int, NDArray[np.float32]]:
     """By stage, the factor of every image and channel in all filled slots, (num_gates,).
 
-    A map that is all zero has none. `network` is in evaluation mode.
+    A map of zeros has no factor. `network` must be in evaluation mode.
     """
     assert not network.training
     stage_of = {slot.name: slot.stage for slot in slots}

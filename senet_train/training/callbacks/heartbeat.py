@@ -1,4 +1,4 @@
-"""A sign of life in status.json: on another machine no process number tells whether a run lives."""
+"""A heartbeat in status.json: a process number says nothing of a run on another machine."""
 
 import time
 from pathlib import Path
@@ -12,13 +12,13 @@ EVERY_SECONDS = 30.0
 
 
 class Heartbeat(pl.Callback):
-    """Renews status.json's `heartbeat` while batches, of training or evaluation, go by."""
+    """Renews the `heartbeat` of status.json during training and evaluation."""
 
     def __init__(self, run: Path) -> None:
         self.run, self.last = run, time.monotonic()
 
     def beat(self) -> None:
-        """Write, if it is time."""
+        """Renew it if EVERY_SECONDS have passed."""
         if time.monotonic() - self.last >= EVERY_SECONDS:
             self.last = time.monotonic()
             renew_heartbeat(self.run)

@@ -1,4 +1,4 @@
-"""What a run writes down after every epoch: metrics.csv, TensorBoard curves, a line or a bar."""
+"""What a run reports after every epoch: a row of metrics.csv, TensorBoard curves, a log line."""
 
 import logging
 import math
@@ -29,7 +29,7 @@ NUM_BINS = 64
 
 
 class Journal(pl.Callback):
-    """After every validation: one row in metrics.csv, one point on each curve, one line of log."""
+    """After every validation: a row in metrics.csv, a point of each curve, and a log line."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Journal(pl.Callback):
         # For TensorBoard's HPARAMS tab; the tag of a curve must not be among them.
         self.final = {f"final/{name}": name for name in final_metrics}
         self.writer: SummaryWriter | None = None
-        self.rows: list[dict[str, float]] = []  # all that metrics.csv holds
+        self.rows: list[dict[str, float]] = []  # of metrics.csv
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -51,7 +51,7 @@ class Journal(pl.Callback):
         self.rows = state_dict["rows"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget what an earlier try wrote after the checkpoint that this one goes on from."""
+        """Remove rows and points from after the checkpoint that the run resumes from."""
         write_rows(self.folder, self.rows)
         self.writer = SummaryWriter(str(self.folder), purge_step=len(self.rows))
         unfinished = dict.fromkeys(self.final, math.nan)
@@ -85,11 +85,11 @@ class Journal(pl.Callback):
         self.writer.flush()
 
     def write_histogram(self, tag: str, values: NDArray[np.float32], epoch: int) -> None:
-        """How many `values` (N,) lie in each of NUM_BINS equal bins; nothing of none."""
+        """A histogram of `values` (N,) in NUM_BINS equal bins; nothing if there are no values."""
         assert self.writer is not None
         if not values.size:
             return
-        # In float64: gates that are all but equal leave no room for the edges in float32.
+        # In float64: between gates that are nearly equal float32 has no room for the edges.
         counts, edges = np.histogram(values.astype(np.float64), NUM_BINS)
         self.writer.add_histogram_raw(
             tag,
@@ -108,7 +108,7 @@ class Journal(pl.Callback):
         assert self.writer is not None
         self.writer.add_image(tag, pixels, epoch, dataformats="HWC")
 
-    def keep_picture(self, name: str, draw: "Callable[[], Figure]", epoch: int) -> None:
+    def save_figure(self, name: str, draw: "Callable[[], Figure]", epoch: int) -> None:
         """A figure as `test/<name>`, and as `<name>.png` in the run folder."""
         from senet_train.figures import drawn
 
@@ -118,28 +118,28 @@ class Journal(pl.Callback):
         self.write_picture(f"test/{name}", pixels, epoch)
 
     def write_final(self, metrics: dict[str, float]) -> None:
-        """Write the final metrics of all that a record has, for the HPARAMS tab."""
+        """Write the final metrics of the record, for the HPARAMS tab."""
         assert self.writer is not None
         for tag, name in self.final.items():
             self.writer.add_scalar(tag, metrics[name], metrics["best_epoch"])
-        # The tab calls a session without this summary running, with it successful.
+        # The tab shows a session as running until it has this summary.
         self.writer._get_file_writer().add_summary(self.session_end)
 
     def close(self) -> None:
-        """Let go of the event file."""
+        """Close the event file."""
         if self.writer is not None:
             self.writer.close()
             self.writer = None
 
 
 def epoch_line(row: dict[str, float], score: Score, max_epochs: int) -> str:
-    """One line that says how an epoch went, in what the row has."""
-    words: dict[str, list[str]] = {"train": [], "val": []}
-    for part, said in words.items():
+    """The log line of an epoch, with those metrics that the row has."""
+    metrics: dict[str, list[str]] = {"train": [], "val": []}
+    for part, words in metrics.items():
         for key, title in (("loss", "loss"), (score.key, score.title)):
             if f"{part}_{key}" in row:
-                said.append(f"{title} {row[f'{part}_{key}']:.4f}")
-    parts = [f"{part} {', '.join(said)}" for part, said in words.items()]
+                words.append(f"{title} {row[f'{part}_{key}']:.4f}")
+    parts = [f"{part} {', '.join(words)}" for part, words in metrics.items()]
     return (
         f"epoch {row['epoch'] + 1:.0f}/{max_epochs}: {'; '.join(parts)}; "
         f"{row['images_per_second']:.0f} images/s"

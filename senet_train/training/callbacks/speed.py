@@ -1,4 +1,4 @@
-"""How fast: steady training, single forward passes, peak memory."""
+"""Speed and memory: images per second in training, latency of a forward pass, peak memory."""
 
 import resource
 import sys
@@ -26,7 +26,7 @@ class SpeedMeter(pl.Callback):
     def __init__(self) -> None:
         self.rates: list[list[float]] = []
         self.epoch_seconds = 0.0
-        self.earlier_seconds = 0.0  # of tries that this one goes on with, up to their checkpoint
+        self.earlier_seconds = 0.0  # of training before the run was resumed
         self._start, self._step_end = time.perf_counter(), 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -38,7 +38,9 @@ class SpeedMeter(pl.Callback):
         self.earlier_seconds = state_dict["seconds"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if len(self.rates) == trainer.current_epoch:  # else a resumed run is in the middle of it
+        if (
+            len(self.rates) == trainer.current_epoch
+        ):  # otherwise the run was resumed in the middle of it
             self.rates.append([])
             self.epoch_seconds = 0.0
         self._step_end = time.perf_counter()
@@ -52,9 +54,9 @@ class SpeedMeter(pl.Callback):
         self._step_end = now
 
     def steady(self) -> list[float]:
-        """The rates to judge by: of all epochs but the first, which warms up, if there is another.
+        """The rates without the first epoch, which warms up, and without each epoch's first step.
 
-        Of each epoch without its first step, which waits for the loader, if there is another.
+        That step waits for the loader. An only epoch and an only step are kept.
         """
         epochs = self.rates[1:] or self.rates
         return [rate for epoch in epochs for rate in epoch[1:] or epoch]
@@ -63,9 +65,10 @@ class SpeedMeter(pl.Callback):
 def measure_latency(
     network: nn.Module, context: Callable[[], Any], image: torch.Tensor
 ) -> dict[str, Latency]:
-    """Forward passes of copies of `image` (1, 3, H, W) in eval mode under `context`, its autocast.
+    """The latency of a forward pass in evaluation mode, by batch size.
 
-    By batch size; a size that does not fit into the GPU's memory is left out.
+    The batches are copies of `image` (1, 3, H, W), and `context` is the autocast. A batch that does
+    not fit into the memory of the GPU is left out.
     """
     network.eval()
     result = {}
@@ -85,7 +88,7 @@ def measure_latency(
 
 
 def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[float]:
-    """Milliseconds of each call within LATENCY_SECONDS, at least 3, after one that warms up."""
+    """Milliseconds of each call within LATENCY_SECONDS, at least 3, after a call to warm up."""
 
     def timed() -> float:
         start = time.perf_counter()
@@ -102,7 +105,7 @@ def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[
 
 
 def reset_peak_memory() -> None:
-    """Forget the peak of earlier runs in this process, where the system can."""
+    """Forget the peak of earlier runs in this process, if the system can."""
     release_freed_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -111,7 +114,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """The peak of the device where it has its own memory, else of the process."""
+    """The peak of the GPU's memory, or on a CPU that of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if PEAK_RESET.exists():  # Linux: the peak since the reset, in KiB

@@ -1,6 +1,6 @@
-"""A run stops early when a small file in its folder asks for it, whoever launched it.
+"""A search stops a run early by a file in the run's folder, under any launcher.
 
-The run saves itself first: trained on later, it gives the bits of a run that was never stopped.
+The run saves a checkpoint first: resumed later, it gives the bits of a run that was never stopped.
 """
 
 import json
@@ -20,25 +20,25 @@ FILE = "stop.json"
 EVERY_SECONDS = 0.2
 
 
-def ask_to_stop(run: Path, reason: str) -> None:
-    """Ask the run that is being made in the folder `run`."""
+def request_stop(run: Path, reason: str) -> None:
+    """Ask the run in the folder `run` to stop."""
     write_json(run / FILE, {"reason": reason})
 
 
-def withdraw(run: Path) -> None:
-    """Ask no longer."""
+def withdraw_stop(run: Path) -> None:
+    """Remove the request."""
     (run / FILE).unlink(missing_ok=True)
 
 
 class StopOnRequest(pl.Callback):
-    """Raises Pruned between two steps, where what is in memory may be saved."""
+    """Raises Pruned between two steps, where the state of training may be saved."""
 
     def __init__(self, run: Path) -> None:
         self.run, self.last = run, -EVERY_SECONDS
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget a request to an earlier try: who still wants it asks again."""
-        withdraw(self.run)
+        """Remove a request from before this start of the run: a search repeats what it needs."""
+        withdraw_stop(self.run)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -50,7 +50,7 @@ class StopOnRequest(pl.Callback):
             raise Pruned(reason, max(row[f"val_{pl_module.score.key}"] for row in history))
 
     def reason(self) -> str:
-        """Why the run is to stop; "" if it is not. Of several processes the first looks."""
+        """Why the run is to stop, or "". Rank 0 alone reads the file."""
         if not world().is_rank_zero or time.monotonic() - self.last < EVERY_SECONDS:
             return ""
         self.last = time.monotonic()

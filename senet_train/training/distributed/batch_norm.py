@@ -1,7 +1,7 @@
-"""Layers that look at the whole batch, when several processes have a part of it each.
+"""BatchNorm over the batches of all processes, and random layers that draw for their part of it.
 
-With them the number of processes changes nothing. Torch's own SyncBatchNorm refuses CPU tensors.
-Shapes: B batch, C channels, any others behind.
+With them a network trains the same on any number of processes. Torch's own SyncBatchNorm refuses
+CPU tensors. Shapes: B batch, C channels, any others behind.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from senet_train.training.distributed.world import world
 
 
 class AllReduceSum(torch.autograd.Function):
-    """The sum over all processes; what each of them makes of it flows back to every one."""
+    """The sum over all processes. The gradient is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -34,27 +34,29 @@ class AllReduceSum(torch.autograd.Function):
 
 
 class SyncBatchNorm2d(BatchNorm2d):
-    """`nn.BatchNorm2d` whose statistics, in training, are those of all processes' images.
+    """`nn.BatchNorm2d` whose statistics, in training, are those of the images of all processes.
 
-    Each process has equally many. In evaluation, and so where it is frozen, it is the plain one.
+    Each process has the same number of images. In evaluation mode, which a frozen layer is in too,
+    it is `nn.BatchNorm2d`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) unchanged in shape and number type."""
+        """(B, C, ...) -> (B, C, ...) of the same dtype."""
         if not self.training:
             return super().forward(x)
-        wide = x.float()
-        mean = mean_over_world(wide)  # (B, C, ...) -> (C,)
-        centred = wide - along_channels(mean, x)
+        x32 = x.float()
+        mean = mean_over_world(x32)  # (B, C, ...) -> (C,)
+        centred = x32 - per_channel(mean, x)
         variance = mean_over_world(centred.square())  # (B, C, ...) -> (C,)
-        self.note(mean.detach(), variance.detach(), x.numel() // x.shape[1] * world().size)
+        count = x.numel() // x.shape[1] * world().size  # values per channel
+        self.update_running_statistics(mean.detach(), variance.detach(), count)
         scale = self.weight * torch.rsqrt(variance + self.eps)  # (C,)
-        y = centred * along_channels(scale, x) + along_channels(self.bias, x)
+        y = centred * per_channel(scale, x) + per_channel(self.bias, x)
         return y.to(x.dtype)
 
     @torch.no_grad()
-    def note(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards these; the variance without bias, as torch has it."""
+    def update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Update the running mean (C,) and, as torch does, the running unbiased variance (C,)."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -80,28 +82,28 @@ SYNCHRONISED: dict[type[nn.Module], type[SyncBatchNorm2d]] = {
 def mean_over_world(x: Tensor) -> Tensor:
     """The mean of each channel over all processes, (B, C, ...) -> (C,)."""
     local = x.mean([dim for dim in range(x.ndim) if dim != 1])
-    everywhere: Tensor = AllReduceSum.apply(local)
-    return everywhere / world().size
+    summed: Tensor = AllReduceSum.apply(local)
+    return summed / world().size
 
 
-def along_channels(values: Tensor, x: Tensor) -> Tensor:
-    """(C,) -> (1, C, 1, ...) for `x` of shape (B, C, ...)."""
+def per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, ...), which broadcasts with `x` of shape (B, C, ...)."""
     return values.view(1, -1, *(1 for _ in x.shape[2:]))
 
 
 def synchronise_layers(network: nn.Module) -> None:
-    """Replace every BatchNorm, weights and running statistics kept; tell what draws its part."""
+    """Replace every BatchNorm, with its parameters and buffers; tell random layers their part."""
     for parent in list(network.modules()):
         if isinstance(parent, Dropout | Mixing):
             parent.part, parent.num_parts = world().rank, world().size
         for name, norm in list(parent.named_children()):
             if type(norm) in SYNCHRONISED:
-                setattr(parent, name, synchronised(norm))
+                setattr(parent, name, to_sync_batch_norm(norm))
 
 
-def synchronised(norm: nn.Module) -> SyncBatchNorm2d:
-    """The shared norm with the same tensors."""
+def to_sync_batch_norm(norm: nn.Module) -> SyncBatchNorm2d:
+    """The synchronised BatchNorm with the parameters and buffers of `norm`."""
     assert isinstance(norm, BatchNorm1d | BatchNorm2d)
-    shared = SYNCHRONISED[type(norm)](norm.num_features, norm.eps, norm.momentum)
-    shared._parameters, shared._buffers = norm._parameters, norm._buffers
-    return shared.train(norm.training)
+    sync = SYNCHRONISED[type(norm)](norm.num_features, norm.eps, norm.momentum)
+    sync._parameters, sync._buffers = norm._parameters, norm._buffers
+    return sync.train(norm.training)

@@ -1,6 +1,6 @@
-"""Collective operations among the processes of one run: every process calls them, in one order.
+"""Collective operations: every process of the run calls them, all in the same order.
 
-In a run of one process each returns what it was given.
+In a run of one process each returns its input.
 """
 
 import os
@@ -16,12 +16,13 @@ from senet_train.errors import PeerLost
 from senet_train.training.distributed.world import STORE, world
 
 TIMEOUT = timedelta(minutes=30)  # the others may still download, or read their data
-SILENT = ("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host")
+# What the messages of gloo and NCCL say if another process has ended.
+LOST_PEER = ("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host")
 
 
 @contextmanager
 def process_group(on_gpu: bool) -> Iterator[None]:
-    """Have a default process group for the block, if the run has several processes."""
+    """For the block, initialise the default process group if the run has several processes."""
     here = world()
     if here.size == 1:
         yield
@@ -41,12 +42,12 @@ def process_group(on_gpu: bool) -> Iterator[None]:
 
 
 @contextmanager
-def lost_peers_explained() -> Iterator[None]:
-    """For the block, raise PeerLost where a message of torch's says that another is gone."""
+def explain_lost_peers() -> Iterator[None]:
+    """For the block, raise PeerLost for an error that means that another process has ended."""
     try:
         yield
     except RuntimeError as error:
-        if world().size == 1 or not any(words in str(error).lower() for words in SILENT):
+        if world().size == 1 or not any(words in str(error).lower() for words in LOST_PEER):
             raise
         raise PeerLost(
             f"one of the {world().size} processes of this run is gone: "
@@ -58,19 +59,28 @@ def all_reduce_max(*values: float) -> list[float]:
     """The element-wise maximum over all processes."""
     if world().size == 1:
         return list(values)
-    agreed = torch.tensor(values, dtype=torch.float64, device=communication_device())
-    dist.all_reduce(agreed, dist.ReduceOp.MAX)
-    result: list[float] = agreed.tolist()
+    tensor = torch.tensor(values, dtype=torch.float64, device=communication_device())
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    result: list[float] = tensor.tolist()
     return result
 
 
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """The element-wise sum over all processes, on the device of `values`."""
+    if world().size == 1:
+        return values
+    tensor = values.to(communication_device(), copy=True)
+    dist.all_reduce(tensor)
+    return tensor.to(values.device)
+
+
 def broadcast(*values: float) -> list[float]:
-    """The values of rank 0, on every process."""
+    """The values of rank 0, on every process. Each passes as many."""
     if world().size == 1:
         return list(values)
-    told = torch.tensor(values, dtype=torch.float64, device=communication_device())
-    dist.broadcast(told, 0)
-    result: list[float] = told.tolist()
+    tensor = torch.tensor(values, dtype=torch.float64, device=communication_device())
+    dist.broadcast(tensor, src=0)
+    result: list[float] = tensor.tolist()
     return result
 
 
@@ -79,16 +89,7 @@ def barrier() -> None:
     all_reduce_max(0)
 
 
-def all_reduce_sum(values: Tensor) -> Tensor:
-    """The element-wise sum over all processes, on the device of `values`."""
-    if world().size == 1:
-        return values
-    summed = values.to(communication_device(), copy=True)
-    dist.all_reduce(summed)
-    return summed.to(values.device)
-
-
 def communication_device() -> torch.device:
-    """The device whose tensors the backend exchanges: NCCL a GPU's, gloo the CPU's."""
+    """The device of the tensors that the backend exchanges: a GPU for NCCL, the CPU for gloo."""
     on_gpu = dist.get_backend() == "nccl"
     return torch.device("cuda", world().local_rank) if on_gpu else torch.device("cpu")

@@ -1,7 +1,7 @@
-"""`trainer.devices=N`: one run as N processes of this machine, each the same command again.
+"""`trainer.devices=N`: one run as N processes of this machine, each with the same command.
 
-They find each other through a file and talk over the loopback: torchrun's own meeting place would
-listen on every network of the machine. Across machines `torchrun` starts them.
+They find each other through a file and communicate over the loopback interface: torchrun's
+rendezvous would listen on every network of the machine. On several machines `torchrun` starts them.
 """
 
 import os
@@ -18,25 +18,26 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from senet_train.errors import Interrupted
 from senet_train.training.distributed.world import STORE, world
 
-GRACE_SECONDS = 30.0  # for the others once one has ended badly
+GRACE_SECONDS = 30.0  # for the other processes to end, once one has failed
 
 
-def run_in_processes(size: int, argv: Sequence[str], threads: int) -> int:
-    """Run the command with `argv` in `size` processes; the exit code of the first.
+def run_in_processes(world_size: int, argv: Sequence[str], threads: int) -> int:
+    """Run the command with `argv` in `world_size` processes; the exit code of rank 0.
 
-    Raises Interrupted once they have saved themselves, if a signal came.
+    Raises Interrupted after a signal, once the processes have saved their checkpoint.
     """
     with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
         processes = [
-            start(argv, Path(folder) / "store", rank, size, threads) for rank in range(size)
+            start_process(argv, store, rank, world_size, threads) for rank in range(world_size)
         ]
         try:
-            wait_for(processes)
+            wait_for_all(processes)
         except Interrupted as end:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends two: one is enough
-            # To the first alone, which agrees with the others on the step to stop at.
+            # To rank 0 alone, which agrees with the others on the step to stop at.
             processes[0].send_signal(signal.Signals(end.exit_code - 128))
-            wait_for(processes)
+            wait_for_all(processes)
             raise
         finally:
             for process in processes:
@@ -45,30 +46,31 @@ def run_in_processes(size: int, argv: Sequence[str], threads: int) -> int:
     return processes[0].returncode
 
 
-def start(
-    argv: Sequence[str], store: Path, rank: int, size: int, threads: int
+def start_process(
+    argv: Sequence[str], store: Path, rank: int, world_size: int, threads: int
 ) -> subprocess.Popen[bytes]:
-    """One of the processes; it ends when we do, as its standard input does."""
-    place = {
+    """Start one process. It ends when this one does, because its standard input is closed then."""
+    loopback = "lo" if sys.platform == "linux" else "lo0"
+    variables = {
         "RANK": rank,
         "LOCAL_RANK": rank,
-        "WORLD_SIZE": size,
-        "LOCAL_WORLD_SIZE": size,
+        "WORLD_SIZE": world_size,
+        "LOCAL_WORLD_SIZE": world_size,
         STORE: store,
         "OMP_NUM_THREADS": threads,
-        "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
-        "NCCL_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
     }
     return subprocess.Popen(
         [sys.executable, "-m", "senet_train", *argv],
-        env={**os.environ, **{name: str(value) for name, value in place.items()}},
+        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C comes to us alone
     )
 
 
-def wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended; once one has ended badly the others have a while to notice."""
+def wait_for_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until all have ended; kill the others GRACE_SECONDS after one has failed."""
     deadline = float("inf")
     while any(process.poll() is None for process in processes):
         if deadline == float("inf") and any(process.returncode for process in processes):
@@ -80,7 +82,7 @@ def wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 class WorldEnvironment(LightningEnvironment):
-    """Tells Lightning of the processes that are there: it is to start none."""
+    """Lightning's cluster environment for our `World`: its processes have been started already."""
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -105,4 +107,4 @@ class WorldEnvironment(LightningEnvironment):
         return world().rank // world().local_size
 
     def teardown(self) -> None:
-        """Lightning's own forgets how many there are; the test is still to come."""
+        """Keep the world size, which Lightning's own forgets after training: the test follows."""

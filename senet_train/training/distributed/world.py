@@ -1,7 +1,8 @@
-"""The processes that train one run together; usually there is only one.
+"""The processes that train one run together: how many there are, and which of them this one is.
 
-Started by `torchrun`, or by us on one machine. Each has its share of every batch and all of the
-rest; the first alone locks, writes and speaks.
+Usually there is only one. Several are started by `torchrun`, or by `processes.py` on one machine.
+Each trains on its part of every batch and has everything else in full; rank 0 alone holds the lock,
+writes files and logs.
 """
 
 import os
@@ -9,34 +10,35 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-STORE = "SENET_TRAIN_STORE"  # names a file through which processes of one machine find each other
+# Environment variable: the file through which processes of one machine find each other.
+STORE = "SENET_TRAIN_STORE"
 
 
 @dataclass(frozen=True)
 class World:
-    """One process's place among them."""
+    """The rank of this process, and the numbers of processes; `local_*` are of this machine."""
 
     rank: int
     size: int
     local_rank: int
-    local_size: int  # on this machine
+    local_size: int
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether it is the first."""
+        """Whether this process is the one that writes and logs."""
         return self.rank == 0
 
-    def shard(self, batch: "Tensor") -> "Tensor":
-        """Its part of a batch of all processes, (B, ...) -> (B / size, ...)."""
+    def shard(self, batch: Tensor) -> Tensor:
+        """The part of a batch that this process trains on, (B, ...) -> (B / size, ...)."""
         return batch[self.rank :: self.size]
 
 
-ALONE = World(rank=0, size=1, local_rank=0, local_size=1)
+SINGLE_PROCESS = World(rank=0, size=1, local_rank=0, local_size=1)
 
 
 def world() -> World:
-    """The place that whoever started this process gave it."""
+    """The world that the environment variables of this process describe."""
     if STORE not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
-        return ALONE
+        return SINGLE_PROCESS
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     return World(*(int(os.environ[name]) for name in names))

@@ -1,4 +1,4 @@
-"""Tasks: what is learnt of an image. `config.task` names one of the table."""
+"""Tasks: what a network learns to predict from an image. `config.task` is a key of `TASKS`."""
 
 from senet_train.training.tasks.classification import CLASSIFICATION
 from senet_train.training.tasks.detection import DETECTION

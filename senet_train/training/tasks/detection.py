@@ -1,4 +1,4 @@
-"""Where things are in an image, and of which class.
+"""task=detection: the boxes of the objects in an image, and their classes.
 
 Shapes: B batch, N boxes, H height, W width.
 """
@@ -21,7 +21,7 @@ from senet_train.runs.metrics import DetectionMetrics
 from senet_train.runs.predictions import write_box_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
-from senet_train.training.progress import Tally, row_of
+from senet_train.training.progress import MetricSums, concatenated
 from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task, refuse_settings
 
 DIVISOR = 32  # of the sides of images that torchvision's detectors take as they are
@@ -37,39 +37,39 @@ class DetectionLearner(Learner):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         self.precision_of = {part: average_precision() for part in ("val", "test")}
         super().__init__(*arguments, **settings)
-        self.test_found: dict[int, Target] = {}  # by the image's number
+        self.test_found: dict[int, Target] = {}  # by the index of the image
 
-    def new_tally(self, part: str) -> Tally:
-        """Of images alone where boxes are counted by torchmetrics."""
+    def new_sums(self, part: str) -> MetricSums:
+        """Of evaluation only the number of images: torchmetrics has the boxes."""
         if part == "train":
-            return Tally(torch.zeros(2, dtype=torch.float64), mean_loss)
-        return Tally(
+            return MetricSums(torch.zeros(2, dtype=torch.float64), mean_loss)
+        return MetricSums(
             torch.zeros(1, dtype=torch.float64), partial(box_means, self.precision_of[part])
         )
 
-    def learn(self, batch: Batch) -> Tensor:
+    def training_loss(self, batch: Batch) -> Tensor:
         images, targets, _ = batch
         loss: Tensor = self.network.loss(images, targets)
-        counts = row_of(loss.detach() * len(images), len(images), device=images.device)
-        self.progress.train.add(counts)
+        counts = concatenated(loss.detach() * len(images), len(images), device=images.device)
+        self.progress.train.update(counts)
         return loss
 
     def evaluate(self, batch: Batch, part: str) -> None:
         images, targets, indices = batch
         found = [on_cpu(boxes) for boxes in self.network(images)]
         self.precision_of[part].update(found, [on_cpu(target) for target in targets])
-        self.tally[part].add(row_of(len(images), device=images.device))
+        self.sums[part].update(concatenated(len(images), device=images.device))
         if part == "test":
             self.test_found.update(zip(indices.tolist(), found, strict=True))
 
-    def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
+    def epoch_rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         return means["val_map"], means["val_map50"]
 
 
 def average_precision() -> Any:
-    """torchmetrics' over classes and overlaps from 0.5 to 0.95. Raises InputError without its own.
+    """torchmetrics' mean over classes and overlaps from 0.5 to 0.95, computed by pycocotools.
 
-    Boxes are compared by pycocotools.
+    Raises InputError if pycocotools is not installed.
     """
     from torchmetrics.detection import MeanAveragePrecision
 
@@ -85,12 +85,12 @@ def average_precision() -> Any:
 
 
 def mean_loss(sums: Tensor) -> dict[str, float]:
-    """Over images."""
+    """The mean over images."""
     return {"loss": float(sums[0] / sums[1])}
 
 
 def box_means(precision: Any, sums: Tensor) -> dict[str, float]:
-    """What all images since the last time give; 0 for nothing found."""
+    """Average precision over the images since the last call; torchmetrics starts again."""
     found = precision.compute()
     precision.reset()
     return {
@@ -101,12 +101,12 @@ def box_means(precision: Any, sums: Tensor) -> dict[str, float]:
 
 
 def on_cpu(tensors: Target) -> Target:
-    """All of them, without a gradient."""
+    """The tensors on the CPU, detached."""
     return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
 
 
 def refuse(config: Config) -> None:
-    """Raises InputError."""
+    """Raises InputError for settings that detection cannot follow."""
     refuse_settings(config, {"optim.label_smoothing": 0.0, "trainer.precision": 32})
     if config.data.image_size % DIVISOR:
         raise InputError(
@@ -116,7 +116,7 @@ def refuse(config: Config) -> None:
     average_precision()
 
 
-def keep(
+def write_results(
     learner: DetectionLearner,
     folder: Path,
     journal: Journal,
@@ -124,7 +124,7 @@ def keep(
     class_names: Sequence[str],
     epoch: int,
 ) -> None:
-    """Every box that was found, and a picture."""
+    """Write every predicted box, and a picture."""
     from senet_train.training.pictures.scenes import draw_detection
 
     found = [learner.test_found[number] for number in range(len(test.ids))]
@@ -138,7 +138,7 @@ def keep(
         image_ids=test.ids,
     )
     draw = partial(draw_detection, test.pixels.numpy(), test.truth, found, class_names)
-    journal.keep_picture("predictions", draw, epoch)
+    journal.save_figure("predictions", draw, epoch)
 
 
 DETECTION = Task(
@@ -147,6 +147,6 @@ DETECTION = Task(
     sources=SCENE_SOURCES,
     learner=DetectionLearner,
     refuse=refuse,
-    keep=keep,
+    write_results=write_results,
     packages=(*SCENE_PACKAGES, "pycocotools"),
 )

@@ -1,4 +1,4 @@
-"""What a trained network gets wrong, for TensorBoard: the confusion matrix, a few images.
+"""The mistakes of a trained classifier, for TensorBoard: the confusion matrix, and some images.
 
 Shapes: N test images, K classes, H = W = image_size.
 """
@@ -21,12 +21,12 @@ LONGEST_NAME = 16
 def write_mistakes(
     journal: Journal, logits: Tensor, test: Images, class_names: Sequence[str], epoch: int
 ) -> None:
-    """Draw both from the logits (N, K) of the test images; without a mistake no image is shown."""
+    """Draw the confusion matrix and the surest mistakes from the logits (N, K) of the test set."""
     from senet_train.figures import drawn
     from senet_train.training.pictures.classes import draw_confusion, draw_gallery
 
-    spare = range(len(class_names), logits.shape[1])  # logits that no class of the data has
-    names = [*class_names, *(f"unused {number}" for number in spare)]
+    unused = range(len(class_names), logits.shape[1])  # logits without a class in the data
+    names = [*class_names, *(f"unused {number}" for number in unused)]
     matrix = confusion(test.labels, logits.argmax(1), len(names))
     journal.write_picture("test/confusion", drawn(partial(draw_confusion, matrix, names)), epoch)
     wrong = surest_mistakes(logits, test.labels)
@@ -41,29 +41,29 @@ def write_mistakes(
     journal.write_picture("test/misclassified", drawn(draw), epoch)
 
 
-def confusion(labels: Tensor, said: Tensor, num_classes: int) -> NDArray[np.int64]:
-    """Images by true class and by what was said of them, (N,) twice -> (K, K)."""
-    pairs = num_classes * labels + said
+def confusion(labels: Tensor, predicted: Tensor, num_classes: int) -> NDArray[np.int64]:
+    """The number of images by true and by predicted class, (N,) twice -> (K, K)."""
+    pairs = num_classes * labels + predicted
     counts = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
     table: NDArray[np.int64] = counts.numpy()
     return table
 
 
 def surest_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
-    """The misclassified images that the network was surest of, at most MOST_SHOWN indices."""
-    sureness, said = logits.softmax(1).max(1)
-    wrong = (said != labels).nonzero()[:, 0]
-    order = sureness[wrong].argsort(descending=True, stable=True)
+    """At most MOST_SHOWN indices of misclassified images, the highest probability first."""
+    probability, predicted = logits.softmax(1).max(1)
+    wrong = (predicted != labels).nonzero()[:, 0]
+    order = probability[wrong].argsort(descending=True, stable=True)
     return wrong[order[:MOST_SHOWN]]
 
 
 def captions_of(logits: Tensor, labels: Tensor, names: Sequence[str]) -> list[str]:
-    """What each image is, what it was taken for, and with which probability."""
-    sureness, said = logits.softmax(1).max(1)
+    """The true class of each image, the predicted class and its probability."""
+    probability, predicted = logits.softmax(1).max(1)
     short = [name[:LONGEST_NAME] for name in names]
     return [
         f"is {short[true]}\nsaid {short[taken]}\nat {chance:.2f}"
         for true, taken, chance in zip(
-            labels.tolist(), said.tolist(), sureness.tolist(), strict=True
+            labels.tolist(), predicted.tolist(), probability.tolist(), strict=True
         )
     ]

@@ -1,4 +1,4 @@
-"""Of which class every pixel of an image is.
+"""task=segmentation: the class of every pixel of an image.
 
 Shapes: B batch, N images, H height, W width, K classes, the background included.
 """
@@ -21,7 +21,7 @@ from senet_train.runs.metrics import SegmentationMetrics
 from senet_train.runs.predictions import write_overlaps, write_pixel_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
-from senet_train.training.progress import Tally, row_of
+from senet_train.training.progress import MetricSums, concatenated
 from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task, refuse_settings
 
 
@@ -31,28 +31,28 @@ class SegmentationLearner(Learner):
     kind, score = SegmentationMetrics, SegmentationMetrics.score
     final_metrics = ("val_miou", "test_miou", "test_loss")
 
-    def new_tally(self, part: str) -> Tally:
+    def new_sums(self, part: str) -> MetricSums:
         num_classes = int(self.network.num_classes)
         sums = torch.zeros(num_classes**2 + 2, dtype=torch.float64)
-        return Tally(sums, partial(pixel_means, num_classes))
+        return MetricSums(sums, partial(pixel_means, num_classes))
 
-    def learn(self, batch: Batch) -> Tensor:
+    def training_loss(self, batch: Batch) -> Tensor:
         images, targets, _ = batch
         logits, classes = self.network(images).float(), stacked(targets)
         loss = mean_loss(logits, classes, self.optim.label_smoothing)
-        self.progress.train.add(pixel_counts(loss.detach(), logits.detach(), classes))
+        self.progress.train.update(pixel_counts(loss.detach(), logits.detach(), classes))
         return loss
 
     def evaluate(self, batch: Batch, part: str) -> None:
-        """Without smoothing."""
+        """The loss is without label smoothing."""
         images, targets, indices = batch
         logits, classes = self.network(images).float(), stacked(targets)
         loss = mean_loss(logits, classes)
-        self.tally[part].add(pixel_counts(loss, logits, classes))
+        self.sums[part].update(pixel_counts(loss, logits, classes))
         if part == "test":
             self.test_batches.append((indices.cpu(), logits.argmax(1).short().cpu()))
 
-    def rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
+    def epoch_rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         return means["val_miou"], -means["val_loss"]
 
 
@@ -71,34 +71,37 @@ def stacked(targets: Sequence[Target]) -> Tensor:
 
 
 def pixel_counts(loss: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
-    """A batch's: the mean loss (), logits (B, K, H, W), classes (B, H, W) -> (K * K + 2,)."""
+    """The sums of a batch from its mean loss (), logits (B, K, H, W) and classes (B, H, W).
+
+    They are the loss, the confusion matrix and the number of images, (K * K + 2,).
+    """
     num_images, num_classes = logits.shape[:2]
     table = multiclass_confusion_matrix(logits.argmax(1), classes, num_classes)
-    return row_of(loss * num_images, table, num_images, device=logits.device)
+    return concatenated(loss * num_images, table, num_images, device=logits.device)
 
 
 def pixel_means(num_classes: int, sums: Tensor) -> dict[str, float]:
-    """The loss, the mean over classes of intersection over union, and the share of pixels right.
+    """The loss, the mean over classes of intersection over union, and the share of correct pixels.
 
-    A class that is neither there nor said has no part in the mean.
+    A class without a true and without a predicted pixel has no part in the mean.
     """
-    table = sums[1:-1].view(num_classes, num_classes)  # truth in rows
+    table = sums[1:-1].view(num_classes, num_classes)  # true classes in rows
     hits = table.diagonal()
     unions = table.sum(0) + table.sum(1) - hits
-    there = unions > 0
+    present = unions > 0
     return {
         "loss": float(sums[0] / sums[-1]),
-        "miou": float((hits[there] / unions[there]).mean()),
+        "miou": float((hits[present] / unions[present]).mean()),
         "pixels": float(hits.sum() / table.sum()),
     }
 
 
 def refuse(config: Config) -> None:
-    """Raises InputError."""
+    """Raises InputError for settings that segmentation cannot follow."""
     refuse_settings(config, {})
 
 
-def keep(
+def write_results(
     learner: SegmentationLearner,
     folder: Path,
     journal: Journal,
@@ -106,21 +109,23 @@ def keep(
     class_names: Sequence[str],
     epoch: int,
 ) -> None:
-    """The class of every pixel, what of each image is right, and a picture."""
+    """Write the class of every pixel, the overlaps with the truth, and a picture."""
     from senet_train.training.pictures.scenes import draw_segmentation
 
-    said, truth = learner.test_answers(), stacked(test.truth)
-    write_pixel_predictions(folder, said, test.ids)
-    write_overlaps(folder, *overlaps(said, truth, int(learner.network.num_classes)))
-    draw = partial(draw_segmentation, test.pixels.numpy(), truth.numpy(), said.numpy(), class_names)
-    journal.keep_picture("predictions", draw, epoch)
+    predicted, truth = learner.test_predictions(), stacked(test.truth)
+    write_pixel_predictions(folder, predicted, test.ids)
+    write_overlaps(folder, *overlaps(predicted, truth, int(learner.network.num_classes)))
+    draw = partial(
+        draw_segmentation, test.pixels.numpy(), truth.numpy(), predicted.numpy(), class_names
+    )
+    journal.save_figure("predictions", draw, epoch)
 
 
-def overlaps(said: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Pixels of each image and class in both and in either, (N, H, W) twice -> (N, K) twice."""
-    every = torch.arange(num_classes)[:, None, None, None]
-    mine, theirs = said == every, truth == every  # (K, N, H, W)
-    return (mine & theirs).sum((2, 3)).T.int(), (mine | theirs).sum((2, 3)).T.int()
+def overlaps(predicted: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Pixels in both and in either, for each image and class: (N, H, W) twice -> (N, K) twice."""
+    classes = torch.arange(num_classes)[:, None, None, None]
+    a, b = predicted == classes, truth == classes  # (K, N, H, W)
+    return (a & b).sum((2, 3)).T.int(), (a | b).sum((2, 3)).T.int()
 
 
 SEGMENTATION = Task(
@@ -129,6 +134,6 @@ SEGMENTATION = Task(
     sources=SCENE_SOURCES,
     learner=SegmentationLearner,
     refuse=refuse,
-    keep=keep,
+    write_results=write_results,
     packages=SCENE_PACKAGES,
 )

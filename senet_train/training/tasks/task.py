@@ -1,4 +1,4 @@
-"""What the rest of the program asks of a task."""
+"""What a task has to define."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ from senet_train.networks.bind import BindNetwork
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 
-# What draws scenes, and what counts them: their versions are a run's.
+# They draw scenes and compute metrics: the record has their versions.
 SCENE_PACKAGES = ("pillow", "torchmetrics")
 SCENE_SOURCES = {"shapes": shapes_source}  # what `data.name` may say
 
 
 def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
-    """Raises InputError for a setting that moves pixels alone, or that classifiers alone follow.
+    """Raises InputError for a setting that only classification can follow.
 
-    `further` are the task's own: a key of the configuration and the one value it may have.
+    Some would move the pixels and not the boxes. `further` has more keys of the configuration, with
+    the one value that each may have.
     """
     only = {
         "data.crop": "none",
@@ -41,11 +42,11 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of question to a network.
+    """What a network learns, how it is evaluated, and what a run keeps of it.
 
-    `sources` is what `data.name` may say, `refuse` raises InputError for a configuration that the
-    task cannot follow, `keep` writes what the best epoch said of the test set into the run folder
-    and the journal. `packages` are those besides the usual whose versions a run depends on.
+    `sources` has the values of `data.name`. `refuse` raises InputError for a configuration that the
+    task cannot follow. `write_results` writes the predictions of the best epoch for the test set to
+    the run folder and to TensorBoard. `packages` are further packages that the numbers depend on.
     """
 
     name: str
@@ -53,5 +54,5 @@ class Task:
     sources: Mapping[str, Callable[..., Source]]
     learner: type[Learner]
     refuse: Callable[[Config], None]
-    keep: Callable[[Any, Path, Journal, Any, Sequence[str], int], None]
+    write_results: Callable[[Any, Path, Journal, Any, Sequence[str], int], None]
     packages: tuple[str, ...] = ()

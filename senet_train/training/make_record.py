@@ -1,4 +1,4 @@
-"""Train, and say what was trained, how well, at what cost and where."""
+"""Train, and make the record: what was trained, how well, at what cost and where."""
 
 import time
 from datetime import UTC, datetime
@@ -16,29 +16,29 @@ from senet_train.runs.record import (
     median_and_quartiles,
 )
 from senet_train.runs.status import count_running
-from senet_train.training.ends import troubles_explained
+from senet_train.training.ends import explain_errors
 from senet_train.training.fit import Fitted, fit_and_test
 from senet_train.training.plan import Plan
 
-NOT_ALWAYS_THERE = ("timm",)  # libraries whose version is noted where a network is theirs
+OPTIONAL_LIBRARIES = ("timm",)  # the record has the version if the network is from there
 
 
 def environment_of(plan: Plan) -> Environment:
-    """Where the run is made, with the versions of what its network and its task are of."""
+    """This machine and this code, with the versions of what the network and the task need."""
     config = plan.config
     asked = (config.trainer.accelerator, config.trainer.precision, config.trainer.kernel)
-    library = [name for name in NOT_ALWAYS_THERE if name == config.model.library]
+    library = [name for name in OPTIONAL_LIBRARIES if name == config.model.library]
     return describe_environment(*asked, [*library, *plan.task.packages])
 
 
-def record_run(
+def make_record(
     plan: Plan,
     overrides: list[str],
     environment: Environment,
     start: Path | None,
-    made: dict[str, str],
+    provenance: dict[str, str],
 ) -> RunRecord:
-    """Train, and say what was trained, how well, at what cost and where."""
+    """Train from the checkpoint `start`, or from zero, and test; the record of it all."""
     config, path = plan.config, plan.folder.path
     started, clock = datetime.now(UTC), time.perf_counter()
     write_config(path, config)
@@ -46,8 +46,8 @@ def record_run(
     if start is None and plan.weights and plan.weights.sha256:
         write_weights_origin(path, file=plan.weights.source, sha256=plan.weights.sha256)
     others = count_running(plan.folder.output_dir, but=path)
-    with troubles_explained(config.data):
-        fitted = fit_and_test(plan, start, made)
+    with explain_errors(config.data):
+        fitted = fit_and_test(plan, start, provenance)
     others = max(others, count_running(plan.folder.output_dir, but=path))
     return RunRecord(
         schema=SCHEMA,
@@ -70,7 +70,7 @@ def record_run(
 
 
 def cost_of(plan: Plan, fitted: Fitted, seconds: float, concurrent_runs: int) -> Cost:
-    """Counted and measured cost together."""
+    """The counted and the measured cost."""
     rate, quartiles = median_and_quartiles(fitted.rates)
     return Cost(
         **vars(plan.cost),
