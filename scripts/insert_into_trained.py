@@ -21,7 +21,7 @@ from senet_train.networks.insertion import insert
 from senet_train.networks.weights.of_an_arm import find_arm
 from senet_train.runs.trained.forward import Forward
 from senet_train.runs.trained.load import load_run
-from senet_train.runs.trained.own_data import find_own_data, tested_images
+from senet_train.runs.trained.own_data import find_own_data, test_images_of
 
 KINDS = {"se": {"ratio": 16}, "eca": {}, "cbam": {"ratio": 16}}
 
@@ -42,7 +42,7 @@ def main() -> None:
 def row(file: Path, root: str | None) -> str:
     """`44.50 | 44.50, 0.0 | ...`."""
     run = load_run(file)
-    images = tested_images(find_own_data(run, root), run.config.data)
+    images = test_images_of(find_own_data(run, root), run.config.data)
     forward = Forward.of(run)
     trained = logits_of(forward, images)
     cells = [top1(trained, images)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from senet_train.compare.collect import Run
 from senet_train.errors import InputError
-from senet_train.runs.identity import LOCAL_DATA_KEYS, TRAINER_KEYS, optim_as_ever
+from senet_train.runs.identity import LOCAL_DATA_KEYS, TRAINER_KEYS, drop_later_optim
 from senet_train.runs.metrics import Score
 
 Facts = dict[str, str]
@@ -71,7 +71,7 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "model": config["model"],
         "attention": config["attention"],
         "placement": {} if plain else config["placement"],
-        "optim": optim_as_ever(config["optim"]),
+        "optim": drop_later_optim(config["optim"]),
         "trainer": {key: config["trainer"][key] for key in TRAINER_KEYS},
         "task": config.get("task", "classification"),
         "code": record.environment.code,

@@ -1,1 +1,1 @@
-"""A run as it lies on disk: its identity, folder, record, files, and the network loaded again."""
+"""A run on disk: its identity, folder, files and record, and its network loaded again."""

@@ -1,6 +1,6 @@
-"""Checkpoint files that are there: proven before they replace the last good one.
+"""Checkpoint files, each verified before it replaces the one before.
 
-`last.ckpt` is the newest; `last.previous.ckpt` the one before it, should the newest be damaged.
+`last.ckpt` is the newest, and `last.previous.ckpt` the one before it, in case that one is damaged.
 """
 
 import logging
@@ -20,31 +20,31 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint that `path` replaced is kept."""
+    """Where the checkpoint is kept that `path` has replaced."""
     return path.with_suffix(f".previous{path.suffix}")
 
 
 def checkpoint_bytes(num_parameters: int) -> int:
-    """What the files of a run take at most: best, last, the one before it, and one being written.
+    """The most that the files of a run take: best, last, the one before, and one being written.
 
-    Float32 weights, their momentum, and perhaps their average in each.
+    Each has float32 weights, their momentum, and possibly their average.
     """
     return 4 * 3 * 4 * num_parameters
 
 
-class ProvenCheckpointIO(CheckpointIO):
-    """Writes beside the old file, reads the new one back, and only then renames it."""
+class VerifiedCheckpointIO(CheckpointIO):
+    """Writes a new file, reads it back, and only then renames it to the name of the old one."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Raises OSError (disk full, no permission) with the old file as it was."""
+        """Raises OSError (disk full, no permission); the old file stays."""
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Plain data alone, whatever was asked: no checkpoint may run code."""
+        """Always with `weights_only`: no checkpoint may run code."""
         return read_checkpoint(Path(path), map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -52,13 +52,13 @@ class ProvenCheckpointIO(CheckpointIO):
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Replace `path`, keeping the file it replaces if that is `last.ckpt`. Raises OSError."""
+    """Replace `path`. A `last.ckpt` that it replaces is kept as previous. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     try:
         write_atomic(fresh, lambda file: torch.save(checkpoint, file))
         read_checkpoint(fresh, mmap=True)  # its structure; the numbers are still in memory anyway
-    except RuntimeError as error:  # torch's word for a write that a full disk cut short
+    except RuntimeError as error:  # what torch raises if the disk is full
         fresh.unlink(missing_ok=True)
         raise OSError(f"{path} could not be written whole (is the disk full?): {error}") from error
     if path.name == LAST and path.exists():
@@ -67,18 +67,18 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
-    """What is in the file. Raises OSError or RuntimeError where it is not whole."""
+    """The content of the file. Raises OSError or RuntimeError if it is missing or damaged."""
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True, mmap=mmap)
     except OSError:
         raise
-    except Exception as error:  # torch has many words for it
+    except Exception as error:  # torch raises many types
         raise RuntimeError(f"{path} is damaged: {error}") from error
     return checkpoint
 
 
-def newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint to go on from that can be read; says so if that is not the last."""
+def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read, with a warning if it is not the last; or None."""
     last = folder / LAST
     for path in (last, previous(last)):
         try:

@@ -1,9 +1,9 @@
-"""One run's folder: its state, the lock on it, and the old run that a new one replaces.
+"""The folder of a run: where its files are, the lock, and the old run that it replaces.
 
-`<output_dir>/<data>/<arm>/identity.json`      what the arm is, and its full hash
-`<output_dir>/<data>/<arm>/.seed<N>.lock`      held while the run is being made
+`<output_dir>/<data>/<arm>/identity.json`      the configuration of the arm, and its full hash
+`<output_dir>/<data>/<arm>/.seed<N>.lock`      the lock that a training process holds
 `<output_dir>/<data>/<arm>/seed<N>/`           the run
-`<output_dir>/.aside/<data>/<arm>/seed<N>/`    the run it replaces, until it has finished
+`<output_dir>/.aside/<data>/<arm>/seed<N>/`    the run that it replaces, until it has finished
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from senet_train.system.files import TEMPORARY, write_json
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where one run lives. Nothing is made until `begin`."""
+    """The paths of one run. No folder is made before `begin`."""
 
     output_dir: Path
     data: str
@@ -30,38 +30,38 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
-        """The run itself."""
+        """The folder of the run."""
         return self.output_dir / self.data / self.arm / f"seed{self.seed}"
 
     @property
     def identity_file(self) -> Path:
-        """What the arm is, and its full hash."""
+        """The configuration of the arm, and its full hash."""
         return self.path.parent / "identity.json"
 
     @property
     def lock(self) -> Path:
-        """The lock file, outside the run so that the run can be moved while it is held."""
+        """The lock file. It is not in the folder, which may be moved while the lock is held."""
         return self.path.with_name(f".{self.path.name}.lock")
 
     @property
     def checkpoints(self) -> Path:
-        """Where the run saves itself."""
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def aside(self) -> Path:
-        """Where the run that this one replaces waits."""
+        """The folder of the run that this one replaces, until this one has finished."""
         return self.output_dir / ".aside" / self.data / self.arm / f"seed{self.seed}"
 
     @property
     def finished(self) -> bool:
-        """Whether the run is there, whole."""
+        """Whether status.json says that the run has finished."""
         status = read_status(self.path)
         return status is not None and status.state == "finished"
 
     @property
     def settled(self) -> bool:
-        """Whether it is finished, with no old run left to delete."""
+        """Whether it has finished and the run that it replaces is deleted."""
         return self.finished and not self.aside.exists()
 
     def set_state(self, state: str, reason: str = "") -> None:
@@ -69,10 +69,10 @@ class RunFolder:
         write_status(self.path, state, reason)
 
     def begin(self, identity: Identity, *, keep: bool) -> str:
-        """Make the folder `running`; where a finished run went that was there, in words.
+        """Set the state to running; a log line if a finished run had to be moved, or "".
 
-        `keep` keeps an unfinished one, to go on with it; else the folder is emptied. The caller
-        holds the lock.
+        The files of an unfinished run stay if `keep`, to resume it, and are deleted otherwise. The
+        caller holds the lock.
         """
         notice = ""
         if self.finished:
@@ -86,11 +86,11 @@ class RunFolder:
             file.unlink()  # left by a kill while it was written
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.set_state("running")
-        describe(self.identity_file, identity)
+        write_identity(self.identity_file, identity)
         return notice
 
     def discard_aside(self) -> None:
-        """Delete the run that this finished one replaced, and the folders that held only it."""
+        """Delete the run that this finished one has replaced, and folders that are empty then."""
         shutil.rmtree(self.aside, ignore_errors=True)
         for folder in list(self.aside.parents)[:3]:
             with contextlib.suppress(OSError):  # not empty: another run waits there; or gone
@@ -98,7 +98,7 @@ class RunFolder:
 
 
 def refuse_clash(file: Path, identity: Identity) -> None:
-    """Two arms whose hashes share 8 digits must not share a folder. Raises InputError."""
+    """Raises InputError if the folder belongs to another arm whose hash has the same 8 digits."""
     if not file.is_file():
         return
     found = json.loads(file.read_text()).get("sha256")
@@ -110,7 +110,7 @@ def refuse_clash(file: Path, identity: Identity) -> None:
 
 
 def refuse_full_disk(folder: Path, num_bytes: int) -> None:
-    """Raises InputError where less than `num_bytes` is free: a run must not end on its last epoch.
+    """Raises InputError if less than `num_bytes` is free, so that no run fails in its last epoch.
 
     `folder` need not exist.
     """
@@ -123,14 +123,14 @@ def refuse_full_disk(folder: Path, num_bytes: int) -> None:
         )
 
 
-def describe(file: Path, identity: Identity) -> None:
-    """Write what the arm is, once."""
+def write_identity(file: Path, identity: Identity) -> None:
+    """Write the identity of the arm, unless another run of the arm has."""
     if not file.exists():
         content: dict[str, Any] = {"sha256": identity.sha256, **identity.content}
         write_json(file, content)
 
 
 def hide_events(folder: Path) -> None:
-    """Rename TensorBoard's files: it reads hidden folders too, and must not show this run."""
+    """Rename the event files: TensorBoard reads hidden folders too, and must not show this run."""
     for events in folder.glob("*tfevents*"):
         events.rename(folder / events.name.replace("tfevents", "events"))

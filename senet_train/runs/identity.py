@@ -13,20 +13,22 @@ from typing import Any
 
 from senet_train.config.schema import Choice, Config
 
-# Keys that change no number of a run, or whose effect the data's fingerprint holds (root,
+# Keys that change no number of a run, or whose effect is in the fingerprint of the data (root,
 # exclude). Every key is here or in the identity: a test compares.
 LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
 LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
-LATER_OPTIONS = ("identity",)  # of attention, younger than the first runs
-LATER_OPTIM = {"frozen": "none", "backbone_lr_factor": 1.0}  # what they were before they were there
+# Added after the first runs were made: options of attention, and settings of the optimizer with
+# the value that those runs had.
+LATER_OPTIONS = ("identity",)
+LATER_OPTIM = {"frozen": "none", "backbone_lr_factor": 1.0}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The content of the hash, the hash, and the readable label of the folder's name."""
+    """What is hashed, its hash, and the readable label in the name of the folder."""
 
     content: dict[str, Any]
     sha256: str
@@ -39,7 +41,7 @@ class Identity:
 
 
 def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
-    """The identity of a configuration in which nothing automatic is left."""
+    """The identity of a configuration in which every `auto` is resolved."""
     tree = as_tree(config)
     data = {key: value for key, value in tree["data"].items() if key not in LOCAL_DATA_KEYS}
     placement = {key: value for key, value in tree["placement"].items() if value != "auto"}
@@ -49,50 +51,52 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         "model": tree["model"],
         "attention": tree["attention"],
         "placement": {} if config.attention.name == "none" else placement,
-        "optim": optim_as_ever(tree["optim"]),
+        "optim": drop_later_optim(tree["optim"]),
         "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
     }
-    if config.task != "classification":  # unsaid, as it was before there were others
+    if config.task != "classification":  # left out, as before there were other tasks
         content["task"] = config.task
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
 
 
-def optim_as_ever(optim: Mapping[str, Any]) -> dict[str, Any]:
-    """The optimizer's settings without later ones at their default."""
+def drop_later_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the optimizer, without later ones at their default value."""
     return {key: value for key, value in optim.items() if value != LATER_OPTIM.get(key)}
 
 
-def written_as_ever(attention: Choice, usual: Mapping[str, Any]) -> Choice:
-    """The choice without later options at their default: runs that lack them stay what they are."""
-    idle = {key for key in LATER_OPTIONS if attention.options.get(key) == usual.get(key)}
-    options = {key: value for key, value in attention.options.items() if key not in idle}
+def drop_later_options(attention: Choice, default_options: Mapping[str, Any]) -> Choice:
+    """The choice without later options at their default: earlier runs keep their identity."""
+    given = attention.options
+    dropped = {key for key in LATER_OPTIONS if given.get(key) == default_options.get(key)}
+    options = {key: value for key, value in given.items() if key not in dropped}
     return replace(attention, options=options)
 
 
-def label_of(config: Config, usual: Mapping[str, Any], every_stage: list[int]) -> str:
+def label_of(config: Config, default_options: Mapping[str, Any], every_stage: list[int]) -> str:
     """`resnet18`, `se_resnet18-r16`, `se_resnet18-r16-squeeze_max-pre-stages_34`.
 
-    `usual` holds the attention's default options: they go without saying, as does the usual
-    placement.
+    Options of the attention at their default, and the default placement, are not in the label.
     """
     if config.attention.name == "none":
         return config.model.title
     options = dict(config.attention.options)
     ratio = options.pop("ratio", None)
     words = [f"r{ratio}"] if ratio else []
-    words += [f"{key}_{value}" for key, value in options.items() if value != usual.get(key)]
+    words += [
+        f"{key}_{value}" for key, value in options.items() if value != default_options.get(key)
+    ]
     where = config.placement
     words += [where.position] if where.position != "standard" else []
     words += [f"stages_{''.join(map(str, where.stages))}"] if where.stages != every_stage else []
     words += [f"from_{where.min_channels}"] if where.min_channels != 1 else []
     words += [f"in_{where.part}"] if where.part != "auto" else []
     words += [f"at_{where.modules}"] if where.modules != "auto" else []
-    return legal("-".join([f"{config.attention.name}_{config.model.title}", *words]))
+    return as_file_name("-".join([f"{config.attention.name}_{config.model.title}", *words]))
 
 
-def legal(label: str) -> str:
-    """What any file system takes as a name with a hash behind it; the hash tells labels apart."""
+def as_file_name(label: str) -> str:
+    """The label in characters that any file system allows; the hash after it tells labels apart."""
     return re.sub(r"[^\w.+-]", "_", label, flags=re.ASCII)[:LONGEST_LABEL]
 
 

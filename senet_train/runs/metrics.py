@@ -1,6 +1,6 @@
-"""What a finished run says of itself, for each task. Scores in 0..1; `val_*` of the best epoch.
+"""The metrics of a finished run, for each task. Scores are in 0..1.
 
-`test_*` is of that epoch too; `*_last` of the last one.
+`val_*` and `test_*` are of the best epoch, `*_last` of the last one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ from senet_train.errors import InputError
 
 @dataclass(frozen=True)
 class Score:
-    """`key` is its name in records and curves (`val_top1`), `title` that for people."""
+    """The metric that runs are compared by: its name in records, as in `val_top1`, and in texts."""
 
     key: str
     title: str
-    of_any_images: bool = True  # whether counts of each image give it for any sample of them
+    of_any_images: bool = True  # whether it can be computed from counts of each image
 
 
 TOP1 = Score("top1", "top-1")
@@ -29,7 +29,7 @@ SCORES = (TOP1, MIOU, MAP)
 
 
 def score_among(columns: Iterable[str]) -> Score:
-    """The one that a table's columns have of validation. Raises KeyError for none."""
+    """The score whose validation column is in the table. Raises KeyError if there is none."""
     present = set(columns)
     for score in SCORES:
         if f"val_{score.key}" in present:
@@ -41,7 +41,7 @@ EXACT = ConfigDict(extra="forbid")
 
 
 class ScoredMetrics:
-    """Metrics among which one is the score: `val_<key>`, `val_<key>_last`, `test_<key>`."""
+    """Metrics with a score: `val_<key>`, `val_<key>_last` and `test_<key>`."""
 
     score: ClassVar[Score]
 
@@ -79,11 +79,11 @@ class Metrics(ScoredMetrics):
 
 @dataclass(frozen=True, config=EXACT)
 class SegmentationMetrics(ScoredMetrics):
-    """Segmentation: the intersection over union of each class, averaged; the mean over pixels."""
+    """Segmentation: the mean over classes of intersection over union; means over pixels."""
 
     score: ClassVar[Score] = MIOU
     val_miou: float
-    val_pixels: float  # the share of pixels that is right
+    val_pixels: float  # the share of correct pixels
     val_loss: float
     val_miou_last: float
     val_loss_last: float
@@ -95,7 +95,7 @@ class SegmentationMetrics(ScoredMetrics):
 
 @dataclass(frozen=True, config=EXACT)
 class DetectionMetrics(ScoredMetrics):
-    """Detection: average precision as COCO has it, and at an overlap of 0.5 and 0.75 alone."""
+    """Detection: average precision as defined by COCO, and at an overlap of 0.5 and of 0.75."""
 
     score: ClassVar[Score] = MAP
     val_map: float
@@ -113,7 +113,7 @@ def metrics_of(
     best_epoch: int,
     test_means: Mapping[str, float],
 ) -> "AnyMetrics":
-    """From the rows of all epochs and the means of the test set, by the fields' names."""
+    """The metrics of type `kind` from the rows of all epochs and the means over the test set."""
     best, last = history[best_epoch], history[-1]
     values: dict[str, Any] = {f"{name}_last": value for name, value in last.items()}
     values |= {**best, **test_means, "best_epoch": best_epoch}
@@ -121,7 +121,7 @@ def metrics_of(
 
 
 def of_classifier(metrics: ScoredMetrics) -> Metrics:
-    """The metrics of a run of task=classification. Raises InputError for another's."""
+    """The metrics, if they are of task=classification. Raises InputError otherwise."""
     if not isinstance(metrics, Metrics):
         raise InputError(
             f"this is for classifiers, and the run's score is {metrics.score.title}: choose one "
@@ -131,7 +131,7 @@ def of_classifier(metrics: ScoredMetrics) -> Metrics:
 
 
 def score_key(metrics: Any) -> str:
-    """The key of the score that metrics have, as an object or as read from JSON."""
+    """The key of the score of metrics, which may be an object or a dictionary from JSON."""
     if isinstance(metrics, ScoredMetrics):
         return metrics.score.key
     present = [score.key for score in SCORES if f"test_{score.key}" in metrics]

@@ -17,7 +17,7 @@ from senet_train.config.schema import Config, Placement
 from senet_train.networks.bind import BindNetwork, bind_network
 from senet_train.networks.insertion import Slot, build_network, units_of, written_out
 from senet_train.networks.weights.find import Weights
-from senet_train.runs.identity import label_of, written_as_ever
+from senet_train.runs.identity import drop_later_options, label_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class NetworkBuilder:
         if weights := weights_of(backbone):
             backbone = partial(backbone, weights=weights.of_seeds(seeds or [config.seed]))
         attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
-        kind = written_as_ever(kind, defaults(attention.func))
+        kind = drop_later_options(kind, defaults(attention.func))
         return cls(replace(config, model=model, attention=kind), backbone, attention)
 
     @property

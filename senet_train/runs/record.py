@@ -1,6 +1,6 @@
-"""The record of a finished run, `result.json`: one dataclass writes and reads it.
+"""The record of a finished run, `result.json`: dataclasses that are written and read.
 
-Written last and by an atomic rename, so a result that is there is whole. Schema 1.
+It is written last, by an atomic rename: a file that exists is complete. Schema 1.
 """
 
 import statistics
@@ -21,7 +21,7 @@ SCHEMA: Literal[1] = 1
 
 @dataclass(frozen=True, config=EXACT)
 class Latency:
-    """Milliseconds of one forward pass: median, lower and upper quartile."""
+    """Milliseconds of one forward pass: the median, and the lower and upper quartile."""
 
     median: float
     quartiles: tuple[float, float]
@@ -29,7 +29,7 @@ class Latency:
 
 @dataclass(frozen=True, config=EXACT)
 class Cost:
-    """What the run cost. Counts are for one image; rates are of steady training."""
+    """The cost of the run. Counts are for one image; rates are of training after the warm-up."""
 
     parameters: int
     attention_parameters: int
@@ -45,7 +45,7 @@ class Cost:
 
 @dataclass(frozen=True, config=EXACT)
 class AttentionSlot:
-    """One attention module: its path, stage, channels and bottleneck width (0: it has none)."""
+    """An attention module: its name, stage, channels and bottleneck width (0 if it has none)."""
 
     name: str
     stage: int
@@ -76,7 +76,7 @@ class RunRecord:
     identity: str
     arm: str
     seed: int
-    factor: list[str]  # keys besides attention and placement that a preset varies on purpose
+    factor: list[str]  # keys that a preset varies on purpose, besides attention and placement
     overrides: list[str]
     config: dict[str, Any]
     data_fingerprint: str
@@ -95,7 +95,7 @@ def write_record(record: RunRecord, path: Path) -> None:
 
 
 def read_record(path: Path) -> RunRecord:
-    """Read `result.json`. Raises InputError for another schema or anything else it is not."""
+    """Read `result.json`. Raises InputError if it is missing, damaged or of another schema."""
     try:
         return TypeAdapter(RunRecord).validate_json(path.read_bytes())
     except ValidationError as error:
@@ -111,7 +111,7 @@ def read_record(path: Path) -> RunRecord:
 
 
 def median_and_quartiles(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """The median and the lower and upper quartile; zeros for nothing measured."""
+    """The median, and the lower and upper quartile; zeros if there are no values."""
     if len(values) < 2:
         only = values[0] if values else 0.0
         return only, (only, only)

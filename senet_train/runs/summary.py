@@ -1,4 +1,4 @@
-"""A run's record as the table that ends every command."""
+"""The table of a run's record that ends every command, and the line about its network."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def metric_rows(metrics: ScoredMetrics) -> list[tuple[str, str]]:
-    """Of the test set, then of validation; the score first."""
+    """The metrics of the test set, then of validation, each with the score first."""
     values = {name: value for name, value in vars(metrics).items() if not name.endswith("_last")}
     best_epoch = values.pop("best_epoch")
     score = metrics.score.key
@@ -67,9 +67,9 @@ def metric_rows(metrics: ScoredMetrics) -> list[tuple[str, str]]:
 
 
 def network_line(label: str, cost: NetworkCost, slots: list[Slot], own_attention: int) -> str:
-    """The network in one line, with the bottleneck widths that the ratio really gave.
+    """The network in one line, with the bottleneck widths that result from the ratio.
 
-    `own_attention` is how many modules of it the network had, and lost.
+    `own_attention` is the number of modules that were taken out of the network.
     """
     share = 100 * cost.attention_parameters / cost.parameters
     line = (
@@ -86,5 +86,5 @@ def network_line(label: str, cost: NetworkCost, slots: list[Slot], own_attention
 
 
 def taken_out(own_attention: int) -> str:
-    """What became of attention that a network brings along: an arm has that of its name alone."""
+    """The words for a network's own attention: an arm has only the attention of its name."""
     return f"attention of its own taken out ({own_attention} modules)"

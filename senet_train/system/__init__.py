@@ -1,1 +1,1 @@
-"""The machine under us: files written whole, locks, signals, memory, downloads."""
+"""The machine below: atomic files, locks, signals, memory, resources, downloads."""

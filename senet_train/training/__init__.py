@@ -1,1 +1,1 @@
-"""One run: planned, fitted, tested, recorded."""
+"""One run: plan, training, test, record."""

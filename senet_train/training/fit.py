@@ -20,7 +20,7 @@ from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
 from senet_train.networks.hardware import TAILS
-from senet_train.runs.checkpoint_files import BEST, ProvenCheckpointIO, read_checkpoint
+from senet_train.runs.checkpoint_files import BEST, VerifiedCheckpointIO, read_checkpoint
 from senet_train.runs.metrics import AnyMetrics
 from senet_train.runs.record import Latency
 from senet_train.system.memory import disable_malloc_trim
@@ -171,7 +171,7 @@ def build_trainer(
         callbacks=[*callbacks, *averaging(config), checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
-        plugins=[WorldEnvironment(), ProvenCheckpointIO()],
+        plugins=[WorldEnvironment(), VerifiedCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

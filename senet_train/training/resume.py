@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.errors import InputError, RunError
-from senet_train.runs.checkpoint_files import LAST, newest_whole, previous
+from senet_train.runs.checkpoint_files import LAST, newest_readable, previous
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import Environment
 from senet_train.runs.status import read_status
@@ -56,7 +56,7 @@ def find_start(folder: RunFolder, now: dict[str, str], threads: int, overwrite: 
     state = status.state if status else "unfinished"
     earlier = f"an earlier try was left {'interrupted' if state == 'running' else state}"
     from_zero = state == "diverged" or (overwrite and state in ENDED_BADLY)
-    found = None if from_zero else newest_whole(folder.checkpoints)
+    found = None if from_zero else newest_readable(folder.checkpoints)
     if found is None:
         return Start(None, threads, f"{earlier}: starting again from zero")
     path, checkpoint = found

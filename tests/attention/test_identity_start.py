@@ -29,7 +29,7 @@ from senet_train.config.schema import Choice, Config, Placement
 from senet_train.keyed import forked_random
 from senet_train.networks.hardware import TAILS
 from senet_train.networks.insertion import build_network
-from senet_train.runs.identity import as_tree, identify, written_as_ever
+from senet_train.runs.identity import as_tree, drop_later_options, identify
 from senet_train.training import plan
 
 NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))
@@ -220,7 +220,7 @@ def test_no_identity_has_moved(name: str) -> None:
     base = plan_of("attention=none").config
     options = {"ratio": 4} if "ratio" in defaults(ATTENTIONS[name]) else {}
     attention, kind = bind(Choice(name, options), ATTENTIONS, "attention", "senet_train.attention")
-    config = replace(base, attention=written_as_ever(kind, defaults(attention.func)))
+    config = replace(base, attention=drop_later_options(kind, defaults(attention.func)))
     fingerprint = plan_of("attention=none").source.fingerprint
     assert identify(config, fingerprint, "label").sha256[:8] == BEFORE[name][0]
 

@@ -258,7 +258,7 @@ def test_the_batch_is_what_the_machine_has_room_for(
     assert 2**20 < forward.free_bytes(cpu) < 2**50
     for free, batch_size in ((2**40, 32), (4 * 8 * widest * 5, 5), (0, 1)):
         monkeypatch.setattr(forward, "free_bytes", lambda device, free=free: free)
-        assert forward.fitting(run, cpu) == batch_size
+        assert forward.largest_batch(run, cpu) == batch_size
     assert Forward.of(run, 3).batch_size == 3
 
 

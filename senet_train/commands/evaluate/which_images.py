@@ -18,7 +18,7 @@ from senet_train.data.imagenet_subset import images_of
 from senet_train.data.images import FileImages, Images, Source
 from senet_train.errors import InputError
 from senet_train.runs.trained.load import Trained
-from senet_train.runs.trained.own_data import find_own_data, modest, tested_images
+from senet_train.runs.trained.own_data import find_own_data, restricted, test_images_of
 
 NUM_NAMED = 10  # classes, in one line
 SETTING = re.compile(r"data(\.\w+)?=")
@@ -61,7 +61,7 @@ def own(run: Trained, words: Sequence[str]) -> TestSet:
             "data.root=DIR alone"
         )
     source = find_own_data(run, *roots)
-    return TestSet("its own test images", tested_images(source, run.config.data), is_own=True)
+    return TestSet("its own test images", test_images_of(source, run.config.data), is_own=True)
 
 
 def in_folder(run: Trained, folder: Path) -> TestSet:
@@ -72,7 +72,7 @@ def in_folder(run: Trained, folder: Path) -> TestSet:
         _, folder = find_parts(folder, "FOLDER")
     part = list_part(folder, [], frozenset())
     index = indices_of(run, tuple(part.files), str(folder))
-    data = modest(run.config.data)
+    data = restricted(run.config.data)
     images = images_of(part, image_size=data.image_size, crop=data.crop, workers=data.workers)
     return TestSet(str(folder), replace(images, labels=index[images.labels]), is_own=False)
 
@@ -88,7 +88,7 @@ def named(run: Trained, words: Sequence[str]) -> TestSet:
     source = find_other_data(data)
     index = indices_of(run, source.class_names, f"data={asked.source.name}")
     source.prepare()
-    images = tested_images(source, data)
+    images = test_images_of(source, data)
     if isinstance(images, FileImages):  # mypy: replace() knows no union
         images = replace(images, labels=index[images.labels])
     else:

@@ -1,4 +1,4 @@
-"""A trained network on the device that is there, in float32, batch by batch.
+"""A trained network on the GPU or CPU of this machine, in float32, batch by batch.
 
 Shapes: B batch, H height, W width, K classes.
 """
@@ -24,12 +24,12 @@ log = logging.getLogger("senet_train")
 # 32, 797 with 256: SE-ResNet-20, 32 x 32, one core of an AMD EPYC); a GPU wants to be filled.
 MOST_IMAGES = {"cpu": 32, "cuda": 256}
 LIVE_MAPS = 8  # the largest feature map, its copies in a block and the allocator's slack
-SHARE = 4  # of the free memory a batch takes one in so many
+SHARE = 4  # a batch takes a quarter of the free memory
 
 
 @dataclass(frozen=True)
 class Forward:
-    """A run's network on `device`, for batches of `batch_size` images."""
+    """The network of a run on `device`, for batches of `batch_size` images."""
 
     run: Trained
     device: torch.device
@@ -37,7 +37,7 @@ class Forward:
 
     @classmethod
     def of(cls, run: Trained, batch_size: int | None = None) -> "Forward":
-        """On the GPU where there is one; None leaves the batch size to the machine."""
+        """On the GPU if there is one. Without a batch size, one that fits into the memory."""
         device = device_of(choose_accelerator("auto"))
         mixes = any(getattr(module, "mixes_images", False) for module in run.model.modules())
         if mixes:
@@ -47,26 +47,26 @@ class Forward:
                 run.label,
             )
         if batch_size is None:
-            batch_size = run.config.data.batch_size if mixes else fitting(run, device)
+            batch_size = run.config.data.batch_size if mixes else largest_batch(run, device)
         run.model.to(device)
         return cls(run, device, batch_size)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> logits (B, K) float32 on the CPU. Raises OutOfMemory."""
-        with torch.inference_mode(), exact(), explain_batch_too_large(self.run, len(pixels)):
+        with torch.inference_mode(), without_tf32(), explain_batch_too_large(self.run, len(pixels)):
             images = self.run.preprocess.normalise(pixels).to(self.device)
             logits: Tensor = self.run.model(images)
             return logits.float().cpu()
 
 
-def fitting(run: Trained, device: torch.device) -> int:
-    """As many images as the free memory has room for, and the device has use for; at least 1."""
+def largest_batch(run: Trained, device: torch.device) -> int:
+    """The number of images that fit into the free memory, from 1 to MOST_IMAGES."""
     room = free_bytes(device) // SHARE
     return max(1, min(MOST_IMAGES[device.type], room // (LIVE_MAPS * largest_map_bytes(run))))
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that nobody uses: of the GPU, or of this machine where it tells (else 1 GiB)."""
+    """Free memory of the GPU, or of this machine (1 GiB if unknown)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if "SC_AVPHYS_PAGES" not in os.sysconf_names:
@@ -75,7 +75,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def largest_map_bytes(run: Trained) -> int:
-    """The most that one layer gives for one image, in bytes."""
+    """The size of the largest output of a layer for one image."""
     sizes: list[int] = []
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
@@ -94,7 +94,7 @@ def largest_map_bytes(run: Trained) -> int:
 
 
 @contextmanager
-def exact() -> Iterator[None]:
+def without_tf32() -> Iterator[None]:
     """No TF32 in the convolutions of a GPU: 10 bits of mantissa where float32 has 23."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
@@ -102,7 +102,7 @@ def exact() -> Iterator[None]:
 
 @contextmanager
 def explain_batch_too_large(run: Trained, num_images: int) -> Iterator[None]:
-    """Raise OutOfMemory, with what to change, where there is no memory for a batch."""
+    """Raise OutOfMemory, with what to change, if there is no memory for a batch."""
     try:
         with explain_out_of_memory(num_images):
             yield

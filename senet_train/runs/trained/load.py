@@ -1,8 +1,8 @@
 """A run's folder -> its network with the trained weights, its preprocessing, its class names.
 
 Everything in the folder is data. Names are looked up in our tables, checkpoints hold plain tensors
-(`weights_only=True`), YAML is loaded safely, nothing is interpolated, and a file that leads out of
-the folder is not followed. Before any memory is taken the weights must fit the network.
+(`weights_only=True`), YAML is loaded safely, nothing is interpolated, and a link that leads out of
+the folder is not followed. The weights must fit the network before memory is allocated for it.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ MOST_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that can be used: `model` is in evaluation mode, on the CPU.
+    """A trained run, loaded: `model` is in evaluation mode, on the CPU.
 
     `record` is None while the run has not finished. `class_names` are in the order of the logits.
     """
@@ -48,12 +48,12 @@ class Trained:
 
 
 def load_run(path: str | Path, *, checkpoint: str = BEST) -> Trained:
-    """The run in the folder `path`, or the one that a checkpoint file in a run's folder is of.
+    """The run in the folder `path`. It may also be a checkpoint file in the folder of a run.
 
-    `checkpoint` names the file in the run's `checkpoints/`. Raises InputError for what is no run,
-    for one that is damaged, and for one that would have us do anything but read.
+    `checkpoint` is the name of the file in the run's `checkpoints/`. Raises InputError if there is
+    no run, or one that is damaged or that would make us do anything but read.
     """
-    folder, file = found(Path(path).expanduser(), checkpoint)
+    folder, file = find_files(Path(path).expanduser(), checkpoint)
     config = read_classifier_config(inside(folder, folder / CONFIG_FILE))
     weights = read_weights(inside(folder, file))
     model, slots, label = build(config, weights, file)
@@ -70,8 +70,8 @@ def load_run(path: str | Path, *, checkpoint: str = BEST) -> Trained:
     )
 
 
-def found(path: Path, checkpoint: str) -> tuple[Path, Path]:
-    """The run's folder and its checkpoint. Raises InputError."""
+def find_files(path: Path, checkpoint: str) -> tuple[Path, Path]:
+    """The folder of the run and its checkpoint. Raises InputError."""
     if path.suffix == ".ckpt" and path.is_file():
         folder, file = path.parent.parent, path
     else:
@@ -87,7 +87,7 @@ def found(path: Path, checkpoint: str) -> tuple[Path, Path]:
 
 
 def inside(folder: Path, file: Path) -> Path:
-    """`file`, if it lies in the run's folder wherever links lead. Raises InputError."""
+    """`file`, if it is in the run's folder after links are followed. Raises InputError."""
     if not file.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{file} leads out of the run's folder, to {file.resolve()}: not followed")
     return file
@@ -105,7 +105,7 @@ def read_classifier_config(file: Path) -> Config:
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """The network's tensors, by the names they have in it. Raises InputError."""
+    """The state_dict of the network in a checkpoint. Raises InputError."""
     try:
         checkpoint = read_checkpoint(file, mmap=True)
     except (OSError, RuntimeError) as error:
@@ -121,8 +121,8 @@ def build(
 ) -> tuple[Backbone, list[Slot], str]:
     """The network with these weights, its filled slots, its label. Raises InputError.
 
-    First on the meta device: a configuration must not be able to ask for memory that its weights
-    do not fill.
+    It is built on the meta device first: a configuration must not make us allocate more memory than
+    its weights fill.
     """
     num_classes = config.data.num_classes
     if num_classes == "auto" or num_classes > MOST_CLASSES:
@@ -140,7 +140,7 @@ def build(
 
 
 def refuse_misfit(wanted: dict[str, Any], weights: dict[str, Tensor], file: Path) -> None:
-    """Raises InputError where names or shapes of the weights are not those of the network."""
+    """Raises InputError if the names or shapes of the weights are not those of the network."""
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in (*wanted, *given):
         if wanted.get(name) != given.get(name):
@@ -151,7 +151,7 @@ def refuse_misfit(wanted: dict[str, Any], weights: dict[str, Tensor], file: Path
 
 
 def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
-    """`classes.json`; of a run made before it was written, the data's list, or numbers.
+    """The names in classes.json, or for a run from before that file the data's list, or numbers.
 
     Raises InputError for a list that does not fit the network.
     """
@@ -167,10 +167,10 @@ def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
             f"{folder} names {len(given)} classes and its network has "
             f"{config.data.num_classes}: they are of two runs"
         )
-    spare = range(len(given), int(config.data.num_classes))  # logits that no class of the data has
-    return (*given, *(f"unused {number}" for number in spare))
+    unused = range(len(given), int(config.data.num_classes))  # logits without a class in the data
+    return (*given, *(f"unused {number}" for number in unused))
 
 
 def printable(name: str) -> str:
-    """A stranger's name as it may be printed: control characters steer a terminal."""
+    """A stranger's name without control characters, which could control the terminal."""
     return "".join(c if c.isprintable() else "?" for c in name)[:200]

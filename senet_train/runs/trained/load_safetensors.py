@@ -13,9 +13,9 @@ from senet_train.runs.trained.preprocess import Preprocess
 
 
 def load_safetensors(path: str | Path) -> Trained:
-    """The run that `senet-export --format safetensors` wrote to the file; its record stays behind.
+    """The run that `senet-export --format safetensors` wrote to the file, without its record.
 
-    A stranger's file is data, as a stranger's run is. Raises InputError for any other file.
+    As of a stranger's run, only data are read. Raises InputError for any other file.
     """
     file = Path(path).expanduser()
     try:

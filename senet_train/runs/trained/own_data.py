@@ -1,4 +1,4 @@
-"""The images that a run is looked at with: its own data set, found again."""
+"""The data set that a run was trained on, found again."""
 
 import logging
 import os
@@ -16,15 +16,15 @@ log = logging.getLogger("senet_train")
 
 
 def own_splits(run: Trained, root: str | None = None) -> Splits:
-    """The run's training, validation and test images, below `root` if they have moved there.
+    """The training, validation and test images of a run; `root` if they have moved there.
 
     Raises InputError.
     """
     return load_splits(find_own_data(run, root), run.config.data)
 
 
-def tested_images(source: Source, data: Data) -> ClassImages:
-    """A source's test images at the size of `data`; those of files are not read yet."""
+def test_images_of(source: Source, data: Data) -> ClassImages:
+    """The test images of a source at the size of `data`. Files are not read yet."""
     _, test = source.load()
     if isinstance(test, MemoryImages):
         return test.resized(data.image_size)
@@ -33,11 +33,11 @@ def tested_images(source: Source, data: Data) -> ClassImages:
 
 
 def find_own_data(run: Trained, root: str | None = None) -> Source:
-    """The data set that the run was made on; nothing is downloaded for it. Raises InputError.
+    """The data set that the run was trained on, which is not downloaded. Raises InputError.
 
-    Says so if it is not what it was.
+    Warns if it has changed since.
     """
-    data = modest(run.config.data)
+    data = restricted(run.config.data)
     options = dict(data.source.options)
     if root is not None:
         if "root" not in options:
@@ -59,8 +59,11 @@ def find_own_data(run: Trained, root: str | None = None) -> Source:
     return source
 
 
-def modest(data: Data) -> Data:
-    """The configuration of a stranger's data: it must not have us write, or start a crowd."""
+def restricted(data: Data) -> Data:
+    """The configuration of the data, without downloads and with at most one worker a core.
+
+    A stranger may have written it.
+    """
     options = dict(data.source.options)
     if "download" in options:
         options["download"] = False

@@ -1,4 +1,4 @@
-"""What a run does to an image before its network sees it: cut out, scaled, normalised.
+"""The preprocessing of a run's images: cropped, scaled, normalised.
 
 Shapes: H = W = image_size.
 """
@@ -30,7 +30,7 @@ class Preprocess:
 
     @classmethod
     def of(cls, data: Data) -> "Preprocess":
-        """The one that a run with this data configuration was evaluated with."""
+        """The preprocessing with which a run of this data configuration is evaluated."""
         margin = 256 / 224 if data.crop == "resized" else 1.0
         return cls(data.image_size, margin, tuple(data.mean), tuple(data.std))
 

@@ -1,1 +1,1 @@
-"""One run as several processes."""
+"""One run in several processes: world, collectives, synchronised BatchNorm, starting them."""

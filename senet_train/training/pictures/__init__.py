@@ -1,1 +1,1 @@
-"""Pictures in the house's style, as PNG and SVG. Drawn without pyplot: no window, no state."""
+"""Pictures of what a trained network predicts. Drawn without pyplot: no window, no global state."""

@@ -1,4 +1,4 @@
-"""The confusion matrix: what is there in rows, what was said in columns."""
+"""The confusion matrix of a classifier, and a gallery of images with captions."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -16,7 +16,7 @@ SMALL = 64  # pixels: below it an image is shown as its pixels, not smoothed
 
 
 def draw_gallery(pixels: NDArray[np.uint8], captions: Sequence[str], title: str) -> Figure:
-    """Images (N, H, W, 3), at least one, in rows of four, a caption above each."""
+    """At least one image (N, H, W, 3), in rows of four, each with a caption above."""
     num_rows = ceil(len(pixels) / COLUMNS)
     # Placed by hand: with matplotlib's layout 16 images take 0.6 s instead of 0.35.
     row = TILE + WORDS
@@ -43,7 +43,7 @@ DARK = 0.5  # share of a row from which its number is white
 
 
 def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """`counts` (K, K): images of each class, by what was said. Shaded by the share of the row."""
+    """`counts` (K, K) of images, true classes in rows, shaded by the share of the row."""
     num_classes = len(names)
     side = 5 if num_classes <= FEW else 8  # inches: small pictures are legible among others
     figure = Figure(figsize=(side * 1.1, side), layout="constrained")
@@ -56,22 +56,22 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     right = int(counts.trace())
     axes.set_title(f"{right:,} of {int(counts.sum()):,} test images right")
     if num_classes <= MOST_NAMED:
-        name_both(axes, [name[:LONGEST_NAME] for name in names])
+        label_axes(axes, [name[:LONGEST_NAME] for name in names])
     if num_classes <= MOST_NUMBERED:
         number_cells(axes, counts, shares)
     return figure
 
 
-def name_both(axes: Axes, names: Sequence[str]) -> None:
-    """The classes along both axes; long names stand upright below."""
-    upright = max(map(len, names)) > 3
+def label_axes(axes: Axes, names: Sequence[str]) -> None:
+    """Write the class names along both axes; long names are vertical below."""
+    vertical = max(map(len, names)) > 3
     places, size = range(len(names)), 9 if len(names) <= MOST_NUMBERED else 6
-    axes.set_xticks(places, names, rotation=90 if upright else 0, fontsize=size)
+    axes.set_xticks(places, names, rotation=90 if vertical else 0, fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
 
 
 def number_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    """How many, in every cell that is not empty."""
+    """Write the count in every cell that is not zero."""
     size = 9 if len(counts) <= FEW else 7
     for row, column in np.argwhere(counts):
         colour = "white" if shares[row, column] > DARK else "black"

@@ -1,4 +1,4 @@
-"""Test images with what is in them and what a network said: truth to the left, the answer right.
+"""Test images of segmentation and detection: the truth to the left, the prediction to the right.
 
 Shapes: N images, H height, W width.
 """
@@ -19,27 +19,27 @@ COLUMNS = 4  # pairs in a row
 TILE = 1.15  # inches, the side of an image
 GAP, WORDS = 0.08, 0.4
 DOTS_PER_INCH = 150
-COLOURS = (GREY, BLUE, GREEN, ORANGE)  # of classes, again and again
-SUREST = 0.5  # boxes of a lower score are not drawn
+COLOURS = (GREY, BLUE, GREEN, ORANGE)  # of classes, repeated if there are more
+LEAST_SCORE = 0.5  # boxes of a lower score are not drawn
 
 
 def draw_segmentation(
     pixels: NDArray[np.uint8],
     truth: NDArray[np.int64],
-    said: NDArray[np.uint8],
+    predicted: NDArray[np.uint8],
     class_names: Sequence[str],
 ) -> Figure:
-    """Images (N, H, W, 3) under the colours of each pixel's class, (N, H, W) twice."""
+    """Images (N, H, W, 3) under the colours of the true and the predicted classes, (N, H, W)."""
     figure, pairs = laid_out(min(len(pixels), NUM_SHOWN), class_names)
     for number, (left, right) in enumerate(pairs):
-        for axes, classes in ((left, truth[number]), (right, said[number])):
+        for axes, classes in ((left, truth[number]), (right, predicted[number])):
             axes.imshow(pixels[number])
             axes.imshow(tinted(classes))
     return figure
 
 
 def tinted(classes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The class of every pixel (H, W) as a colour that can be seen through, (H, W, 4)."""
+    """The class of every pixel (H, W) as a transparent colour, (H, W, 4)."""
     colours = [tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)) for colour in COLOURS]
     table = np.array([[*colour, 0.75] for colour in colours])
     table[0, 3] = 0.0  # the background shows the image
@@ -50,25 +50,28 @@ def tinted(classes: NDArray[np.integer]) -> NDArray[np.float64]:
 def draw_detection(
     pixels: NDArray[np.uint8],
     truth: Sequence[Mapping[str, Tensor]],
-    found: Sequence[Mapping[str, Tensor]],
+    predicted: Sequence[Mapping[str, Tensor]],
     class_names: Sequence[str],
 ) -> Figure:
-    """Images (N, H, W, 3) with boxes; of those found, what is surer than SUREST, and how sure."""
+    """Images (N, H, W, 3) with their true boxes, and the predicted boxes with their scores."""
     figure, pairs = laid_out(min(len(pixels), NUM_SHOWN), class_names)
     for number, (left, right) in enumerate(pairs):
         for axes in (left, right):
             axes.imshow(pixels[number])
         draw_boxes(left, truth[number])
-        draw_boxes(right, found[number])
+        draw_boxes(right, predicted[number])
     return figure
 
 
 def draw_boxes(axes: Axes, boxes: Mapping[str, Tensor]) -> None:
-    """A frame of its class's colour each, the surest on top; whole numbers are pixels' middles."""
+    """A frame for each box, in the colour of its class, the highest score on top.
+
+    Whole coordinates are the centres of pixels.
+    """
     scores = boxes["scores"].tolist() if "scores" in boxes else [1.0] * len(boxes["labels"])
     rows = zip(scores, boxes["boxes"], boxes["labels"], strict=True)
     for score, box, label in sorted(rows, key=lambda row: row[0]):
-        if score < SUREST:
+        if score < LEAST_SCORE:
             continue
         left, top, right, bottom = (box - 0.5).tolist()
         colour = colour_of(int(label))
@@ -81,12 +84,12 @@ def draw_boxes(axes: Axes, boxes: Mapping[str, Tensor]) -> None:
 
 
 def colour_of(label: int) -> str:
-    """The background is grey, and no other class."""
+    """The colour of a class; only the background, 0, is grey."""
     return COLOURS[1 + (label - 1) % (len(COLOURS) - 1)] if label else COLOURS[0]
 
 
 def laid_out(num_shown: int, class_names: Sequence[str]) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """A figure with a pair of empty images for each, and which colour is which class."""
+    """A figure with a pair of empty axes for each image, and the colours of the classes."""
     num_rows = -(-num_shown // COLUMNS)
     width = COLUMNS * (2 * TILE + 3 * GAP)
     height = num_rows * (TILE + GAP) + WORDS
