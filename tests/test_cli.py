@@ -215,7 +215,7 @@ def test_a_run_without_a_checkpoint_starts_again(senet: Senet, tmp_path: Path) -
 
 
 def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monkeypatch) -> None:
-    """Half a run by one code and half by another is a run by none."""
+    """Both halves of a run need the same code."""
     senet(*TINY)
     status = json.loads((only_run(tmp_path) / "status.json").read_text())
     (only_run(tmp_path) / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
@@ -224,7 +224,7 @@ def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monk
     result = senet(*TINY)
     assert result.code == 2
     assert "was left after 2 epochs and 0 batches, when code was " in result.err
-    assert " and is 000000000000: half a run by each is a run by none; " in result.err
+    assert " and is 000000000000: both halves of a run need the same; " in result.err
     assert snapshot(only_run(tmp_path)) == before
     result = senet(*TINY, "overwrite=true")
     assert result.code == 0

@@ -71,8 +71,8 @@ def find_start(folder: RunFolder, now: dict[str, str], threads: int, overwrite: 
     change = f"{key} was {str(then.get(key))[:12]} and is {str(now.get(key))[:12]}"
     if not overwrite:
         raise InputError(
-            f"{folder.path} was left {done}, when {change}: half a run by each is a run by none; "
-            "go on as it was, or overwrite=true starts it from zero"
+            f"{folder.path} was left {done}, when {change}: both halves of a run need the "
+            "same; go back to it, or overwrite=true starts the run from zero"
         )
     return Start(None, threads, f"{earlier}, when {change}: starting again from zero")
 
