@@ -98,8 +98,8 @@ def read_classifier_config(file: Path) -> Config:
     config = read_config_file(file)
     if config.task != "classification":
         raise InputError(
-            f"{file} is of task={config.task}: what a run says is in its predictions.npz and "
-            "predictions.png, and senet-compare takes it; this is for classifiers"
+            f"{file} is of task={config.task}, and this is for classifiers: its predictions are in "
+            "predictions.npz and predictions.png, and senet-compare reads it"
         )
     return config
 
