@@ -18,7 +18,7 @@ from senet_train.attention import ATTENTIONS
 from senet_train.commands.evaluate.answers import batches
 from senet_train.data.images import Images
 from senet_train.networks.insertion import insert
-from senet_train.networks.weights.of_an_arm import find_arm
+from senet_train.networks.weights.arm import find_arm
 from senet_train.runs.trained.forward import Forward
 from senet_train.runs.trained.load import load_run
 from senet_train.runs.trained.own_data import find_own_data, test_images_of

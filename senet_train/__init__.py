@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from senet_train.attention.squeeze_excite import SqueezeExcite as SqueezeExcite
     from senet_train.config.schema import Placement as Placement
     from senet_train.networks.graph.part import take_out_own_attention as take_out_own_attention
-    from senet_train.networks.graph.woven import weave as weave
+    from senet_train.networks.graph.weave import weave as weave
     from senet_train.networks.insertion import insert as insert
     from senet_train.networks.insertion import insert_into as insert_into
     from senet_train.networks.weights.published import load_published as load_published
@@ -45,7 +45,7 @@ MODULES = {
     "load_safetensors": "senet_train.runs.trained.load_safetensors",
     "take_out_own_attention": "senet_train.networks.graph.part",
     "timm_state": "senet_train.networks.weights.published",
-    "weave": "senet_train.networks.graph.woven",
+    "weave": "senet_train.networks.graph.weave",
 }
 
 

@@ -1,1 +1,1 @@
-"""Networks with attention in them: chosen, opened, filled, loaded, counted, made fast."""
+"""Networks with attention in them: bound, built, loaded, counted, and made fast."""

@@ -4,24 +4,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config.options import check_options, look_up
 from senet_train.config.schema import Choice
 from senet_train.errors import InputError
-from senet_train.networks.heads.network import LargerNetwork
+from senet_train.networks.heads.network import NetworkWithHead
 from senet_train.networks.libraries.timm import timm_network, timm_weights
 from senet_train.networks.libraries.torchvision import torchvision_network, weights_of
+from senet_train.networks.weights.arm import find_arm
 from senet_train.networks.weights.find import Weights
-from senet_train.networks.weights.of_an_arm import find_arm
 
 Constructor = Callable[..., Backbone]  # `constructor(num_classes, *, options)`
 
 
 class BindNetwork(Protocol):
-    """What a task binds a model by: `bind_network`, or `bind_larger` with the task's head."""
+    """How a task binds a model: `bind_network`, or `bind_with_head` with the task's head."""
 
     def __call__(
         self, choice: Choice, *, weights_to_come: bool = False
@@ -33,14 +33,14 @@ class BindNetwork(Protocol):
         ...
 
 
-def own_network(name: str) -> Constructor:
+def our_backbone(name: str) -> Constructor:
     """A backbone of ours. Raises InputError for a name that is none."""
     return look_up(name, BACKBONES, "model", "senet_train.backbone")
 
 
 # What `model.library` may say; further names come from the entry points `senet_train.library`.
 LIBRARIES: dict[str, Callable[[str], Constructor]] = {
-    "": own_network,
+    "": our_backbone,
     "torchvision": torchvision_network,
     "timm": timm_network,
 }
@@ -49,7 +49,7 @@ WEIGHTS: dict[str, Callable[..., Weights]] = {"torchvision": weights_of, "timm":
 
 
 def is_folder(pretrained: object) -> TypeGuard[str]:
-    """Whether `model.pretrained` is one, and so an arm's: a library knows of files."""
+    """Whether `model.pretrained` is a folder, which only an arm's can be."""
     return isinstance(pretrained, str) and Path(pretrained).expanduser().is_dir()
 
 
@@ -58,9 +58,9 @@ def bind_network(
 ) -> tuple[partial[Backbone], Choice]:
     """The constructor with its options bound, and the choice with defaults.
 
-    In the choice that is returned, pretrained weights are called by what they are, not where: a
-    run is then known by them. With `weights_to_come`, from a run's checkpoint, no file that the
-    choice names is read. Raises InputError.
+    The choice that is returned, which makes a run's identity, has the fingerprint of pretrained
+    weights in place of their path. With `weights_to_come`, from a run's checkpoint, no file that
+    the choice names is read. Raises InputError.
     """
     library = look_up(choice.library, LIBRARIES, "model.library", "senet_train.library")
     constructor = library(choice.name)
@@ -77,12 +77,12 @@ def bind_network(
     return partial(bound, weights=weights), known
 
 
-Around = Callable[[Backbone, int], LargerNetwork]
-Library = Callable[[str], Callable[..., LargerNetwork]]
+AddHead = Callable[[Backbone, int], NetworkWithHead]  # `add_head(backbone, num_classes)`
+Library = Callable[[str], Callable[..., NetworkWithHead]]
 
 
-def bind_larger(
-    around: Around,
+def bind_with_head(
+    add_head: AddHead,
     libraries: Mapping[str, Library],
     choice: Choice,
     *,
@@ -90,9 +90,9 @@ def bind_larger(
 ) -> tuple[partial[Backbone], Choice]:
     """The constructor with its options bound, and the choice with defaults.
 
-    A name of ours is that of a backbone, which `around` puts the task's head on; a library has
-    whole networks. None of them has pretrained weights, so that `weights_to_come` changes nothing.
-    Raises InputError.
+    Without a library the name is that of a backbone of ours, to which `add_head` adds the task's
+    head; a library has whole networks. None of them has pretrained weights, so that
+    `weights_to_come` changes nothing. Raises InputError.
     """
     options = dict(choice.options)
     if choice.library and options.pop("pretrained", False) is not False:
@@ -101,9 +101,10 @@ def bind_larger(
             "detectors and segmenters start from scratch, leave it out"
         )
     if not choice.library:
-        body = own_network(choice.name)
-        options = check_options(body, options, "model")
-        return partial(built_around, around, partial(body, **options)), Choice(choice.name, options)
+        backbone = our_backbone(choice.name)
+        options = check_options(backbone, options, "model")
+        bound = partial(build_with_head, add_head, partial(backbone, **options))
+        return bound, Choice(choice.name, options)
     if choice.library in set(LIBRARIES) - set(libraries):
         raise InputError(
             f"model.library={choice.library} is for task=classification: choose a backbone of "
@@ -115,6 +116,8 @@ def bind_larger(
     return partial(constructor, **options), Choice(choice.name, options, choice.library)
 
 
-def built_around(around: Around, body: Callable[..., Backbone], num_classes: int) -> Any:
-    """A backbone, and the task's head on it."""
-    return around(body(num_classes), num_classes)
+def build_with_head(
+    add_head: AddHead, backbone: Callable[..., Backbone], num_classes: int
+) -> Backbone:
+    """A backbone with the task's head on it."""
+    return add_head(backbone(num_classes), num_classes)

@@ -22,8 +22,7 @@ from senet_train.cli import main
 from senet_train.networks.hardware import choose_kernel
 from senet_train.networks.kernels import folded as folded_module
 from senet_train.networks.kernels import library, passes
-from senet_train.networks.kernels.folded import can_fold, fits, folded
-from senet_train.networks.kernels.function import Fold
+from senet_train.networks.kernels.folded import Fold, can_fold, fits, folded
 from senet_train.networks.kernels.joined import joined
 
 

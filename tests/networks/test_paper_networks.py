@@ -14,10 +14,10 @@ from senet_train.backbones.slots import Backbone
 from senet_train.commands.profile.quantities import attention_operations
 from senet_train.config.schema import Placement
 from senet_train.networks.cost import count_operations, count_parameters, products
-from senet_train.networks.graph.woven import weave
+from senet_train.networks.graph.weave import weave
 from senet_train.networks.insertion import insert
 from senet_train.networks.libraries.timm import timm_network
-from senet_train.networks.libraries.torchvision import bare
+from senet_train.networks.libraries.torchvision import plain_network
 from senet_train.networks.weights.published import as_released
 
 SMALL = ("mobilenet_v1", "bn_inception", "shufflenet_v1")
@@ -34,7 +34,7 @@ def released(name: str) -> Backbone:
 
 
 def library(name: str) -> Backbone:
-    return weave(bare(name, 1000))
+    return weave(plain_network(name, 1000))
 
 
 def of_timm(name: str) -> Backbone:

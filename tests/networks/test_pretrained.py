@@ -27,15 +27,15 @@ from senet_train.config.options import keyword_options
 from senet_train.config.schema import Choice, Placement
 from senet_train.errors import InputError
 from senet_train.networks.bind import bind_network
-from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.graph.weave import WovenNetwork, weave
 from senet_train.networks.hardware import TAILS
 from senet_train.networks.insertion import build_network, insert
 from senet_train.networks.kernels.library import NoLibrary, find_library
 from senet_train.networks.libraries import torchvision as torchvision_networks
-from senet_train.networks.libraries.torchvision import bare, published, torchvision_network
+from senet_train.networks.libraries.torchvision import plain_network, published, torchvision_network
 from senet_train.networks.weights.find import Published
 from senet_train.networks.weights.load import last_layer
-from senet_train.networks.weights.read import as_named_now
+from senet_train.networks.weights.read import current_name
 from senet_train.runs.trained.load import build as build_trained
 from senet_train.training.fit import build_learner
 from senet_train.training.optimizer import new_prefixes, parameter_groups
@@ -59,7 +59,7 @@ FAKE = (
 
 def learnt(name: str = "resnet18", num_classes: int = 7) -> nn.Module:
     """A network whose every tensor differs from what it would be drawn as."""
-    network = bare(name, num_classes)
+    network = plain_network(name, num_classes)
     with torch.no_grad():
         for key, tensor in network.state_dict().items():
             if tensor.is_floating_point():
@@ -155,7 +155,7 @@ QUICK = ("resnet18", "squeezenet1_1", "vgg11_bn")
 )
 def test_the_last_layer_is_what_hangs_on_the_classes(name: str) -> None:
     """Before and after slots are woven in; and fine-tuning calls it new, with attention."""
-    make = partial(bare, name) if name in FAMILIES else BACKBONES[name]
+    make = partial(plain_network, name) if name in FAMILIES else BACKBONES[name]
     with torch.device("meta"):
         first, second = ({k: v.shape for k, v in make(n).state_dict().items()} for n in (5, 6))
         network = make(5)
@@ -372,15 +372,15 @@ def test_weights_that_may_see_other_colours_are_said(
     """Of a file nothing tells whether it began as the published weights."""
     caplog.set_level("INFO", "senet_train")
     file = tmp_path / "googlenet.pth"
-    torch.save(torchvision_networks.bare("googlenet", 10).state_dict(), file)
+    torch.save(torchvision_networks.plain_network("googlenet", 10).state_dict(), file)
     torchvision_network("googlenet")(10, pretrained=str(file))
     assert "they see colours on another scale" in caplog.text
 
 
 def test_densenets_old_names() -> None:
     old = "features.denseblock1.denselayer12.norm.1.running_mean"
-    assert as_named_now(old) == "features.denseblock1.denselayer12.norm1.running_mean"
-    assert as_named_now("features.norm0.weight") == "features.norm0.weight"
+    assert current_name(old) == "features.denseblock1.denselayer12.norm1.running_mean"
+    assert current_name("features.norm0.weight") == "features.norm0.weight"
 
 
 # What is wrong with a file.
@@ -418,7 +418,7 @@ BAD: dict[str, tuple[Callable[[State], object], str]] = {
 def test_a_file_that_does_not_fit(what: str, senet, tmp_path: Path) -> None:
     make, message = BAD[what]
     path = tmp_path / "bad.pth"
-    torch.save(make(bare("resnet18", 2).state_dict()), path)
+    torch.save(make(plain_network("resnet18", 2).state_dict()), path)
     refused(senet(*FAKE, "model.name=resnet18", f"model.pretrained={path}"), message, tmp_path)
 
 

@@ -17,16 +17,15 @@ from senet_train.attention.efficient_channel import EfficientChannelAttention
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.resnet import resnet18, resnet34, resnet50
 from senet_train.backbones.slots import Backbone
-from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.graph.weave import WovenNetwork, weave
 from senet_train.networks.insertion import insert
-from senet_train.networks.libraries.torchvision import bare
+from senet_train.networks.libraries.torchvision import plain_network
+from senet_train.networks.weights.names import from_timm, to_timm, to_torchvision
 from senet_train.networks.weights.published import as_released, load_published, timm_state
-from senet_train.networks.weights.timm_names import from_timm, to_timm
-from senet_train.networks.weights.torchvision_names import to_torchvision
 
 
 def resnext(num_classes: int) -> WovenNetwork:
-    return weave(bare("resnext50_32x4d", num_classes))
+    return weave(plain_network("resnext50_32x4d", num_classes))
 
 
 PAIRS: dict[str, tuple[Callable[[int], Backbone], str]] = {
@@ -117,7 +116,7 @@ def test_the_release_strides_elsewhere() -> None:
 @pytest.mark.parametrize("layout", ["seresnet", "legacy_seresnet"])
 def test_woven_or_not_the_names_are_theirs(layout: str) -> None:
     with torch.device("meta"):
-        ours, woven = resnet34(10), weave(bare("resnet34", 10))
+        ours, woven = resnet34(10), weave(plain_network("resnet34", 10))
         for network in (ours, woven):
             insert(network, partial(SqueezeExcite, ratio=16, bias=True))
         theirs = to_timm(ours.state_dict(), layout)
@@ -215,7 +214,7 @@ def test_networks_that_are_not_theirs() -> None:
     with pytest.raises(ValueError, match="has a ReLU between its last norm and SE"):
         load_published(resnet18(10), legacy)
     with pytest.raises(ValueError, match="EfficientNet has SiLU between its SE's layers"):
-        load_published(weave(bare("efficientnet_b0", 10)), {"fc1.weight": torch.ones(1)})
+        load_published(weave(plain_network("efficientnet_b0", 10)), {"fc1.weight": torch.ones(1)})
     with pytest.raises(ValueError, match="no weights of a timm seresnet"):
         load_published(resnet18(10), resnet18(10).state_dict())
     other = resnet18(10)

@@ -22,13 +22,12 @@ from senet_train.config.compose import composed
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 from senet_train.networks.cost import count_parameters
-from senet_train.networks.graph.own import OWN
-from senet_train.networks.graph.suited import is_gated, seen_from
+from senet_train.networks.graph.own_attention import OWN_ATTENTION, input_dependent, is_gated
 from senet_train.networks.graph.trace import trace
-from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.graph.weave import WovenNetwork, weave
 from senet_train.networks.insertion import insert
 from senet_train.networks.libraries import timm as timm_networks
-from senet_train.networks.libraries.timm import bare, timm_network
+from senet_train.networks.libraries.timm import plain_network, timm_network
 from senet_train.networks.weights.find import Published
 from senet_train.runs.record import read_record
 from senet_train.training.plan import make_plan
@@ -76,14 +75,14 @@ def test_units_of_each_family(name: str) -> None:
     network = on_meta(name)
     assert (len(network.units), len(network.taken_out)) == (num_units, num_own)
     assert next(iter(network.units)) == first
-    assert not [m for m in network.modules() if type(m).__name__ in OWN]
+    assert not [m for m in network.modules() if type(m).__name__ in OWN_ATTENTION]
     functions = [node.target for node in network.graph.nodes if node.op == "call_function"]
     assert not {F.dropout, F.dropout2d} & set(functions)  # a graph would fix their mode
 
 
 def opened(name: str, num_classes: int = 10) -> nn.Module:
     """The network with no branch that begins as zero, as those of timm's ResNets do."""
-    network = bare(name, num_classes)
+    network = plain_network(name, num_classes)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
             nn.init.ones_(module.weight)
@@ -94,7 +93,7 @@ def opened(name: str, num_classes: int = 10) -> nn.Module:
 def test_weaving_changes_no_bit_and_no_name(name: str) -> None:
     """Attention of its own first made to pass its input on, as weaving does."""
     plain = opened(name).eval()
-    for path in [path for path, m in plain.named_modules() if type(m).__name__ in OWN]:
+    for path in [path for path, m in plain.named_modules() if type(m).__name__ in OWN_ATTENTION]:
         plain.set_submodule(path, nn.Identity())
     before = copy.deepcopy(plain.state_dict())
     x = torch.randn(2, 3, 64, 64)
@@ -111,7 +110,7 @@ def test_weaving_changes_no_bit_and_no_name(name: str) -> None:
 
 def test_dropout_follows_the_mode() -> None:
     """Networks of the legacy kind call it as a function, which tracing would fix in its mode."""
-    network, x = weave(bare("legacy_seresnet18", 10)), torch.randn(2, 3, 64, 64)
+    network, x = weave(plain_network("legacy_seresnet18", 10)), torch.randn(2, 3, 64, 64)
     state = copy.deepcopy(network.state_dict())
     with torch.no_grad():
         assert torch.equal(network.eval()(x), network(x))
@@ -129,7 +128,7 @@ def test_dropout_follows_the_mode() -> None:
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_an_seresnet_without_se_is_the_resnet(name: str) -> None:
     theirs = opened(f"se{name}").eval()
-    plain, x = bare(name, 10).eval(), torch.randn(2, 3, 64, 64)
+    plain, x = plain_network(name, 10).eval(), torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         before = theirs(x)
         woven = weave(theirs)
@@ -147,7 +146,7 @@ PUT_BACK = {"legacy_seresnet18": 11_778_592, "legacy_senet154": 115_088_984}
 )
 def test_se_put_back_is_timms_count(name: str) -> None:
     with torch.device("meta"):
-        theirs = bare(name, 1000)
+        theirs = plain_network(name, 1000)
         network = timm_network(name)(1000)
         own = [theirs.get_submodule(path) for path in network.taken_out]
         without = count_parameters(network)
@@ -210,15 +209,16 @@ def test_bad_input(name: str) -> None:
 def test_gates_are_seen() -> None:
     """Negative control of the rule: SE that is left in is a gate."""
     with torch.device("meta"):
-        network = bare("seresnet18", 10)
+        network = plain_network("seresnet18", 10)
     graph = trace(network)
-    assert not any(is_gated(network, node, seen_from(graph)) for node in graph.nodes)  # one module
+    inputs = input_dependent(graph)
+    assert not any(is_gated(network, node, inputs) for node in graph.nodes)  # one module
     for module in network.modules():
         if type(module).__name__ == "SEModule":
             module.__class__ = type("Unheard", (type(module),), {})
             module.__class__.__module__ = "elsewhere"
     graph = trace(network)
-    assert any(is_gated(network, node, seen_from(graph)) for node in graph.nodes)
+    assert any(is_gated(network, node, input_dependent(graph)) for node in graph.nodes)
     with pytest.raises(InputError, match="it has gates of its own that cannot be taken out"):
         weave(network)
 
@@ -234,7 +234,7 @@ def test_the_package_is_optional(senet, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def learnt(name: str) -> nn.Module:
-    network = bare(name, 1000)
+    network = plain_network(name, 1000)
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.05)
     return network
@@ -256,7 +256,7 @@ def test_a_file_of_weights(suffix: str, tmp_path: Path) -> None:
 
 def test_weights_of_another_network(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
-    torch.save(bare("test_convnext", 10).state_dict(), file)
+    torch.save(plain_network("test_convnext", 10).state_dict(), file)
     with pytest.raises(InputError, match="does not fit ResNet: 'conv1"):
         make_plan(config("model.name=test_resnet", f"model.pretrained={file}"))
 
@@ -312,8 +312,8 @@ def test_old_names_are_timms_business() -> None:
         old = {name.replace(now, then): tensor for name, tensor in old.items()}
     assert old.keys() != theirs.keys()
     with pytest.raises(InputError, match="cannot read its weights of convnext_atto"):
-        timm_networks.as_named_now("convnext_atto", lambda: {"other": torch.ones(1)})
-    found = timm_networks.as_named_now("convnext_atto", lambda: old)
+        timm_networks.read_old_names("convnext_atto", lambda: {"other": torch.ones(1)})
+    found = timm_networks.read_old_names("convnext_atto", lambda: old)
     assert found.keys() == theirs.keys()
     for name, tensor in theirs.items():
         assert torch.equal(found[name].flatten(), tensor.flatten()), name

@@ -16,10 +16,14 @@ from senet_train.commands.profile.cli import main as profile
 from senet_train.config.compose import composed
 from senet_train.config.schema import Config, Placement
 from senet_train.errors import CannotExist, InputError
-from senet_train.networks.graph.own import OWN
-from senet_train.networks.graph.woven import WovenNetwork, weave
+from senet_train.networks.graph.own_attention import OWN_ATTENTION
+from senet_train.networks.graph.weave import WovenNetwork, weave
 from senet_train.networks.insertion import insert
-from senet_train.networks.libraries.torchvision import NOT_CONVOLUTIONAL, bare, torchvision_network
+from senet_train.networks.libraries.torchvision import (
+    NOT_CONVOLUTIONAL,
+    plain_network,
+    torchvision_network,
+)
 from senet_train.runs.identity import as_tree
 from senet_train.training.plan import make_plan
 
@@ -72,7 +76,7 @@ def test_units_of_each_family(name: str) -> None:
     "name", ["resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1"]
 )
 def test_weaving_changes_no_bit_and_no_name(name: str) -> None:
-    plain = bare(name, 10).eval()
+    plain = plain_network(name, 10).eval()
     before = copy.deepcopy(plain.state_dict())
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -91,7 +95,7 @@ def test_weaving_changes_no_bit_and_no_name(name: str) -> None:
 @pytest.mark.parametrize("position", ["standard", "pre", "inner", "identity", "post", "stage"])
 def test_the_same_network_as_ours(position: str) -> None:
     """With equal weights torchvision's ResNet-50, woven, and ours are one function."""
-    theirs, ours = weave(bare("resnet50", 10)), resnet50(10, stem="imagenet")
+    theirs, ours = weave(plain_network("resnet50", 10)), resnet50(10, stem="imagenet")
     attention, placement = partial(SqueezeExcite, ratio=8), Placement(position=position)
     slots = insert(theirs, attention, placement), insert(ours, attention, placement)
     assert [(s.stage, s.channels) for s in slots[0]] == [(s.stage, s.channels) for s in slots[1]]
@@ -107,11 +111,11 @@ def test_the_same_network_as_ours(position: str) -> None:
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small", "regnet_y_400mf"])
 def test_attention_of_its_own_is_taken_out(name: str) -> None:
-    plain = bare(name, 10)
-    own = [path for path, m in plain.named_modules() if type(m).__name__ in OWN]
+    plain = plain_network(name, 10)
+    own = [path for path, m in plain.named_modules() if type(m).__name__ in OWN_ATTENTION]
     assert own
     woven = weave(plain)
-    assert not [path for path, m in woven.named_modules() if type(m).__name__ in OWN]
+    assert not [path for path, m in woven.named_modules() if type(m).__name__ in OWN_ATTENTION]
     kept = {key for key in plain.state_dict() if not key.startswith(("units", *own))}
     assert woven.state_dict().keys() == kept
 
@@ -169,7 +173,7 @@ PATTERNS = {
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_says_where(pattern: str) -> None:
-    network = weave(bare("resnet50", 10)).eval()
+    network = weave(plain_network("resnet50", 10)).eval()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         before = network(x)

@@ -12,8 +12,8 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from senet_train.backbones.slots import Backbone, Slots
 from senet_train.errors import InputError
-from senet_train.networks.graph.own import is_own
-from senet_train.networks.graph.woven import weave
+from senet_train.networks.graph.own_attention import is_own_attention
+from senet_train.networks.graph.weave import weave
 
 
 class SlottedASPP(Backbone):
@@ -35,7 +35,7 @@ class SlottedASPP(Backbone):
         return {1: [self.unit]}
 
     def forward(self, x: Tensor) -> Tensor:
-        """What ASPP does, with attention on the way."""
+        """ASPP's forward pass, through the slots."""
         convolution, norm, activation, dropout = self.project
         x = torch.cat([branch(x) for branch in self.convs], dim=1)
         x = self.unit.attend["standard"](x)
@@ -44,7 +44,7 @@ class SlottedASPP(Backbone):
 
 
 def open_part(model: nn.Module, part: str) -> tuple[str, Backbone]:
-    """The part's path in the model, and the part, by now with slots and in its place.
+    """The part's path in the model, and the part, which now has slots.
 
     `part` is `backbone`, `aspp` or the path of a module. A part that is open already stays as it
     is. Raises InputError for a part that the model lacks or that has no fixed graph, CannotExist
@@ -81,7 +81,7 @@ def take_out_own_attention(model: nn.Module) -> list[str]:
 
     For a MobileNetV3 as the baseline of another attention; it changes what the model computes.
     """
-    own = [name for name, module in model.named_modules() if is_own(module)]
+    own = [name for name, module in model.named_modules() if is_own_attention(module)]
     for name in own:
         model.set_submodule(name, nn.Identity())
     return own

@@ -17,40 +17,41 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from senet_train.errors import InputError
-from senet_train.networks.graph.own import is_own
+from senet_train.networks.graph.own_attention import is_own_attention
 
 PROBE_SIZE = 320  # pixels: every network of torchvision has maps left at its end
 LEAVES = ("torch.nn.", "torchvision.ops.")
-PARTS = "timm.layers."  # small ones, and some that hold convolutions
+TIMM_LAYERS = "timm.layers."  # leaves, but for those that hold convolutions
 HEADS = ("ConvMlp",)  # VGG's in timm: two layers behind the last map
 DROPOUTS = {F.dropout: nn.Dropout, F.dropout2d: nn.Dropout2d}
 LAYERS = (nn.Conv2d, _BatchNorm, nn.LayerNorm, nn.GroupNorm)  # and what is derived from them
 
 
 class ModuleTracer(fx.Tracer):
-    """Sees modules of torch, torchvision.ops and timm.layers as one operation each.
+    """Traces modules of torch, torchvision.ops and timm.layers as one operation each.
 
     What decides by `training` (StochasticDepth) must stay a module: a graph would fix the decision.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.opaque, functions = known_opaque(network)
+        self.untraceable, functions = untraceable(network)
         super().__init__(autowrap_functions=functions)
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        """Whether not to look inside."""
+        """Whether the module is one operation of the graph."""
         if isinstance(module, nn.Sequential):
             return False
-        home = f"{type(module).__module__}."
-        part = home.startswith(PARTS) and num_convolutions(module) == 0
-        layer = isinstance(module, LAYERS) or is_own(module)
-        return home.startswith(LEAVES) or part or layer or isinstance(module, self.opaque)
+        defined_in = f"{type(module).__module__}."
+        small = defined_in.startswith(TIMM_LAYERS) and num_convolutions(module) == 0
+        layer = isinstance(module, LAYERS) or is_own_attention(module)
+        known = defined_in.startswith(LEAVES) or isinstance(module, self.untraceable)
+        return known or small or layer
 
 
-def known_opaque(
+def untraceable(
     network: nn.Module,
 ) -> tuple[tuple[type[nn.Module], ...], tuple[Callable[..., Any], ...]]:
-    """The classes and functions of which their library says that torch.fx must not look inside."""
+    """Classes and functions that torch.fx must not trace into, as their library says."""
     if not any(type(module).__module__.startswith("timm.") for module in network.modules()):
         return (), ()
     from timm.layers import get_notrace_functions, get_notrace_modules
@@ -60,7 +61,7 @@ def known_opaque(
 
 
 def num_convolutions(module: nn.Module) -> int:
-    """How many it has, itself included."""
+    """How many the module has, itself included."""
     return sum(isinstance(inside, nn.Conv2d) for inside in module.modules())
 
 
@@ -76,23 +77,23 @@ def trace(network: nn.Module) -> fx.Graph:
             f"{type(network).__name__} has no fixed graph to put attention into ({error}): "
             "choose another network"
         ) from error
-    refuse_hidden(network, graph)
-    follow_mode(network, graph)
-    see_shapes(network, graph)
-    graph.owning_module = None  # what comes in later is not in that one
+    refuse_untraceable(network, graph)
+    replace_dropout_calls(network, graph)
+    record_shapes(network, graph)
+    graph.owning_module = None  # modules that are added later are not in that one
     for node in graph.nodes:
         found = node.meta.get("tensor_meta")
         node.meta["shape"] = tuple(found.shape) if hasattr(found, "shape") else ()
     return graph
 
 
-def refuse_hidden(network: nn.Module, graph: fx.Graph) -> None:
-    """Raises InputError where a block cannot be looked into: it may hold units, or attention."""
-    opaque, _ = known_opaque(network)
+def refuse_untraceable(network: nn.Module, graph: fx.Graph) -> None:
+    """Raises InputError for a block that is not traced: it may hold units, or attention."""
+    classes, _ = untraceable(network)
     for node in graph.nodes:
         leaf = network.get_submodule(str(node.target)) if node.op == "call_module" else None
         name = type(leaf).__name__
-        if leaf and isinstance(leaf, opaque) and not is_own(leaf) and name not in HEADS:
+        if leaf and isinstance(leaf, classes) and not is_own_attention(leaf) and name not in HEADS:
             layers = [m for m in leaf.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
             if len(layers) > 1:
                 raise InputError(
@@ -101,8 +102,8 @@ def refuse_hidden(network: nn.Module, graph: fx.Graph) -> None:
                 )
 
 
-def follow_mode(network: nn.Module, graph: fx.Graph) -> None:
-    """Dropout that was called as a function becomes a module: the call has fixed its mode."""
+def replace_dropout_calls(network: nn.Module, graph: fx.Graph) -> None:
+    """Dropout as a function becomes a module: tracing has fixed the mode of the function."""
     calls = [node for node in graph.nodes if node.target in DROPOUTS]
     for number, node in enumerate(calls):
         p = node.kwargs.get("p", node.args[1] if len(node.args) > 1 else 0.5)
@@ -113,13 +114,14 @@ def follow_mode(network: nn.Module, graph: fx.Graph) -> None:
         graph.erase_node(node)
 
 
-def see_shapes(network: nn.Module, graph: fx.Graph) -> None:
-    """Note the shape of every value. Raises InputError where the network takes no such images."""
-    tried = dict.fromkeys((channels_of(network), 3))  # a first convolution may read parts of images
+def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
+    """Record the shape of every value. Raises InputError where the network takes no such images."""
+    # The first convolution may read a part of the image, and then its channels are not the image's.
+    tried = dict.fromkeys((input_channels(network), 3))
     reasons = {}
     for channels in tried:
         try:
-            propagate(network, graph, channels)
+            propagate_shapes(network, graph, channels)
             return
         except Exception as error:  # whatever the network's code may raise
             cause = error.__cause__ or error
@@ -131,8 +133,8 @@ def see_shapes(network: nn.Module, graph: fx.Graph) -> None:
     )
 
 
-def propagate(network: nn.Module, graph: fx.Graph, channels: int) -> None:
-    """Shapes alone: nothing is computed. Of an error, torch prints the traceback."""
+def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int) -> None:
+    """Shapes alone: nothing is computed. torch prints the traceback of an error: not shown."""
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, redirect_stderr(StringIO()):
         like = next(network.parameters())
         size = (2, channels, PROBE_SIZE, PROBE_SIZE)
@@ -140,7 +142,7 @@ def propagate(network: nn.Module, graph: fx.Graph, channels: int) -> None:
         ShapeProp(fx.GraphModule(network, graph), mode).propagate(images)
 
 
-def channels_of(network: nn.Module) -> int:
-    """What its first convolution takes; 3 if it has none."""
+def input_channels(network: nn.Module) -> int:
+    """The input channels of its first convolution; 3 if it has none."""
     convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
     return next((module.in_channels for module in convolutions), 3)

@@ -23,16 +23,21 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import fx, nn
 
-from senet_train.networks.graph.residual import is_partial, own_names, residual_units, whole_blocks
-from senet_train.networks.graph.walk import (
+from senet_train.networks.graph.dataflow import (
+    Dataflow,
     Edge,
     Unit,
-    Walk,
-    everywhere,
-    follows,
-    home,
-    inner,
-    is_inside,
+    inner_position,
+    is_norm_or_activation,
+    is_within,
+    module_path,
+    to_all_users,
+)
+from senet_train.networks.graph.residual import (
+    is_partial_sum,
+    outermost_units,
+    residual_units,
+    unique_names,
 )
 
 
@@ -41,81 +46,81 @@ def find_units(network: nn.Module, graph: fx.Graph, taken_out: Sequence[str] = (
 
     `taken_out` are the paths of attention that was in the network.
     """
-    walk = Walk(network, graph)
-    sums = dict(residual_units(walk))
-    added = own_names(whole_blocks(walk, sums))
+    flow = Dataflow(network, graph)
+    sums = dict(residual_units(flow))
+    added = unique_names(outermost_units(flow, sums))
     held = (network.get_submodule(path.rpartition(".")[0]) for path in taken_out)
     classes = {type(module) for module in held if not isinstance(module, nn.Sequential)}
-    ends = {node for node in sums if node in added or is_partial(walk, node)}
-    classes |= {type(network.get_submodule(home(walk, node))) for node in ends}
-    plain = dict(module_units(walk, classes, added))
-    joined = {} if added or plain else dict(joined_units(walk))
-    found = {**added, **plain, **joined} or dict(layer_units(walk))
-    return [found[node] for node in sorted(found, key=walk.order.__getitem__)]
+    ends = {node for node in sums if node in added or is_partial_sum(flow, node)}
+    classes |= {type(network.get_submodule(module_path(node))) for node in ends}
+    plain = dict(module_units(flow, classes, added))
+    concatenated = {} if added or plain else dict(concatenation_units(flow))
+    found = {**added, **plain, **concatenated} or dict(layer_units(flow))
+    return [found[node] for node in sorted(found, key=flow.order.__getitem__)]
 
 
 def module_units(
-    walk: Walk, classes: set[type[nn.Module]], added: dict[fx.Node, Unit]
+    flow: Dataflow, classes: set[type[nn.Module]], added: dict[fx.Node, Unit]
 ) -> Iterator[tuple[fx.Node, Unit]]:
-    """Modules of those classes that have no addition: all of them is branch."""
-    taken = [f"{unit.name}." for unit in added.values()]
-    for name, module in walk.network.named_modules():
+    """Modules of those classes without an addition: the whole module is the branch."""
+    covered = [f"{unit.name}." for unit in added.values()]
+    for name, module in flow.network.named_modules():
         inside = f"{name}."
-        if type(module) in classes and name and not any(t.startswith(inside) for t in taken):
-            yield from whole_module(walk, name)
+        if type(module) in classes and name and not any(t.startswith(inside) for t in covered):
+            yield from module_unit(flow, name)
 
 
-def whole_module(walk: Walk, name: str) -> Iterator[tuple[fx.Node, Unit]]:
+def module_unit(flow: Dataflow, name: str) -> Iterator[tuple[fx.Node, Unit]]:
     """A unit that is a module: from its first node to its last."""
-    inside = [node for node in walk.graph.nodes if is_inside(node, name)]
+    inside = [node for node in flow.graph.nodes if is_within(node, name)]
     if not inside or len(inside[-1].meta["shape"]) != 4:
         return
     first, last = inside[0], inside[-1]
     source = first.all_input_nodes[-1]
     positions = {
-        "standard": everywhere(last),
+        "standard": to_all_users(last),
         "pre": Edge(source, tuple(user for user in source.users if user in inside)),
-        "post": everywhere(last),
-        **inner(walk, inside),
+        "post": to_all_users(last),
+        **inner_position(flow, inside),
     }
     yield last, Unit(name, last.meta["shape"][2], positions)
 
 
-def joined_units(walk: Walk) -> Iterator[tuple[fx.Node, Unit]]:
+def concatenation_units(flow: Dataflow) -> Iterator[tuple[fx.Node, Unit]]:
     """The modules in whose code maps are concatenated, but for those that hold such modules."""
-    joins = {home(walk, node): node for node in walk.graph.nodes if node.target is torch.cat}
+    joins = {module_path(node): node for node in flow.graph.nodes if node.target is torch.cat}
     for name, node in joins.items():
-        within = f"{name}." if name else ""  # "" is the network, which joins colours in some
+        within = f"{name}." if name else ""  # "" is the network, which concatenates colours in some
         if any(other != name and other.startswith(within) for other in joins):
             continue
-        inside = [other for other in walk.graph.nodes if is_inside(other, name)]
-        if walk.convolutions(inside[inside.index(node) :]):
-            yield from whole_module(walk, name)
+        inside = [other for other in flow.graph.nodes if is_within(other, name)]
+        if flow.convolutions(inside[inside.index(node) :]):
+            yield from module_unit(flow, name)
         else:
-            yield node, joined_unit(walk, name, node, inside)
+            yield node, concatenation_unit(flow, name, node, inside)
 
 
-def joined_unit(walk: Walk, name: str, node: fx.Node, inside: list[fx.Node]) -> Unit:
+def concatenation_unit(flow: Dataflow, name: str, node: fx.Node, inside: list[fx.Node]) -> Unit:
     """A module that ends in a concatenation."""
     source = inside[0].all_input_nodes[-1]
     positions = {
-        "standard": everywhere(node),
+        "standard": to_all_users(node),
         "pre": Edge(source, tuple(user for user in source.users if user in inside)),
-        "post": everywhere(node),
+        "post": to_all_users(node),
     }
     return Unit(name, node.meta["shape"][2], positions)
 
 
-def layer_units(walk: Walk) -> Iterator[tuple[fx.Node, Unit]]:
+def layer_units(flow: Dataflow) -> Iterator[tuple[fx.Node, Unit]]:
     """Each convolution with its norm and activation, in a network that is a plain stack of them."""
-    for node in walk.convolutions(list(walk.graph.nodes)):
+    for node in flow.convolutions(list(flow.graph.nodes)):
         end = node
-        while follows(walk, walk.only_user(end)):
+        while is_norm_or_activation(flow, flow.only_user(end)):
             end = next(iter(end.users))
         source = node.all_input_nodes[0]
         positions = {
-            "standard": everywhere(end),
+            "standard": to_all_users(end),
             "pre": Edge(source, (node,)),
-            "post": everywhere(end),
+            "post": to_all_users(end),
         }
         yield end, Unit(str(node.target), end.meta["shape"][2], positions)

@@ -20,47 +20,51 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config.read import suggestion
 from senet_train.errors import InputError
 from senet_train.networks.graph.part import take_out_own_attention
-from senet_train.networks.heads.network import LargerNetwork, map_facts, without_classifier
+from senet_train.networks.heads.network import (
+    NetworkWithHead,
+    strides_and_channels,
+    without_classifier,
+)
 
 PYRAMID_CHANNELS = 64  # FCOS's 256 are for images of 800 pixels
 SMALLEST_STRIDE = 4  # of a map with boxes: on larger ones the head would be all of the cost
-# Images come normalised, and at the size that they are to be seen at.
-AS_GIVEN = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+# Our images are normalised already.
+NO_NORMALISATION = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
 NOT_FOR_BOXES = ("maskrcnn", "keypointrcnn")
 
 
 Target = dict[str, Tensor]  # boxes (K, 4) and labels (K,): see data/scenes.py
 
 
-class AsGiven(GeneralizedRCNNTransform):
-    """What torchvision's detectors do with images before all else, without a change of size."""
+class KeepSize(GeneralizedRCNNTransform):
+    """The transform with which torchvision's detectors begin, without its resizing."""
 
     def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
-        """Both as they are."""
+        """Returns both as they are."""
         return image, target
 
 
-class Detector(LargerNetwork):
+class Detector(NetworkWithHead):
     """`model` is torchvision's: a list of images, and in training their targets."""
 
     def forward(self, images: Tensor) -> Any:
         """(B, 3, H, W) -> for each image boxes (N, 4), labels (N,) and scores (N,).
 
-        On the meta device what is computed for every image alike: which boxes are kept is
-        decided by values, and there are none.
+        On the meta device, for shapes and counts: what `dense` computes. Which boxes are kept
+        depends on values, and there are none.
         """
         if images.is_meta:
             return self.dense(images)
         return self.model(list(images))
 
     def dense(self, images: Tensor) -> Any:
-        """What backbone, pyramid and the heads over whole maps make of images (B, 3, H, W)."""
+        """The outputs of the heads that see whole maps, for images (B, 3, H, W)."""
         fixed = getattr(self.model.transform, "fixed_size", None)  # of SSD
         if fixed:
             images = F.interpolate(images, fixed[::-1])
         maps = self.model.backbone(images)
-        two_steps = hasattr(self.model, "rpn")
-        head = self.model.rpn.head if two_steps else self.model.head
+        two_stage = hasattr(self.model, "rpn")
+        head = self.model.rpn.head if two_stage else self.model.head
         return head(list(maps.values()))
 
     def loss(self, images: Tensor, targets: list[Target]) -> Tensor:
@@ -70,7 +74,7 @@ class Detector(LargerNetwork):
 
 
 class Pyramid(nn.Module):
-    """A body's maps as a feature pyramid (Lin et al., arXiv:1612.03144)."""
+    """A backbone's maps as a feature pyramid (Lin et al., arXiv:1612.03144)."""
 
     def __init__(self, body: Backbone, channels: list[int]) -> None:
         super().__init__()
@@ -85,35 +89,30 @@ class Pyramid(nn.Module):
         return pyramid
 
 
-def around(body: Backbone, num_classes: int) -> Detector:
-    """FCOS (Tian et al., arXiv:1904.01355) on the maps of a body of ours, from stride 4 on.
+def detector_on(body: Backbone, num_classes: int) -> Detector:
+    """FCOS (Tian et al., arXiv:1904.01355) on the maps of our backbone, from stride 4 on.
 
-    Raises ValueError for a body without such maps.
+    Raises ValueError for a backbone without such maps.
     """
-    facts = [(stride, channels) for stride, channels in map_facts(body) if is_coarse(stride)]
-    if not facts:
+    maps = [found for found in strides_and_channels(body) if found[0] >= SMALLEST_STRIDE]
+    if not maps:
         raise ValueError(f"{type(body).__name__} has no map of stride 4 or more: choose another")
-    pyramid = Pyramid(without_classifier(body), [channels for _, channels in facts])
-    anchors = AnchorGenerator(tuple((stride,) for stride, _ in facts), ((1.0,),) * len(facts))
-    model = FCOS(pyramid, num_classes, anchor_generator=anchors, **AS_GIVEN)
-    return Detector(at_their_size(model), num_classes)
+    pyramid = Pyramid(without_classifier(body), [channels for _, channels in maps])
+    anchors = AnchorGenerator(tuple((stride,) for stride, _ in maps), ((1.0,),) * len(maps))
+    model = FCOS(pyramid, num_classes, anchor_generator=anchors, **NO_NORMALISATION)
+    return Detector(without_resizing(model), num_classes)
 
 
-def is_coarse(stride: int) -> bool:
-    """Whether a map of this stride gets boxes."""
-    return stride >= SMALLEST_STRIDE
-
-
-def at_their_size(model: nn.Module) -> nn.Module:
-    """The model, which no longer changes the size of its images."""
-    model.transform = AsGiven(1, 1, **AS_GIVEN)
+def without_resizing(model: nn.Module) -> nn.Module:
+    """The model, changed so that it does not resize images."""
+    model.transform = KeepSize(1, 1, **NO_NORMALISATION)
     return model
 
 
 def torchvision_detector(name: str) -> Callable[..., Detector]:
-    """`constructor(num_classes)` of one of torchvision's.
+    """`constructor(num_classes)` of a detector of torchvision.
 
-    Raises InputError for a name of none, and for one that finds more than boxes.
+    Raises InputError for an unknown name, and for a model that learns more than boxes.
     """
     known = models.list_models(module=models.detection)
     if name not in known:
@@ -129,12 +128,12 @@ def torchvision_detector(name: str) -> Callable[..., Detector]:
 
 
 def build(name: str, num_classes: int) -> Detector:
-    """One of torchvision's, from scratch, without attention of its own.
+    """One of torchvision's, without pretrained weights and without attention of its own.
 
-    SSD's boxes are made for images of its size, which it brings them to.
+    SSD still resizes images: its boxes are made for one size.
     """
     options: dict[str, Any] = {"weights": None, "weights_backbone": None}
-    model = models.get_model(name, num_classes=num_classes, **options, **AS_GIVEN)
+    model = models.get_model(name, num_classes=num_classes, **options, **NO_NORMALISATION)
     own = take_out_own_attention(model)
     fixed = name.startswith("ssd")
-    return Detector(model if fixed else at_their_size(model), num_classes, own)
+    return Detector(model if fixed else without_resizing(model), num_classes, own)

@@ -1,4 +1,4 @@
-"""A network around a backbone, as the training of another task sees it.
+"""A backbone with the head of another task on it, such as a detector.
 
 Attention goes into the backbone, or into the part that `placement.part` names.
 """
@@ -13,11 +13,11 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from senet_train.backbones.slots import Backbone, Slots
 from senet_train.networks.graph.part import SlottedASPP, open_part, path_of
 
-PROBE = 64  # pixels of the image that tells the sizes of maps
+PROBE_SIZE = 64  # pixels of the image whose maps are measured
 
 
-class LargerNetwork(Backbone):
-    """`model` with a part `backbone`; of `num_classes`, the background included."""
+class NetworkWithHead(Backbone):
+    """`model` has a part `backbone`, and `num_classes` classes, the background included."""
 
     model: Any  # torchvision's, or in its form
     num_classes: int
@@ -48,16 +48,16 @@ class LargerNetwork(Backbone):
         return self.part("backbone").units_at(pattern)
 
 
-def map_facts(body: Backbone) -> list[tuple[int, int]]:
-    """Stride and channels of each map that a body hands out. Raises ValueError if it does not."""
+def strides_and_channels(body: Backbone) -> list[tuple[int, int]]:
+    """Of each map that the backbone returns. Raises ValueError for one that returns none."""
     with torch.no_grad():
-        images = torch.zeros(1, 3, PROBE, PROBE, device=next(body.parameters()).device)
+        images = torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE, device=next(body.parameters()).device)
         maps: list[Tensor] = body.eval().maps(images)
     body.train()
-    return [(PROBE // found.shape[2], found.shape[1]) for found in maps]
+    return [(PROBE_SIZE // found.shape[2], found.shape[1]) for found in maps]
 
 
 def without_classifier(body: Backbone) -> Backbone:
-    """The body, its last layer taken out: nothing would train it."""
+    """The backbone without its last layer, which no loss would train."""
     body.set_submodule("fc", nn.Identity())
     return body

@@ -15,13 +15,17 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config.read import suggestion
 from senet_train.errors import InputError
 from senet_train.networks.graph.part import take_out_own_attention
-from senet_train.networks.heads.network import LargerNetwork, map_facts, without_classifier
+from senet_train.networks.heads.network import (
+    NetworkWithHead,
+    strides_and_channels,
+    without_classifier,
+)
 
 ASPP_CHANNELS = 64  # of each branch; DeepLabV3's 256 are for images of 513 pixels
 RATES = (2, 4, 6)  # dilations; DeepLabV3's 12, 24, 36 leave a map of 16 pixels at once
 
 
-class Segmenter(LargerNetwork):
+class Segmenter(NetworkWithHead):
     """`model` gives {"out": logits} of the images' size."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -31,7 +35,7 @@ class Segmenter(LargerNetwork):
 
 
 class LastMap(nn.Module):
-    """A body as DeepLabV3 takes it."""
+    """A backbone as DeepLabV3 takes it: a dict with its last map."""
 
     def __init__(self, body: Backbone) -> None:
         super().__init__()
@@ -42,12 +46,12 @@ class LastMap(nn.Module):
         return OrderedDict(out=self.body.maps(images)[-1])
 
 
-def around(body: Backbone, num_classes: int) -> Segmenter:
-    """DeepLabV3 (Chen et al., arXiv:1706.05587) on the last map of a body of ours.
+def segmenter_on(body: Backbone, num_classes: int) -> Segmenter:
+    """DeepLabV3 (Chen et al., arXiv:1706.05587) on the last map of our backbone.
 
-    Raises ValueError for a body without maps.
+    Raises ValueError for a backbone that returns no maps.
     """
-    _, channels = map_facts(body)[-1]
+    _, channels = strides_and_channels(body)[-1]
     head = nn.Sequential(
         OrderedDict(
             aspp=ASPP(channels, RATES, ASPP_CHANNELS),
@@ -58,7 +62,7 @@ def around(body: Backbone, num_classes: int) -> Segmenter:
 
 
 def torchvision_segmenter(name: str) -> Callable[..., Segmenter]:
-    """`constructor(num_classes)` of one of torchvision's. Raises InputError for a name of none."""
+    """`constructor(num_classes)` of a torchvision segmenter. Raises InputError for another name."""
     known = models.list_models(module=models.segmentation)
     if name not in known:
         raise InputError(
@@ -68,7 +72,7 @@ def torchvision_segmenter(name: str) -> Callable[..., Segmenter]:
 
 
 def build(name: str, num_classes: int) -> Segmenter:
-    """One of torchvision's, from scratch, without attention of its own."""
+    """One of torchvision's, without pretrained weights and without attention of its own."""
     model = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes)
     own = take_out_own_attention(model)
     return Segmenter(model, num_classes, own)

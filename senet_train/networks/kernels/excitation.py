@@ -19,21 +19,21 @@ def is_gate(attention: nn.Module | None) -> TypeGuard[ChannelGate]:
     return (
         isinstance(attention, ChannelGate)
         and attention.sees_only_means
-        # A `forward` younger than `excite` may do anything.
-        and issubclass(owner(attention, "excite"), owner(attention, "forward"))
-        and not is_watched(attention)
+        # A subclass that overrides `forward` but not `excite` may do anything there.
+        and issubclass(defining_class(attention, "excite"), defining_class(attention, "forward"))
+        and not has_hooks(attention)
         # The gate's own backward would call these, and autograd once more.
         and not any(parameter._backward_hooks for parameter in attention.parameters())
     )
 
 
-def owner(module: nn.Module, method: str) -> type:
-    """The class that defines the method."""
+def defining_class(module: nn.Module, method: str) -> type:
+    """The class whose definition of the method holds."""
     return next(kind for kind in type(module).__mro__ if method in vars(kind))
 
 
-def is_watched(module: nn.Module) -> bool:
-    """Whether hooks wait for the module to be called."""
+def has_hooks(module: nn.Module) -> bool:
+    """Whether the module has hooks, which only a call of the module runs."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks
@@ -52,7 +52,7 @@ def excite(gate: Gate, means: Tensor) -> tuple[Tensor, Tensor]:
 def gate_backward(
     s: Tensor, z: Tensor, parameters: Sequence[Tensor], ds: Tensor
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """dz, which is 0 for a gate that does not look, and the parameters' gradients."""
+    """dz, which is 0 for a gate that does not depend on z, and the parameters' gradients."""
     if not s.requires_grad:
         return torch.zeros_like(ds), [None] * len(parameters)
     wanted = [parameter for parameter in parameters if parameter.requires_grad]

@@ -1,6 +1,6 @@
 // The passes over activations that BatchNorm, a gate, the addition and ReLU need together: two
 // forward (moments, scale), two back (sums, combine); and the small sums over a batch between them
-// (settle, finish). function.py has the equations.
+// (settle, finish). folded.py has the equations.
 //
 // Maps are channels-last: (N, P, C) in memory, P pixels an image, C channels. Each pass reads a map
 // once. A sum belongs to one (image, channel) and is made by one thread in one order, so results do

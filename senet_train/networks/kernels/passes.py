@@ -1,7 +1,7 @@
 """The compiled passes on tensors: each reads every map once.
 
 Maps are channels-last (N, C, H, W) of one number type; tables are (N, C) or (C,) and contiguous,
-in float64 for float64 maps and else in float32. function.py has the equations.
+in float64 for float64 maps and else in float32. folded.py has the equations.
 
 Shapes: N images, C channels, H height, W width.
 """

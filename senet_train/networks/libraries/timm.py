@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from senet_train.config.read import suggestion
 from senet_train.errors import InputError
-from senet_train.networks.graph.woven import WovenNetwork
-from senet_train.networks.libraries.bare import built, woven
+from senet_train.networks.graph.weave import WovenNetwork
+from senet_train.networks.libraries.build import build_on_current_device, weave_with_weights
 from senet_train.networks.weights.find import Published, Weights, find_weights, weights_to_come
 from senet_train.networks.weights.read import reason
 
 HASH = re.compile(r"-[0-9a-f]{8,}\.")  # in the name of a file of weights
-NOWHERE = Published("timm", "-00000000.")  # no file has these weights, nothing fetches them
+UNPUBLISHED = Published("timm", "-00000000.")  # a hash that no file has: nothing is fetched
 
 
 def timm_network(name: str) -> Callable[..., WovenNetwork]:
@@ -66,20 +66,20 @@ def build(
     *,
     pretrained: bool | str = False,
 ) -> WovenNetwork:
-    """One of them with slots, its weights drawn from the global generator, or loaded.
+    """The network with slots, its weights drawn from the global generator, or loaded.
 
-    `weights` are those that `pretrained` names, where they have been found before. Raises
+    `weights` are those that `pretrained` names, if they have been found already. Raises
     InputError for weights that do not fit, and for a network that is not for attention over
     channels.
     """
     if pretrained is not False and weights is None:
         weights = timm_weights(name, pretrained)
-    return woven(bare(name, num_classes), weights)
+    return weave_with_weights(plain_network(name, num_classes), weights)
 
 
-def bare(name: str, num_classes: int) -> nn.Module:
-    """The network as timm has it, on the device that holds now."""
-    return built(partial(timm().create_model, name, num_classes=num_classes))
+def plain_network(name: str, num_classes: int) -> nn.Module:
+    """The network as timm has it, without slots, on torch's current device."""
+    return build_on_current_device(partial(timm().create_model, name, num_classes=num_classes))
 
 
 def timm_weights(name: str, pretrained: bool | str, *, to_come: bool = False) -> Weights:
@@ -89,7 +89,7 @@ def timm_weights(name: str, pretrained: bool | str, *, to_come: bool = False) ->
     hub has under a name may change, and only a fetch would tell what it is.
     """
     own = published(name)
-    if pretrained is True and own is NOWHERE:
+    if pretrained is True and own is UNPUBLISHED:
         raise InputError(
             f"model.pretrained=true: timm lists no weights of {name} whose hash is known before "
             "they are fetched, download them and give model.pretrained=FILE"
@@ -97,7 +97,7 @@ def timm_weights(name: str, pretrained: bool | str, *, to_come: bool = False) ->
     found = (weights_to_come if to_come else find_weights)(pretrained, own)
     if found.fingerprint != own.fingerprint or found.read is None:
         return found
-    return replace(found, shapes=None, read=partial(as_named_now, name, found.read))
+    return replace(found, shapes=None, read=partial(read_old_names, name, found.read))
 
 
 def published(name: str) -> Published:
@@ -105,14 +105,14 @@ def published(name: str) -> Published:
     config: Any = timm().get_pretrained_cfg(name)
     url = config.url if config and isinstance(config.url, str) else ""
     if not url.startswith("https:") or not HASH.search(url):
-        return NOWHERE
+        return UNPUBLISHED
     return Published(config.tag or "timm", url)
 
 
-def as_named_now(name: str, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of an old file by the names that timm's network has by now, as timm finds them.
+def read_old_names(name: str, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of an old file, renamed by timm as its present network names them.
 
-    Raises InputError where timm does not know what to do with them.
+    Raises InputError where timm cannot read them.
     """
     tensors, config = read(), timm().get_pretrained_cfg(name)
     further = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": tensors}}

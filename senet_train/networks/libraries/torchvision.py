@@ -10,8 +10,8 @@ from torchvision import models
 
 from senet_train.config.read import suggestion
 from senet_train.errors import InputError
-from senet_train.networks.graph.woven import WovenNetwork
-from senet_train.networks.libraries.bare import built, woven
+from senet_train.networks.graph.weave import WovenNetwork
+from senet_train.networks.libraries.build import build_on_current_device, weave_with_weights
 from senet_train.networks.weights.find import Published, Weights, find_weights, weights_to_come
 
 log = logging.getLogger("senet_train")
@@ -23,12 +23,12 @@ NOT_CONVOLUTIONAL = {
     "swin": "its windows of tokens have attention of their own",
     "maxvit": "its attention over windows is in every block",
 }
-# Without the heads that only training looks at, and without an hour of drawing truncated normals.
-FURTHER: dict[str, dict[str, Any]] = {
+# Without auxiliary heads, and without their slow initialisation by truncated normals.
+OPTIONS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "init_weights": False},
 }
-# Whose published weights see colours on another scale, and have the heads that are left out here.
+# Networks whose published weights are for images on another scale, and have these further tensors.
 PORTED: dict[str, tuple[str, ...]] = {
     "googlenet": ("aux1.", "aux2."),
     "inception_v3": ("AuxLogits.",),
@@ -59,22 +59,22 @@ def build(
     *,
     pretrained: bool | str = False,
 ) -> WovenNetwork:
-    """One of them with slots, its weights drawn from the global generator, or loaded.
+    """The network with slots, its weights drawn from the global generator, or loaded.
 
-    `weights` are those that `pretrained` names, where they have been found before. Raises
+    `weights` are those that `pretrained` names, if they have been found already. Raises
     InputError for weights that do not fit.
     """
     if pretrained is not False and weights is None:
         weights = weights_of(name, pretrained)
     as_published = weights is not None and weights.fingerprint == published(name).fingerprint
-    network = bare(name, num_classes, as_published=as_published)
+    network = plain_network(name, num_classes, as_published=as_published)
     if weights is not None and name in PORTED and not as_published:
-        say_how_colours_are_seen(network, weights)
-    return woven(network, weights, PORTED.get(name, ()))
+        warn_of_input_scale(network, weights)
+    return weave_with_weights(network, weights, PORTED.get(name, ()))
 
 
-def say_how_colours_are_seen(network: nn.Module, weights: Weights) -> None:
-    """A line on weights of which nothing tells whether they began as the published ones."""
+def warn_of_input_scale(network: nn.Module, weights: Weights) -> None:
+    """Log that the images may have another scale than that on which the weights were trained."""
     if weights.read and not next(network.parameters()).is_meta:
         log.warning(
             "warning: %s: if these weights began as torchvision's own (model.pretrained=true), "
@@ -98,13 +98,13 @@ def weights_of(name: str, pretrained: bool | str, *, to_come: bool = False) -> W
     return find(pretrained, published(name))
 
 
-def bare(name: str, num_classes: int, *, as_published: bool = False) -> nn.Module:
-    """The network as torchvision has it, on the device that holds now.
+def plain_network(name: str, num_classes: int, *, as_published: bool = False) -> nn.Module:
+    """The network as torchvision has it, without slots, on torch's current device.
 
-    `as_published`: as its published weights need it.
+    `as_published`: with the scaling of its input that its published weights need.
     """
-    further = FURTHER.get(name, {})
+    options = OPTIONS.get(name, {})
     if as_published and name in PORTED:
-        further = further | {"transform_input": True}
-    make = partial(models.get_model, name, weights=None, num_classes=num_classes, **further)
-    return built(make)
+        options = options | {"transform_input": True}
+    constructor = partial(models.get_model, name, weights=None, num_classes=num_classes, **options)
+    return build_on_current_device(constructor)

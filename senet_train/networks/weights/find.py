@@ -1,10 +1,9 @@
-"""Pretrained weights: found, known by their content, checked against the bare network, loaded.
+"""Find pretrained weights, and identify them by their content.
 
-Where a file lies says nothing about a run; what is in it does. A file's fingerprint is its sha256,
-that of a library's own weights their name and the hash in their address (`arm_weights`: an arm's).
+A run's identity has what a file holds and not where it lies. The fingerprint of a file is its
+sha256, that of a library's own weights their name and the hash in their URL (arm.py has an arm's).
 """
 
-import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,11 +16,14 @@ import torch
 from torch import Tensor
 
 from senet_train.errors import InputError
-from senet_train.networks.weights.read import Shapes, as_named_now, looked_at, read_tensors, reason
+from senet_train.networks.weights.read import (
+    Shapes,
+    current_name,
+    read_tensors,
+    reason,
+    sha256_and_shapes,
+)
 from senet_train.system.download import file_sha256, refuse_insecure
-
-log = logging.getLogger("senet_train")
-
 
 FINGERPRINT = re.compile("(sha256|arm):[0-9a-f]{64}")
 
@@ -50,8 +52,8 @@ class Published:
 class Weights:
     """Weights that a network is to start from.
 
-    `shapes` is None while reading them would fetch something; `read` is None for those that come
-    later, from a run's checkpoint. `sha256` is the file's where the fingerprint does not say it.
+    `shapes` is None where reading them would download something; `read` is None where the weights
+    come from a run's checkpoint later. `sha256` is the file's where the fingerprint is another.
     """
 
     source: str
@@ -61,11 +63,11 @@ class Weights:
     sha256: str = ""
 
     def of_seeds(self, seeds: Sequence[int]) -> "Weights":
-        """What runs with these seeds start from: the same weights, all of them."""
+        """What runs with these seeds start from: the same weights for every seed."""
         return self
 
     def prepare(self) -> None:
-        """Fetch them if they are not here. Raises InputError."""
+        """Download them if they are not here. Raises InputError."""
         if self.shapes is None and self.read:
             self.read()
 
@@ -73,7 +75,7 @@ class Weights:
 def find_weights(pretrained: str | bool, published: Published) -> Weights:
     """What `model.pretrained` names: `true`, a file, or the fingerprint of either.
 
-    Nothing is fetched. Raises InputError for what is no file of weights.
+    Nothing is downloaded. Raises InputError for what is no file of weights.
     """
     if pretrained is True or pretrained == published.fingerprint:
         return Weights(published.url, published.fingerprint, None, partial(fetch, published))
@@ -86,26 +88,26 @@ def find_weights(pretrained: str | bool, published: Published) -> Weights:
             f"model.pretrained={asked}: there is no such file, give one of weights, true for the "
             "library's own, or false for none"
         )
-    found = in_file(asked, path)
+    found = weights_in_file(asked, path)
     same = found.fingerprint.startswith(f"sha256:{published.sha256_start}")
     return replace(found, fingerprint=published.fingerprint) if same else found
 
 
-def in_file(source: str, path: Path) -> Weights:
+def weights_in_file(source: str, path: Path) -> Weights:
     """The weights in a file that is there. Raises InputError."""
     stat = path.stat()
-    sha256, shapes = looked_at(path, stat.st_mtime_ns, stat.st_size)
+    sha256, shapes = sha256_and_shapes(path, stat.st_mtime_ns, stat.st_size)
     return Weights(source, f"sha256:{sha256}", shapes, partial(read_unchanged, path, sha256))
 
 
 def weights_to_come(pretrained: str | bool, published: Published) -> Weights:
-    """The same for a network that gets them from a run's checkpoint: nothing is looked for."""
+    """Those of a network that gets them from a run's checkpoint: no file is looked for."""
     fingerprint = published.fingerprint if pretrained is True else str(pretrained)
     return Weights("a checkpoint", fingerprint)
 
 
 def refuse_unknown(fingerprint: str) -> dict[str, Tensor]:
-    """Raises InputError: a fingerprint finds a run that has begun, and begins none."""
+    """Raises InputError: a fingerprint identifies a run that has begun, and cannot begin one."""
     raise InputError(
         f"model.pretrained={fingerprint} says what the weights are and not where: "
         "to begin a run, give their file or their arm's folder"
@@ -133,7 +135,7 @@ def fetch(published: Published) -> dict[str, Tensor]:
             f"{url} could not be fetched ({reason(error)}): try again, or load it elsewhere and "
             "give model.pretrained=FILE"
         ) from error
-    return {as_named_now(name): tensor for name, tensor in tensors.items()}
+    return {current_name(name): tensor for name, tensor in tensors.items()}
 
 
 def read_unchanged(path: Path, sha256: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Weights into a bare network: what fits, what is new, and a line on both."""
+"""Load weights into a network without slots: what fits, what is new, and a line on both."""
 
 import logging
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from senet_train.networks.weights.read import LONGEST_REASON, Shapes
 
 log = logging.getLogger("senet_train")
 
-ATTEND = ".attend."  # in the names of what our slots hold
+ATTEND = ".attend."  # in the names of all tensors inside our slots
 
 
 @dataclass(frozen=True)
 class Match:
-    """Names of the network's tensors: those that are loaded, those that stay as they were drawn."""
+    """Names of tensors: those that are loaded, and those that keep their random initialisation."""
 
     loaded: list[str]
     new: list[str]
-    left_out: list[str]  # of the file's
+    left_out: list[str]  # tensors of the file that the network does not have
 
     def report(self, source: str) -> str:
         """`102 of 104 tensors loaded from FILE; new: fc.weight, fc.bias`."""
@@ -33,8 +33,8 @@ class Match:
         return "; ".join(words)
 
 
-def match(network: nn.Module, given: Shapes, source: str, spare: tuple[str, ...]) -> Match:
-    """What of the weights goes where; `spare` begins the names of what they may have besides.
+def match(network: nn.Module, given: Shapes, source: str, left_out: tuple[str, ...]) -> Match:
+    """Compare names and shapes; `left_out` are prefixes of tensors that need not be loaded.
 
     Only the last layer may have another number of classes; BatchNorm's count of batches, which
     old files lack, may be missing. Raises InputError for any other difference.
@@ -44,16 +44,16 @@ def match(network: nn.Module, given: Shapes, source: str, spare: tuple[str, ...]
     names = dict.fromkeys((*wanted, *given))
     loaded = [name for name in names if wanted.get(name) == given.get(name)]
     new = [name for name in wanted if name.startswith(head) and name not in loaded]
-    left_out = [name for name in given if name.startswith(spare) and name not in wanted]
+    ignored = [name for name in given if name.startswith(left_out) and name not in wanted]
     counts = [name for name in wanted if name.endswith(".num_batches_tracked")]
     for name in names:
         here, there = wanted.get(name), given.get(name)
         other_classes = name in new and here and there and here[1:] == there[1:]
         uncounted = name in counts and there is None
-        if name not in (*loaded, *left_out) and not other_classes and not uncounted:
+        if name not in (*loaded, *ignored) and not other_classes and not uncounted:
             what = f"{type(network).__name__}: {name[:LONGEST_REASON]!r}"
             raise misfit(what, here, there, source)
-    return Match(loaded, new, left_out)
+    return Match(loaded, new, ignored)
 
 
 def misfit(what: str, here: object, there: object, source: str) -> InputError:
@@ -69,20 +69,21 @@ def misfit(what: str, here: object, there: object, source: str) -> InputError:
     )
 
 
-def load(network: nn.Module, weights: Weights, spare: tuple[str, ...]) -> None:
-    """Put the weights into a network that has no slots yet, and say what was loaded.
+def load(network: nn.Module, weights: Weights, left_out: tuple[str, ...]) -> None:
+    """Copy the weights into a network that has no slots yet, and log what was loaded.
 
-    On the meta device they are compared as far as they are known, and not read. Raises InputError.
+    On the meta device their shapes are compared, if they are known, and nothing is read. Raises
+    InputError.
     """
     if weights.read is None:
         return
     if next(network.parameters()).is_meta:
         if weights.shapes is not None:
-            match(network, weights.shapes, weights.source, spare)
+            match(network, weights.shapes, weights.source, left_out)
         return
     given = weights.read()
     shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
-    found = match(network, shapes, weights.source, spare)
+    found = match(network, shapes, weights.source, left_out)
     state = network.state_dict()
     with torch.no_grad():
         for name in found.loaded:

@@ -1,4 +1,4 @@
-"""Published SE weights into one of our networks, with SE of their widths, and out again."""
+"""Load published SE weights into one of our networks, and write ours as timm's."""
 
 import re
 from typing import Literal
@@ -8,36 +8,36 @@ from torch import Tensor, nn
 
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.slots import Backbone
-from senet_train.networks.graph.woven import WovenNetwork
-from senet_train.networks.weights.timm_names import (
+from senet_train.networks.graph.weave import WovenNetwork
+from senet_train.networks.weights.names import (
     LayoutName,
     State,
     from_timm,
+    from_torchvision,
     is_timm,
     layout_of,
     to_timm,
 )
-from senet_train.networks.weights.torchvision_names import from_torchvision
 
 Gate = Literal["sigmoid", "hardsigmoid"]
-# The gates of torchvision's networks that have ReLU between SE's layers, as ours has.
-OWN_GATES: dict[str, Gate] = {"MobileNetV3": "hardsigmoid", "RegNet": "sigmoid"}
+# The gate of SE in those networks of torchvision that have ReLU between its layers, as ours has.
+TORCHVISION_GATES: dict[str, Gate] = {"MobileNetV3": "hardsigmoid", "RegNet": "sigmoid"}
 REDUCE = ".reduce.weight"
 
 
 def load_published(network: Backbone, theirs: State) -> list[str]:
-    """Fill slots with SE of the weights' own widths, load all of it; the paths of the slots.
+    """Put SE of the weights' widths into the network's slots and load all of them; their paths.
 
-    `theirs`: a timm seresnet, seresnext or legacy_seresnet, or the torchvision network that was
-    woven. For legacy_seresnet, the official release, strides and pool become the release's.
-    Raises ValueError, with the network as it was, for what does not fit.
+    `theirs` is the state dict of a timm seresnet, seresnext or legacy_seresnet, or that of the
+    torchvision network that was woven. For legacy_seresnet, the official release, strides and pool
+    become the release's. Raises ValueError for what does not fit; the network then stays as it was.
     """
     gate: Gate = "sigmoid"
     legacy = is_timm(theirs) and layout_of(theirs) == "legacy_seresnet"
     if is_timm(theirs):
         state = from_timm(theirs, woven=isinstance(network, WovenNetwork))
     else:
-        gate = own_gate(network)
+        gate = torchvision_gate(network)
         units = network.get_submodule("units").named_children()
         state = from_torchvision(theirs, [name for name, _ in units])
     filling = {
@@ -95,23 +95,23 @@ def as_released(network: Backbone) -> None:
 
 
 def first_pool(network: Backbone) -> nn.MaxPool2d:
-    """Behind the stem. Raises ValueError for a network that has none."""
+    """The pool behind the stem. Raises ValueError for a network that has none."""
     pool = dict(network.named_modules()).get("maxpool")
     if not isinstance(pool, nn.MaxPool2d):
         raise ValueError("the network has no pool behind its stem: timm's have, take stem=imagenet")
     return pool
 
 
-def own_gate(network: Backbone) -> Gate:
-    """The gate of the torchvision network that was woven. Raises ValueError for another's SE."""
+def torchvision_gate(network: Backbone) -> Gate:
+    """The gate of the torchvision network that was woven. Raises ValueError for other networks."""
     name = type(network).__name__
-    if isinstance(network, WovenNetwork) and name in OWN_GATES:
-        return OWN_GATES[name]
+    if isinstance(network, WovenNetwork) and name in TORCHVISION_GATES:
+        return TORCHVISION_GATES[name]
     if name == "EfficientNet":
         raise ValueError("EfficientNet has SiLU between its SE's layers: ours has ReLU")
     raise ValueError(
         "these are no weights of a timm seresnet or legacy_seresnet, and of torchvision's networks "
-        f"only {' and '.join(OWN_GATES)} have SE like ours: this is {name}"
+        f"only {' and '.join(TORCHVISION_GATES)} have SE like ours: this is {name}"
     )
 
 

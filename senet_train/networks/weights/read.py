@@ -11,24 +11,21 @@ from torch import Tensor
 from senet_train.errors import InputError
 from senet_train.system.download import file_sha256
 
-Shapes = Mapping[str, tuple[int, ...]]
-
+Shapes = Mapping[str, tuple[int, ...]]  # of tensors, by name
 
 INSIDE = ("state_dict", "model")  # under which other programs' checkpoints keep the tensors
 PREFIXES = ("network.", "module.")  # of our checkpoints, and of a network trained by DDP
-
-
 LONGEST_REASON = 200  # characters of another's error, in a line of ours
 
 
-def as_named_now(name: str) -> str:
-    """torchvision's DenseNets were saved when `norm1` was still `norm.1`."""
+def current_name(name: str) -> str:
+    """Of a tensor in a file: torchvision's DenseNets were saved when `norm1` was still `norm.1`."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
 
 
 @lru_cache(maxsize=16)
-def looked_at(path: Path, mtime_ns: int, size: int) -> tuple[str, Shapes]:
-    """A file's sha256 and its tensors' shapes; a table of arms looks once. Raises InputError."""
+def sha256_and_shapes(path: Path, mtime_ns: int, size: int) -> tuple[str, Shapes]:
+    """Of a file and its tensors; cached, for all arms of a table may name it. Raises InputError."""
     tensors = read_tensors(path)
     return file_sha256(path), {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
@@ -39,7 +36,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     except InputError:
         raise
-    except Exception as error:  # torch and safetensors have many words for it
+    except Exception as error:  # torch and safetensors raise many kinds
         raise InputError(
             f"{path} is no file of plain tensors ({reason(error)}): give a .pth, .pt, .ckpt or "
             ".safetensors"
@@ -50,7 +47,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = content if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise InputError(f"{path} holds no state_dict of tensors: give weights of a network")
-    named = {as_named_now(str(name)): tensor for name, tensor in tensors.items()}
+    named = {current_name(str(name)): tensor for name, tensor in tensors.items()}
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in named):
             named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}

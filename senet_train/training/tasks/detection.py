@@ -15,8 +15,8 @@ from senet_train.config.schema import Config
 from senet_train.data.loaders import Batch
 from senet_train.data.scenes import SceneImages, Target
 from senet_train.errors import InputError
-from senet_train.networks.bind import bind_larger
-from senet_train.networks.heads.detectors import around, torchvision_detector
+from senet_train.networks.bind import bind_with_head
+from senet_train.networks.heads.detectors import detector_on, torchvision_detector
 from senet_train.runs.metrics import DetectionMetrics
 from senet_train.runs.predictions import write_box_predictions
 from senet_train.training.callbacks.journal import Journal
@@ -143,7 +143,7 @@ def write_results(
 
 DETECTION = Task(
     name="detection",
-    bind_network=partial(bind_larger, around, {"torchvision": torchvision_detector}),
+    bind_network=partial(bind_with_head, detector_on, {"torchvision": torchvision_detector}),
     sources=SCENE_SOURCES,
     learner=DetectionLearner,
     refuse=refuse,

@@ -15,8 +15,8 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from senet_train.config.schema import Config
 from senet_train.data.loaders import Batch
 from senet_train.data.scenes import SceneImages, Target
-from senet_train.networks.bind import bind_larger
-from senet_train.networks.heads.segmenters import around, torchvision_segmenter
+from senet_train.networks.bind import bind_with_head
+from senet_train.networks.heads.segmenters import segmenter_on, torchvision_segmenter
 from senet_train.runs.metrics import SegmentationMetrics
 from senet_train.runs.predictions import write_overlaps, write_pixel_predictions
 from senet_train.training.callbacks.journal import Journal
@@ -130,7 +130,7 @@ def overlaps(predicted: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor
 
 SEGMENTATION = Task(
     name="segmentation",
-    bind_network=partial(bind_larger, around, {"torchvision": torchvision_segmenter}),
+    bind_network=partial(bind_with_head, segmenter_on, {"torchvision": torchvision_segmenter}),
     sources=SCENE_SOURCES,
     learner=SegmentationLearner,
     refuse=refuse,

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from senet_train.errors import InputError
-from senet_train.networks.weights.find import Weights, in_file
+from senet_train.networks.weights.find import Weights, weights_in_file
 
 SEED_FOLDER = re.compile(r"seed(\d+)")
 BEST = Path("checkpoints", "best.ckpt")
@@ -25,17 +25,17 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True)
 class ArmWeights(Weights):
-    """Those of every finished run of an arm, by seed; `of_seeds` gives those to load."""
+    """The files of an arm's finished runs, by seed; `of_seeds` gives the weights to load."""
 
     files: Mapping[int, Path]
 
     def of_seeds(self, seeds: Sequence[int]) -> Weights:
-        """Those of the first seed; those of the others must be there too. Raises InputError."""
+        """The weights of the first seed. Raises InputError where a seed has no finished run."""
         missing = [seed for seed in seeds if seed not in self.files]
         if missing:
             raise InputError(missing_runs(self.source, missing, sorted(self.files)))
         path = self.files[seeds[0]]
-        found = in_file(str(path), path.absolute())
+        found = weights_in_file(str(path), path.absolute())
         sha256 = found.fingerprint.removeprefix("sha256:")
         return replace(found, fingerprint=self.fingerprint, sha256=sha256)
 
@@ -47,13 +47,13 @@ def find_arm(asked: str) -> ArmWeights:
     files = {
         int(match[1]): run / BEST
         for run in folder.iterdir()
-        if (match := SEED_FOLDER.fullmatch(run.name)) and is_whole(run)
+        if (match := SEED_FOLDER.fullmatch(run.name)) and is_finished(run)
     }
     return ArmWeights(asked, f"arm:{sha256}", None, partial(refuse_seedless, asked), files=files)
 
 
-def is_whole(run: Path) -> bool:
-    """Whether a run has finished, and its network is there. A result is what is written last."""
+def is_finished(run: Path) -> bool:
+    """Whether a run has finished, as result.json says (it is written last), and has its network."""
     return (run / "result.json").is_file() and (run / BEST).is_file()
 
 

@@ -1,14 +1,19 @@
-"""Tensors of timm's SE-ResNets under our names, and ours under theirs.
+"""Names of SE's tensors in timm and torchvision <-> ours. State dicts in, state dicts out.
 
 Only names change, and the shape of SE's two layers: theirs are 1x1 convolutions (R, C, 1, 1), ours
-are linear (R, C). C channels, R hidden channels. State dicts in, state dicts out, nothing copied.
+are linear (R, C). C channels, R hidden channels. No tensor is copied.
 
     timm seresnet, seresnext   layer1.0.se.fc1.weight          fc.weight
     timm legacy_seresnet       layer1.0.se_module.fc1.weight   last_linear.weight   layer0.conv1
     ours                       layer1.0.attend.standard.reduce.weight
     ours, woven                units.layer1_0.attend.standard.reduce.weight
 
-The second is the official Caffe release as timm has it.
+    torchvision                features.4.block.2.fc1.weight
+    ours, woven                units.features_4.attend.inner.reduce.weight
+
+legacy_seresnet is the official Caffe release as timm has it. Of torchvision's networks MobileNetV3
+and RegNetY have SE behind the activation of the depthwise or grouped convolution, where the woven
+network has the slot `inner`.
 """
 
 import re
@@ -24,7 +29,7 @@ LayoutName = Literal["seresnet", "legacy_seresnet"]
 
 @dataclass(frozen=True)
 class Layout:
-    """What one library writes where ours has nothing, `attend.standard` and `fc`."""
+    """What timm writes before the stem's names, for `attend.standard` and for `fc`."""
 
     stem: str
     attention: str
@@ -61,7 +66,7 @@ def from_timm(theirs: State, *, woven: bool = False) -> dict[str, Tensor]:
             slot = f"units.{block.replace('.', '_')}" if woven else block
             found[f"{slot}.attend.standard.{LAYERS[layer]}.{kind}"] = as_linear(tensor)
         elif rest.fullmatch(key):
-            found[between(key, layout, LAYOUTS["seresnet"])] = tensor
+            found[renamed(key, layout, LAYOUTS["seresnet"])] = tensor
         else:
             raise ValueError(f"{key} is no tensor of a timm {name}: there is nowhere to put it")
     wanted = [
@@ -91,7 +96,7 @@ def to_timm(ours: State, layout: LayoutName = "seresnet") -> dict[str, Tensor]:
             if kind == "weight":
                 found.setdefault(f"{path}.bias", tensor.new_zeros(len(tensor)))
         elif rest.fullmatch(key):
-            found[between(key, LAYOUTS["seresnet"], names)] = tensor
+            found[renamed(key, LAYOUTS["seresnet"], names)] = tensor
         else:
             raise ValueError(
                 f"{key} is no tensor of an SE-ResNet with SE at placement.position=standard: "
@@ -124,18 +129,18 @@ def is_timm(theirs: State) -> bool:
 
 
 def has_attention(name: str, layout: Layout) -> bool:
-    """Whether the layout names a tensor of SE so."""
+    """Whether this is how the layout names a tensor of SE."""
     return re.match(rf"{BLOCK}\.{layout.attention}\.fc[12]\.", name) is not None
 
 
 def shared_names(layout: Layout) -> re.Pattern[str]:
-    """The tensors of a ResNet that are not SE's."""
+    """Matches the names of a ResNet's tensors that are not SE's."""
     inside = r"(?:conv[123]|bn[123]|downsample\.[01])"
     stem, classifier = re.escape(layout.stem), layout.classifier
     return re.compile(rf"(?:{stem}(?:conv1|bn1)|{BLOCK}\.{inside}|{classifier})\.{TENSOR}")
 
 
-def between(name: str, source: Layout, target: Layout) -> str:
+def renamed(name: str, source: Layout, target: Layout) -> str:
     """The name of a tensor that is not SE's, in another layout."""
     if re.match(rf"{BLOCK}\.", name):
         return name
@@ -167,3 +172,53 @@ def as_linear(tensor: Tensor) -> Tensor:
 def as_convolution(tensor: Tensor) -> Tensor:
     """(R, C) -> (R, C, 1, 1); a bias as it is."""
     return tensor[:, :, None, None] if tensor.dim() == 2 else tensor
+
+
+def from_torchvision(theirs: State, units: Iterable[str]) -> dict[str, Tensor]:
+    """Tensors of torchvision's network as those of the woven one, whose `units` are named.
+
+    Raises ValueError for SE outside of any unit.
+    """
+    keys = sorted(units, key=len, reverse=True)
+    found = {}
+    for name, tensor in theirs.items():
+        path, layer, kind = split_se_name(name)
+        if path:
+            found[inner_slot_name(path, keys, layer, kind)] = as_linear(tensor)
+        else:
+            found[name] = tensor
+    return found
+
+
+def to_torchvision(ours: State, names: Iterable[str], units: Iterable[str]) -> dict[str, Tensor]:
+    """Tensors of the woven network as torchvision's; `names` are those of its state dict.
+
+    Raises ValueError for a tensor that is missing, and for one left over.
+    """
+    keys = sorted(units, key=len, reverse=True)
+    found, left = {}, dict(ours)
+    for name in names:
+        path, layer, kind = split_se_name(name)
+        key = inner_slot_name(path, keys, layer, kind) if path else name
+        if key not in left:
+            raise ValueError(f"{key} is missing: torchvision's network has {name}")
+        tensor = left.pop(key)
+        found[name] = as_convolution(tensor) if path else tensor
+    if left:
+        raise ValueError(f"{next(iter(left))} is no tensor of torchvision's network")
+    return found
+
+
+def split_se_name(name: str) -> tuple[str, str, str]:
+    """`features.1.block.1.fc1.weight` -> `features.1.block.1`, `fc1`, `weight`; "" for others."""
+    match = re.fullmatch(r"(.+)\.(fc[12])\.(weight|bias)", name)
+    return (match[1], match[2], match[3]) if match else ("", "", "")
+
+
+def inner_slot_name(path: str, keys: list[str], layer: str, kind: str) -> str:
+    """The tensor's name in the slot `inner` of the first unit in `keys` that holds `path`."""
+    flat = path.replace(".", "_")
+    for key in keys:
+        if flat.startswith(f"{key}_"):
+            return f"units.{key}.attend.inner.{LAYERS[layer]}.{kind}"
+    raise ValueError(f"{path} is in no unit of the network: weave the network that it belongs to")

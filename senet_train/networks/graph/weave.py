@@ -1,7 +1,6 @@
-"""A network whose graph has been opened at every position of every unit: attention goes in there.
+"""Weave attention slots into any convolutional network, at every position of every unit.
 
-Weights keep their names and the network its numbers: until something is plugged in, each slot is
-the identity.
+Weights keep their names, and outputs do not change: until it is filled, a slot is the identity.
 """
 
 import re
@@ -10,14 +9,16 @@ from torch import fx, nn
 
 from senet_train.backbones.slots import Backbone, Slots
 from senet_train.errors import CannotExist, InputError
-from senet_train.networks.graph.own import take_out_own
-from senet_train.networks.graph.suited import refuse_unsuited
+from senet_train.networks.graph.dataflow import Edge, Unit, to_all_users
+from senet_train.networks.graph.own_attention import (
+    refuse_remaining_attention,
+    remove_own_attention,
+)
 from senet_train.networks.graph.trace import trace
 from senet_train.networks.graph.units import find_units
-from senet_train.networks.graph.walk import Edge, Unit, everywhere
 from senet_train.networks.onednn import avoid_overruns
 
-BEHIND = "behind_"  # how the units that a pattern asked for are named
+BEHIND = "behind_"  # begins the names of units that `placement.modules` asked for
 ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
 
 
@@ -70,11 +71,12 @@ class WovenNetwork(fx.GraphModule, Backbone):
 
     def slots_behind(self, node: fx.Node, stage: int) -> Slots:
         """The slots behind one module; made when they are first asked for."""
-        unit = Unit(str(node.target), node.meta["shape"][2], {"standard": everywhere(node)})
+        unit = Unit(str(node.target), node.meta["shape"][2], {"standard": to_all_users(node)})
         key = f"{BEHIND}{key_of(unit)}"
         if key not in self.units:
             self.units[key] = UnitSlots(unit, stage)
-            open_edge(self.graph, unit.positions["standard"], f"units.{key}.attend.standard", {})
+            edge, target = unit.positions["standard"], f"units.{key}.attend.standard"
+            route_through(self.graph, edge, target, {})
             self.recompile()
         slots = self.units[key]
         assert isinstance(slots, Slots)
@@ -82,23 +84,23 @@ class WovenNetwork(fx.GraphModule, Backbone):
 
 
 def makes_map(node: fx.Node) -> bool:
-    """Whether the node calls a module of the network's own that puts out a map."""
+    """Whether the node calls a module of the network, no slot, whose output is a map."""
     inside = node.op == "call_module" and not str(node.target).startswith("units.")
     return inside and len(node.meta.get("shape", ())) == 4
 
 
 def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
-    """The network with slots; its modules are taken over, attention of its own is taken out.
+    """The network with attention slots; it takes over the modules of `network`.
 
-    With `keep_own` that stays, and no output changes.
+    Attention of the network's own is taken out. With `keep_own` it stays, and no output changes.
 
     Raises InputError where it has no fixed graph or attention that cannot be taken out,
     CannotExist where no unit is found.
     """
     graph = trace(network)
-    taken_out = [] if keep_own else take_out_own(network, graph)
+    taken_out = [] if keep_own else remove_own_attention(network, graph)
     if not keep_own:
-        refuse_unsuited(network, graph)
+        refuse_remaining_attention(network, graph)
     units = find_units(network, graph, taken_out)
     if not units:
         raise CannotExist(
@@ -115,7 +117,7 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
         for position in ORDER:
             if position in unit.positions:
                 target = f"units.{key_of(unit)}.attend.{position}"
-                open_edge(graph, unit.positions[position], target, latest)
+                route_through(graph, unit.positions[position], target, latest)
     graph.lint()
     woven = WovenNetwork(network, graph, type(network).__name__)
     woven.taken_out = taken_out
@@ -125,16 +127,16 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
 
 
 def key_of(unit: Unit) -> str:
-    """The unit's path as a module's name may be written."""
+    """The unit's path without dots, which the name of a module must not have."""
     return unit.name.replace(".", "_")
 
 
-def open_edge(
+def route_through(
     graph: fx.Graph, edge: Edge, target: str, latest: dict[tuple[fx.Node, fx.Node], fx.Node]
 ) -> None:
-    """Send the edge's value through the module at `target`, behind what was put there before.
+    """Route the edge's value through the module at `target`, behind those that were put there.
 
-    `latest` says what a user of a node takes by now in its place.
+    `latest` has the node that a user of a node by now takes in its place.
     """
     before = {latest.get((edge.source, user), edge.source) for user in edge.users}
     if len(before) > 1:
