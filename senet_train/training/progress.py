@@ -27,7 +27,7 @@ class MetricSums:
         """The number of images in the sums."""
         return int(self.sums[-1])
 
-    def add(self, counts: Tensor) -> None:
+    def update(self, counts: Tensor) -> None:
         """Add the sums of one batch, (num_sums,)."""
         self.sums = self.sums.to(counts.device) + counts.double()
 
@@ -43,7 +43,7 @@ class MetricSums:
         """Set the sums to zero."""
         self.sums = torch.zeros_like(self.sums)
 
-    def means(self, part: str) -> dict[str, float]:
+    def compute(self, part: str) -> dict[str, float]:
         """The metrics so far, `{part}_loss` and so on; then set the sums to zero."""
         metrics = {f"{part}_{name}": value for name, value in self.to_metrics(self.sums).items()}
         self.reset()
