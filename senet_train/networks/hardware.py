@@ -47,11 +47,10 @@ def choose_precision(asked: Precision, accelerator: str) -> Precision:
 
 @cache
 def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: bool) -> Kernel:
-    """`auto` -> folded where its passes can be compiled, else joined; composed off their ground.
+    """`auto` -> folded where its passes can be compiled, else joined; composed if neither can run.
 
-    Their ground is a CPU, channels-last maps, and one process, which has all statistics itself.
-
-    Raises InputError for a kernel that cannot run here.
+    Both need a CPU, channels-last maps, and a single process (`alone`), which has the statistics of
+    the whole batch. Raises InputError for a kernel that cannot run here.
     """
     if asked == "composed":
         return asked
@@ -67,7 +66,10 @@ def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: b
 
 
 def folded_or_joined(asked: Kernel) -> Kernel:
-    """Whether the passes can be compiled; one line says why not. Raises InputError for `folded`."""
+    """`folded` if its passes can be compiled, else `joined` with a line that says why.
+
+    Raises InputError if `folded` was asked for and cannot be had.
+    """
     try:
         load_library()
     except NoLibrary as reason:

@@ -66,7 +66,7 @@ def insert(
     `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. Raises CannotExist,
     and then has filled none.
     """
-    chosen = chosen_slots(network, placement)  # first: a pattern may open slots
+    chosen = chosen_slots(network, placement)  # first, for `placement.modules` may add slots
     names = {module: name for name, module in network.named_modules()}
     slots, modules = [], []
     for stage, block, position in chosen:
@@ -85,8 +85,8 @@ def insert(
 def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slots, str]]:
     """Stage, unit and position of every slot to fill. Raises CannotExist if there is none.
 
-    `stage` is what the last unit of a stage has as `post`. A unit without the position goes
-    without: not every block of a MobileNet has a shortcut.
+    The position `stage` is `post` of a stage's last unit. A unit that lacks the position gets no
+    attention: not every block of a MobileNet has a shortcut.
     """
     last_only = placement.position == "stage"
     position: str = "post" if last_only else placement.position
@@ -111,10 +111,11 @@ def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slo
     return wide
 
 
-def written_out(network: Backbone, placement: Placement) -> Placement:
-    """The one way to write this placement: stages as a list, `min_channels` as what it keeps.
+def canonical_placement(network: Backbone, placement: Placement) -> Placement:
+    """The one way to write this placement, for the identity of a run.
 
-    And the part by its one name.
+    Stages are a list, `min_channels` is that of the narrowest layer it keeps (1 if it keeps all),
+    and the part has its one name.
     """
     every = chosen_slots(network, replace(placement, min_channels=1))
     kept = chosen_slots(network, placement)
@@ -148,7 +149,7 @@ def chosen_stages(network: Backbone, placement: Placement) -> dict[int, Sequence
 
 
 def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[Slots]]:
-    """What attention may go into, by stage. Raises CannotExist."""
+    """The units that attention may go into, by stage. Raises CannotExist."""
     try:
         part = network if placement.part == "auto" else network.part(placement.part)
         return part.by_stage() if placement.modules == "auto" else part.units_at(placement.modules)

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SOUND_CHANNELS = (
-    16  # float32 numbers in an AVX-512 register: from here on no shape was found to die
-)
+# float32 numbers in an AVX-512 register: from here on no shape was found to die.
+SOUND_CHANNELS = 16
 EVERY_PIXEL = (1, 1)
 
 

@@ -15,7 +15,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config.options import bind, defaults
 from senet_train.config.schema import Config, Placement
 from senet_train.networks.bind import BindNetwork, bind_network
-from senet_train.networks.insertion import Slot, build_network, units_of, written_out
+from senet_train.networks.insertion import Slot, build_network, canonical_placement, units_of
 from senet_train.networks.weights.find import Weights
 from senet_train.runs.identity import drop_later_options, label_of
 
@@ -86,7 +86,7 @@ class NetworkBuilder:
         """The network without memory or weights. Raises InputError."""
         with torch.device("meta"):
             network, slots = self.build(num_classes)
-        placement = written_out(network, self.config.placement)
+        placement = canonical_placement(network, self.config.placement)
         every_stage = list(units_of(network, replace(placement, modules="auto")))
         config = replace(self.config, placement=placement)
         label = label_of(config, defaults(self.attention.func), every_stage)

@@ -36,7 +36,7 @@ from senet_train.commands.inspect.maps import SPATIAL
 from senet_train.commands.inspect.statistics import EDGES, GateStatistics
 from senet_train.data.loaders import EvaluationBatches
 from senet_train.networks.insertion import insert
-from senet_train.networks.watch import energies, factors, pixel_factors, watched
+from senet_train.networks.watch import channel_gates, pixel_gates, unexplained_energy, watched
 from senet_train.runs.checkpoint_files import read_checkpoint
 from senet_train.runs.trained.own_data import own_splits
 from senet_train.training.callbacks import speed
@@ -74,8 +74,8 @@ def test_factors_of_a_gate_are_the_gate() -> None:
     x, se = torch.randn(5, 32, 7, 6), SqueezeExcite(32, ratio=4, bias=True)
     x[2, 3] = 0
     with torch.no_grad():
-        s, seen = factors(x, se(x))
-        rest, every = energies(x, se(x), s)
+        s, seen = channel_gates(x, se(x))
+        rest, every = unexplained_energy(x, se(x), s)
         gate = se.excite(x.mean((2, 3)))
     assert seen.sum() == 5 * 32 - 1
     assert not seen[2, 3]
@@ -87,12 +87,12 @@ def test_what_a_gate_of_pixels_leaves_unexplained() -> None:
     x = torch.randn(5, 32, 7, 6)
     module = ConvolutionalBlockAttention(32, ratio=4)
     with torch.no_grad():
-        rest, every = energies(x, module(x), factors(x, module(x))[0])
+        rest, every = unexplained_energy(x, module(x), channel_gates(x, module(x))[0])
         assert rest > SPATIAL * every
         channel_gated = x * module.channel_gate(x)
         gate = module.spatial_gate(channel_gated)
         y = channel_gated * gate
-    np.testing.assert_allclose(pixel_factors(channel_gated, y), gate[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(pixel_gates(channel_gated, y), gate[:, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONF.glob("attention/*.yaml")))
@@ -103,7 +103,7 @@ def test_every_attention_can_be_watched(name: str) -> None:
     options = {"sge": {"groups": 4}, "gc": {"ratio": 4}}.get(name, {})
     slots = insert(network, partial(ATTENTIONS[name], **options))
     found = {}
-    with watched(network.eval(), slots, lambda n, x, y: found.update({n: factors(x, y)})):
+    with watched(network.eval(), slots, lambda n, x, y: found.update({n: channel_gates(x, y)})):
         network(torch.randn(3, 3, 16, 16))
     assert list(found) == [slot.name for slot in slots]
     assert all(torch.isfinite(s).all() and s.shape == seen.shape for s, seen in found.values())

@@ -20,7 +20,7 @@ from senet_train.config.schema import Placement
 from senet_train.networks.hardware import TAILS
 from senet_train.networks.insertion import Slot, build_network
 from senet_train.networks.kernels.excitation import is_gate
-from senet_train.networks.watch import factors
+from senet_train.networks.watch import channel_gates
 from senet_train.training.callbacks import gate_histograms as gates
 from senet_train.training.callbacks.gate_histograms import GateHistograms, effective_gates
 
@@ -63,7 +63,7 @@ def test_gates_are_the_factors_of_channels(attention: str, options: dict[str, An
 def test_a_map_of_zeros_has_no_gate() -> None:
     x = torch.ones(2, 3, 4, 4)
     x[0, 1] = 0
-    s, seen = factors(x, 0.25 * x)
+    s, seen = channel_gates(x, 0.25 * x)
     assert s[seen > 0].tolist() == [0.25] * 5
 
 

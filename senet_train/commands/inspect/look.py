@@ -12,7 +12,7 @@ from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.statistics import GateStatistics
 from senet_train.data.images import Images
 from senet_train.data.loaders import EvaluationBatches
-from senet_train.networks.watch import energies, factors, watched
+from senet_train.networks.watch import channel_gates, unexplained_energy, watched
 from senet_train.runs.trained.load import Trained
 
 
@@ -56,9 +56,9 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
     now = torch.empty(0, dtype=torch.long)  # the labels of the batch that is under way
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
-        s, seen = factors(x, y)
+        s, seen = channel_gates(x, y)
         gathered[name].add(s.cpu(), seen.cpu(), now)
-        beyond, whole = energies(x, y, s)
+        beyond, whole = unexplained_energy(x, y, s)
         rest[name] += beyond
         every[name] += whole
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from senet_train.commands.inspect.knockout import blocks_of, remembered
 from senet_train.data.images import Images
 from senet_train.networks.insertion import Slot
-from senet_train.networks.watch import energies, factors, pixel_factors, watched
+from senet_train.networks.watch import channel_gates, pixel_gates, unexplained_energy, watched
 from senet_train.runs.trained.load import Trained
 
 SPATIAL = 1e-4  # of the output's energy, beyond what a factor a channel explains in float32
@@ -49,9 +49,9 @@ def overlays(
     maps: dict[str, Tensor] = {}
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
-        rest, every = energies(x, y, factors(x, y)[0])
+        rest, every = unexplained_energy(x, y, channel_gates(x, y)[0])
         if x.shape[2:].numel() > 1 and rest > SPATIAL * every:
-            maps[name] = pixel_factors(x, y)
+            maps[name] = pixel_gates(x, y)
 
     with watched(run.model, last_of_stages(run), see), torch.inference_mode():
         said = run.model(batch).argmax(1)

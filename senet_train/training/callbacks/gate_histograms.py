@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from senet_train.data.loaders import Batch
 from senet_train.networks.insertion import Slot
-from senet_train.networks.watch import factors, watched
+from senet_train.networks.watch import channel_gates, watched
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 
@@ -59,10 +59,10 @@ def effective_gates(
     stage_of = {slot.name: slot.stage for slot in slots}
     gates: dict[int, list[Tensor]] = {stage: [] for stage in sorted(set(stage_of.values()))}
 
-    def see(name: str, x: Tensor, y: Tensor) -> None:
-        s, seen = factors(x, y)
-        gates[stage_of[name]].append(s[(seen > 0) & s.isfinite()])
+    def collect(name: str, x: Tensor, y: Tensor) -> None:
+        s, nonzero = channel_gates(x, y)
+        gates[stage_of[name]].append(s[(nonzero > 0) & s.isfinite()])
 
-    with watched(network, slots, see), torch.inference_mode():
+    with watched(network, slots, collect), torch.inference_mode():
         network(images)
     return {stage: torch.cat(parts).float().cpu().numpy() for stage, parts in gates.items()}
