@@ -19,11 +19,13 @@ from overruns.cases import Case
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
-from senet_train.config import stem_for
+from senet_train.config.compose import stem_for
+from senet_train.config.options import check_options
 from senet_train.errors import CannotExist
-from senet_train.insertion import insert
-from senet_train.larger import detectors, segmenters
-from senet_train.options import check_options
+from senet_train.networks.heads import detectors, segmenters
+from senet_train.networks.heads.detectors import detector_on
+from senet_train.networks.heads.segmenters import segmenter_on
+from senet_train.networks.insertion import insert
 
 # Parts of operators' names.
 KINDS = ("convolution", "pool", "upsample", "norm", "mm", "mean", "amax", "grid_sampler")
@@ -135,8 +137,9 @@ def with_attention(host: str, side: int, attention: Callable[[int], nn.Module]) 
 def tasks() -> Iterator[Built]:
     """The heads of segmentation and of detection on bodies of ours, and torchvision's."""
     for name, constructor in BACKBONES.items():
-        for side, module in ((64, segmenters), (64, detectors), (128, segmenters)):
-            yield f"{name} of {module.__name__}", side, partial(headed, module, constructor, side)
+        for side, add_head in ((64, segmenter_on), (64, detector_on), (128, segmenter_on)):
+            build = partial(with_head, add_head, constructor, side)
+            yield f"{name} {add_head.__name__}", side, build
     for name in models.list_models(module=models.segmentation):
         yield name, 128, partial(segmenters.build, name, CLASSES)
     for name in models.list_models(module=models.detection):
@@ -144,10 +147,11 @@ def tasks() -> Iterator[Built]:
             yield name, 128, partial(detectors.build, name, CLASSES)
 
 
-def headed(module: Any, constructor: Callable[..., Backbone], side: int) -> nn.Module:
-    """A task's network around a body of ours."""
-    network: nn.Module = module.around(backbone(constructor, side), CLASSES)
-    return network
+def with_head(
+    add_head: Callable[[Backbone, int], nn.Module], constructor: Callable[..., Backbone], side: int
+) -> nn.Module:
+    """A backbone of ours with a task's head."""
+    return add_head(backbone(constructor, side), CLASSES)
 
 
 def others() -> Iterator[Built]:
