@@ -20,9 +20,9 @@ class NoAttention(nn.Identity):
 
 
 class ShuffledSqueezeExcite(SqueezeExcite):
-    """SE with its neighbour's gate; a batch of one image has no other, and uses its own."""
+    """SE with the gate of another image of the batch; a batch of one image uses its own."""
 
-    mixes_images = True  # so that the whole batch must be in one process
+    mixes_images = True  # the whole batch must be in one process
 
     def excite(self, z: Tensor) -> Tensor:
         """Means (B, C) -> the factors (B, C) of the image before."""
@@ -41,9 +41,9 @@ class StaticGate(ChannelGate):
         self.activation = gate_behind(identity=identity)
 
     def excite(self, z: Tensor) -> Tensor:
-        """Means (B, C), which are not looked at -> factors (B, C)."""
+        """Means (B, C), which are not used -> factors (B, C)."""
         return self.activation(self.weight).expand_as(z)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W), without the means that nothing looks at."""
+        """(B, C, H, W) -> (B, C, H, W), without computing the means."""
         return x * self.activation(self.weight).to(x.dtype)[:, None, None]

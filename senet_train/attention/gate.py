@@ -1,4 +1,4 @@
-"""What attentions share: a bottleneck's width, the gate behind the last layer, channel gates."""
+"""What attention modules share: the bottleneck's width, channel gates, the last activation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class ChannelGate(nn.Module, ABC):
-    """`x * excite(mean_hw(x))`. BatchNorm before it can give the means: see `senet_train.fold`."""
+    """`x * excite(mean_hw(x))`; networks/kernels computes it in one function with its BatchNorm."""
 
     sees_only_means = True  # False where an option makes the gate look at more
 
@@ -38,7 +38,7 @@ def hidden_channels(channels: int, ratio: int) -> int:
     return channels // ratio
 
 
-Gate = Callable[[Tensor], Tensor]  # element by element
+Gate = Callable[[Tensor], Tensor]  # elementwise
 
 
 def open_sigmoid(s: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def open_relu(s: Tensor) -> Tensor:
     return torch.relu(1 + s)
 
 
-# Plain, and with identity.
+# The function without `identity`, and the one with it, which is 1 at 0.
 GATES: dict[str, tuple[Gate, Gate]] = {
     "sigmoid": (torch.sigmoid, twice_sigmoid),
     "hardsigmoid": (F.hardsigmoid, twice_hardsigmoid),
@@ -77,7 +77,7 @@ GATES: dict[str, tuple[Gate, Gate]] = {
 
 
 def gate_behind(*last: nn.Module, gate: str = "sigmoid", identity: bool) -> Gate:
-    """The gate that follows the layers `last`, which `identity` sets to zero."""
+    """The activation after the layers `last`, whose parameters `identity` sets to zero."""
     plain, one_at_zero = GATES[gate]
     if not identity:
         return plain
@@ -86,7 +86,7 @@ def gate_behind(*last: nn.Module, gate: str = "sigmoid", identity: bool) -> Gate
 
 
 def start_at_zero(*layers: nn.Module) -> None:
-    """Zero every parameter of the layers; nothing is drawn."""
+    """Set every parameter of the layers to zero; no random number is drawn."""
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)

@@ -4,7 +4,8 @@
     y = (1 + tanh(gamma s^ + beta)) * x
 
 Yang et al., "Gated Channel Transformation", https://arxiv.org/abs/1909.11519, equations 1-5.
-Parameters: 3 C. The paper puts one before every convolution; here it has the slots of all others.
+The paper puts one before every convolution; here it goes into the same slots as the others.
+Parameters: 3 C.
 
 Shapes: B batch, C channels, H height, W width.
 """

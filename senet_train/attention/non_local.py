@@ -43,5 +43,5 @@ class NonLocal(nn.Module):
             layer(x).flatten(2).mT[:, None]  # (B, R, H, W) -> (B, 1, H W, R)
             for layer in (self.query, self.key, self.value)
         )
-        seen = F.scaled_dot_product_attention(q, k, v)[:, 0].mT  # (B, 1, H W, R) -> (B, R, H W)
-        return x + self.norm(self.out(seen.unflatten(2, x.shape[2:])))
+        attended = F.scaled_dot_product_attention(q, k, v)[:, 0].mT  # (B, 1, H W, R) -> (B, R, H W)
+        return x + self.norm(self.out(attended.unflatten(2, x.shape[2:])))

@@ -4,8 +4,8 @@
     y = sigmoid(d / (4 (v + lambda)) + 1/2) * x
 
 Yang et al., "SimAM", https://proceedings.mlr.press/v139/yang21o.html, equation 5 and figure 3.
-The authors put it behind a block's second convolution, before its BatchNorm; here it has the slots
-of all others. Parameters: 0.
+The authors put it behind a block's second convolution, before its BatchNorm; here it goes into
+the same slots as the others. Parameters: 0.
 
 Shapes: B batch, C channels, H height, W width.
 """

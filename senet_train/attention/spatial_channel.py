@@ -20,8 +20,8 @@ from senet_train.attention.squeeze_excite import SqueezeExcite
 class SpatialChannelSqueezeExcite(nn.Module):
     """SE over channels beside a 1x1 convolution to one gate a pixel.
 
-    With `identity` both gates start at 1 and go from 0 to 2 instead of 0 to 1, or, where they are
-    added, at 1/2 each as ever, whose sum is 1.
+    With `identity` both gates start at 1 and go from 0 to 2 instead of 0 to 1. Where they are
+    added, they go from 0 to 1 and start at 1/2 each, whose sum is 1.
 
     Raises ValueError when `ratio` leaves no hidden channel.
     """

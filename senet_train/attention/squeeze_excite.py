@@ -49,7 +49,7 @@ class SqueezeExcite(ChannelGate):
     """Channel attention: `x * sigmoid(W2 relu(W1 mean_hw(x)))`.
 
     `hidden` is the width of the bottleneck, exactly `channels // ratio`. With `identity` it starts
-    as the identity, and the gate has the range that `gates` tells: 0 to 2 for sigmoid.
+    as the identity, and the gate has the range that gate.py gives: 0 to 2 for sigmoid.
 
     Raises ValueError when `ratio` leaves no hidden channel.
     """

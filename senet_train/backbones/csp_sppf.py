@@ -31,7 +31,7 @@ def layer(in_channels: int, channels: int, kernel: int, stride: int = 1) -> nn.S
 
 
 class Residual(nn.Module):
-    """1x1, 3x3, and a shortcut round both; nothing follows the addition."""
+    """1x1, 3x3, and a shortcut around both; nothing follows the addition."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class CSPSPPF(Backbone):
         initialise(self)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) -> what a detector reads: stages 2 and 3, and SPPF.
+        """(B, 3, H, W) -> the maps that a detector reads: stages 2 and 3, and SPPF.
 
         (B, 128, H / 8, W / 8), (B, 256, H / 16, W / 16), (B, 512, H / 32, W / 32); with the cifar
         stem four times as high and as wide.

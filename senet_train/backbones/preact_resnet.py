@@ -29,7 +29,7 @@ def projection(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d | 
 
 
 class PreActBlock(ResidualBlock, ABC):
-    """What both blocks do round their `branch`, which reads relu(bn1(x))."""
+    """The shortcut of both blocks around their `branch`, which reads relu(bn1(x))."""
 
     def __init__(self, in_channels: int, channels: int, out_channels: int, stride: int) -> None:
         super().__init__(in_channels, channels, out_channels)

@@ -1,4 +1,4 @@
-"""Shake-Shake 26: two residual branches, mixed by chance for each image, anew for its gradient.
+"""Shake-Shake 26: two residual branches, mixed at random for each image, anew for its gradient.
 
     x' = shortcut(x) + a F1(x) + (1 - a) F2(x),    a from [0, 1); b in its place on the way back;
                                                    both are 1 / 2 in evaluation
@@ -28,7 +28,7 @@ Mix = Callable[[Tensor, Tensor], Tensor]
 
 
 class Mixture(torch.autograd.Function):
-    """Mixes by `alpha` on the way forward and shares the gradient by `beta`."""
+    """Mixes by `alpha` in the forward pass and by `beta` in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
@@ -38,21 +38,21 @@ class Mixture(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        """To the branches alone."""
+        """The gradients of both branches; the shares have none."""
         [beta] = ctx.saved_tensors
         return beta * grad, (1 - beta) * grad, None, None
 
 
 class Mixing(nn.Module):
-    """Draws all that a batch needs, before any layer: attention that draws, too, shifts nothing."""
+    """Draws all numbers of a batch before any layer, so that attention that draws shifts none."""
 
     def __init__(self, num_blocks: int) -> None:
         super().__init__()
         self.num_blocks = num_blocks
-        self.part, self.num_parts = 0, 1  # which images of the batch it sees: every so-many-th
+        self.part, self.num_parts = 0, 1  # its images of the batch: [part::num_parts]
 
     def forward(self, x: Tensor) -> list[Mix]:
-        """How each block mixes its branches, for a batch (B, ...)."""
+        """The function by which each block mixes its branches, for a batch (B, ...)."""
         if not self.training:
             return [half_of_each] * self.num_blocks
         # The global generator: the classifier seeds it at every step, keyed by (seed, step).

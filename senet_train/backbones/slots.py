@@ -16,7 +16,7 @@ POSITIONS = ("pre", "inner", "standard", "identity", "post")
 
 
 class Slots(nn.Module):
-    """Slots for attention, Identity until they are filled; `slot_channels` says each one's."""
+    """Slots for attention, Identity until they are filled; `slot_channels` has their channels."""
 
     def __init__(self, slot_channels: dict[str, int]) -> None:
         super().__init__()
@@ -27,8 +27,8 @@ class Slots(nn.Module):
 class ResidualBlock(Slots):
     """A residual block with a slot at every position.
 
-    `inner_channels` are those of its first 3x3 convolution; `tail` is how it computes what follows
-    a convolution.
+    `inner_channels` are those of its first 3x3 convolution. `tail` computes what follows a
+    convolution.
     """
 
     tail: Tail = staticmethod(composed)
@@ -41,7 +41,7 @@ class ResidualBlock(Slots):
 class Backbone(nn.Module):
     """A network whose `by_stage()` lists the units that attention goes into, by number from 1.
 
-    `taken_out` are the paths of attention that it brought along.
+    `taken_out` are the paths of attention modules of its own that were taken out.
     """
 
     taken_out: Sequence[str] = ()
@@ -69,16 +69,16 @@ class Backbone(nn.Module):
         )
 
     def part_name(self, name: str) -> str:
-        """The one name of a part that may have several."""
+        """The canonical name of a part, which may have several."""
         return name
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """What each stage makes of images (B, 3, H, W), for another head than the classifier's.
+        """The feature map of each stage for images (B, 3, H, W), for the head of another task.
 
-        Raises ValueError where the network has no such thing.
+        Raises ValueError for a network without such maps.
         """
         raise ValueError(
-            f"{type(self).__name__} hands out no maps of its stages, which another task's head "
+            f"{type(self).__name__} returns no maps of its stages, which another task's head "
             "needs: choose a ResNet such as model=resnet18"
         )
 

@@ -1,6 +1,6 @@
 """The tail of a convolution: BatchNorm, attention, the addition of a shortcut, ReLU.
 
-Blocks call whatever `Tail` they were given; `composed` is what the words say, module by module.
+Blocks call the `Tail` that `Backbone.use_tail` gave them; `composed` calls module after module.
 
 Shapes: B batch, C channels, H height, W width.
 """

@@ -19,13 +19,13 @@ class Dropout(nn.Module):
     """Zero each element with probability `p` while training, and scale the rest by 1 / (1 - p).
 
     The same elements whatever the input's memory format and number type, unlike nn.Dropout: arms
-    stay paired when an attention hands on another format.
+    stay paired when an attention returns another format.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.part, self.num_parts = 0, 1  # which images of the batch it sees: every so-many-th
+        self.part, self.num_parts = 0, 1  # its images of the batch: [part::num_parts]
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, unchanged; the identity in evaluation."""
@@ -39,7 +39,7 @@ class Dropout(nn.Module):
 
 
 class WideResNet(PreActResNet):
-    """WRN-`depth`-`widen`. Raises ValueError for a dropout that is no probability below 1."""
+    """WRN-`depth`-`widen`. Raises ValueError for a dropout outside [0, 1)."""
 
     def __init__(self, num_classes: int, *, depth: int, widen: int, dropout: float = 0.0) -> None:
         if not 0 <= dropout < 1:

@@ -274,7 +274,7 @@ REFUSED = [
     (("task=detection", "optim.label_smoothing=0.1"), "choose optim.label_smoothing=0.0"),
     (("task=detection", "optim.frozen=backbone"), "optim.frozen=backbone is not for"),
     (("task=detection", "data.image_size=32"), "data.image_size=32 is too small for shapes"),
-    (("task=detection", "model=bn_inception"), "hands out no maps of its stages"),
+    (("task=detection", "model=bn_inception"), "returns no maps of its stages"),
     (
         ("task=detection", "model=torchvision", "model.name=fcos_resnet50"),
         "did you mean fcos_resnet50_fpn?",
