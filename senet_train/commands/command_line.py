@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
+from senet_train.system.console import printable
 from senet_train.system.signals import raise_on_signals
 
 
@@ -86,11 +87,6 @@ def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
                 raise InputError(
                     f"{option} {file} exists and holds something else: name another file"
                 )
-
-
-def printable(text: str) -> str:
-    """What a terminal would obey, or could not print, is written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def at_least_one(text: str) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from senet_train.runs.metrics import score_among
-from senet_train.system.files import as_csv, write_text
+from senet_train.system.csv_files import as_csv
+from senet_train.system.files import write_text
 
 METRICS_FILE = "metrics.csv"
 

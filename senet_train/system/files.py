@@ -1,25 +1,11 @@
 """Write files atomically: even after a power cut a file has its old content or its new one."""
 
-import csv
-import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A header and a line for each row; an empty text for no rows."""
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
 
 TEMPORARY = ".*.tmp"  # the files that a process leaves if it is killed while it writes
 

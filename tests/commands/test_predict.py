@@ -17,7 +17,7 @@ from test_data_check import png_that_claims
 
 from senet_train import load_run
 from senet_train.commands.predict import cli
-from senet_train.commands.predict.report import harmless, write_rows
+from senet_train.commands.predict.report import write_rows
 from senet_train.commands.predict.rows import Row, decoded, predicted
 from senet_train.commands.predict.walk import SkippedFile, image_files
 from senet_train.data.image_files import decoders_silent
@@ -225,21 +225,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         write_rows(failing(), file, 1)
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
-
-
-@pytest.mark.parametrize(
-    ("cell", "written"),
-    [
-        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
-        ("@sum", "'@sum"),
-        ("-5", "-5"),
-        ("-a", "'-a"),
-        ("cat", "cat"),
-        ("", ""),
-    ],
-)
-def test_a_name_is_no_formula(cell: str, written: str) -> None:
-    assert harmless(cell) == written
 
 
 def test_names_that_are_no_unicode_are_written(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """What a check found: a summary on standard output, every finding in a CSV file."""
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from senet_train.commands.command_line import printable
 from senet_train.commands.data_check.findings import KINDS, Finding
 from senet_train.commands.data_check.inspect_tree import TreeReport
+from senet_train.system.console import printable
+from senet_train.system.csv_files import csv_text
 from senet_train.system.files import write_text
 
 NUM_SHOWN = 3  # of each kind
@@ -40,10 +39,8 @@ def shown(finding: Finding) -> str:
 
 def write_csv(findings: Iterable[Finding], file: Path) -> None:
     """Every finding, a row each: kind, remedy, path, detail. Raises OSError."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["kind", "remedy", "path", "detail"])
+    rows = [["kind", "remedy", "path", "detail"]]
     for finding in findings:
         path = finding.path.encode("utf-8", "backslashreplace").decode()
-        rows.writerow([finding.kind, finding.remedy, path, finding.detail])
-    write_text(file, text.getvalue())
+        rows.append([finding.kind, finding.remedy, path, finding.detail])
+    write_text(file, csv_text(rows))

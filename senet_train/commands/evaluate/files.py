@@ -1,7 +1,5 @@
 """Every file of `--out DIR`."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,26 +7,32 @@ from typing import Any
 
 from senet_train.commands.evaluate.draw import draw_pictures
 from senet_train.commands.evaluate.evaluation import Evaluation
-from senet_train.commands.predict.report import harmless
 from senet_train.figures import write_picture
+from senet_train.system.csv_files import csv_text
 from senet_train.system.files import write_json, write_text
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write all of it into `folder`, made if it is missing; the files. Raises OSError."""
     pictures = draw_pictures(evaluation)
-    tables = {"per_class.csv": class_rows, "confusion.csv": confusion_rows}
-    if evaluation.corruptions:
-        tables["corruptions.csv"] = corruption_rows
+    texts = tables(evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in tables.items():
-        write_text(folder / name, csv_text(rows(evaluation)))
+    for name, text in texts.items():
+        write_text(folder / name, text)
     write_json(folder / "evaluation.json", plain(evaluation))
     return [
         folder / "evaluation.json",
-        *(folder / name for name in tables),
+        *(folder / name for name in texts),
         *(file for drawn in pictures for file in write_picture(drawn, folder)),
     ]
+
+
+def tables(evaluation: Evaluation) -> dict[str, str]:
+    """File name -> CSV."""
+    rows = {"per_class.csv": class_rows, "confusion.csv": confusion_rows}
+    if evaluation.corruptions:
+        rows["corruptions.csv"] = corruption_rows
+    return {name: csv_text(rows_of(evaluation)) for name, rows_of in rows.items()}
 
 
 def plain(evaluation: Evaluation) -> dict[str, Any]:
@@ -37,15 +41,6 @@ def plain(evaluation: Evaluation) -> dict[str, Any]:
     confusion = tree["score"]["confusion"]
     confusion["counts"] = confusion["counts"].tolist()
     return tree
-
-
-def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """Words that a spreadsheet would compute are made harmless."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for row in rows:
-        writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in row])
-    return text.getvalue()
 
 
 def class_rows(evaluation: Evaluation) -> Iterable[Iterable[Any]]:

@@ -1,25 +1,19 @@
 """An evaluation on the terminal."""
 
-import os
-
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from senet_train.commands.command_line import printable
 from senet_train.commands.evaluate.evaluation import Evaluation, images_apart
 from senet_train.commands.evaluate.score import ClassScore, CorruptionScore, Estimate
+from senet_train.system.console import printable, table_console
 
-WIDTH = 110  # where nothing else is known
 MOST_CLASSES = 20  # in the table; --out has all
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """What was evaluated, how good it is, the classes from the worst on, the corruptions."""
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=WIDTH)
+    console = table_console()
     score = evaluation.score
     about = f"{evaluation.label} on {evaluation.test_set}: {score.num_images:,} images, float32"
     console.print(Text(printable(about), style="bold"), "", summary(evaluation), sep="\n")

@@ -63,7 +63,8 @@ def inspect(arguments: argparse.Namespace) -> int:
     from senet_train.commands.inspect.files import write_inspection
     from senet_train.commands.inspect.report import report_of
     from senet_train.commands.inspect.session import inspect_run
-    from senet_train.compare.render.terminal import print_report, wide_enough
+    from senet_train.compare.render.terminal import print_report
+    from senet_train.system.console import table_console
 
     folders = [folder_for(run, arguments) for run in arguments.runs]
     for folder in folders:
@@ -78,7 +79,7 @@ def inspect(arguments: argparse.Namespace) -> int:
                 knockout=not arguments.no_knockout,
                 told=status.update,
             )
-        print_report(report_of(found), wide_enough())
+        print_report(report_of(found), table_console())
         written = write_inspection(found, folder, graph=arguments.graph)
         print(f"page: {written[0]}\ncurves: tensorboard --logdir {folder}")
     return 0

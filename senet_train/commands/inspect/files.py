@@ -1,6 +1,6 @@
 """What an inspection leaves: tables, pictures, a page, and events for TensorBoard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from senet_train.compare.excitations import KNOCKOUTS, LAYERS
 from senet_train.compare.render.markdown import markdown
 from senet_train.compare.render.page import page
 from senet_train.figures import Picture, write_picture
-from senet_train.system.files import as_csv, write_atomic, write_text
+from senet_train.system.csv_files import as_csv
+from senet_train.system.files import write_atomic, write_text
 
 PICTURES = ("classes", "spread", "depth", "heat", "losses", "maps")
 
@@ -36,15 +37,11 @@ def write_inspection(inspection: RunInspection, folder: Path, *, graph: bool) ->
 
 def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path) -> list[Path]:
     """Tables, pictures and the page; the files written."""
-    layers = inspection.look.layers
     report = report_of(inspection)
     texts = {
         "index.html": page(report, [pictures], [], title="Excitations"),
         "excitations.md": markdown(report, "", title="Excitations"),
-        LAYERS: as_csv([layer_row(layer) for layer in layers]),
-        "channels.csv": as_csv([row for layer in layers for row in channel_rows(layer)]),
-        KNOCKOUTS: as_csv([knockout_row(k) for k in inspection.knockouts]),
-        "savings.csv": as_csv([saving_row(saving) for saving in inspection.savings]),
+        **tables(inspection.look.layers, inspection.knockouts, inspection.savings),
     }
     texts = {name: text for name, text in texts.items() if text}
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +51,18 @@ def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path
     write_atomic(folder / "gates.npz", lambda file: np.savez_compressed(file, **arrays(inspection)))
     drawn = [file for drawing in pictures for file in write_picture(drawing, folder)]
     return [*(folder / name for name in texts), folder / "gates.npz", *drawn]
+
+
+def tables(
+    layers: Sequence[Layer], knockouts: Sequence[Knockout], savings: Sequence[Saving]
+) -> dict[str, str]:
+    """File name -> CSV; "" for a table without rows."""
+    return {
+        LAYERS: as_csv([layer_row(layer) for layer in layers]),
+        "channels.csv": as_csv([row for layer in layers for row in channel_rows(layer)]),
+        KNOCKOUTS: as_csv([knockout_row(knockout) for knockout in knockouts]),
+        "savings.csv": as_csv([saving_row(saving) for saving in savings]),
+    }
 
 
 def drop_old(folder: Path) -> None:

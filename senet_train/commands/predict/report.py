@@ -1,9 +1,7 @@
 """Rows on the terminal, or as CSV or JSON; each is written as it comes."""
 
-import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,16 +9,15 @@ from typing import IO
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from senet_train.commands.command_line import printable
 from senet_train.commands.predict.rows import Row
 from senet_train.commands.progress_bar import counted
+from senet_train.system.console import printable, table_console
+from senet_train.system.csv_files import csv_line
 from senet_train.system.files import write_atomic
 
-WIDTH = 110  # where nothing else is known
 BLOCK = 20  # images that stand in one table
 LONGEST_FILE, LONGEST_CLASS = 60, 32  # characters in a line; longer names go on below
 
@@ -30,9 +27,7 @@ def print_rows(rows: Iterator[Row], names: Iterable[str]) -> int:
 
     The columns are as wide as the first images and all classes ask for.
     """
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=WIDTH)
+    console = table_console()
     widest_class = fitting(names, "class", LONGEST_CLASS)
     room = max(console.width - widest_class - len("probability") - 6, 12)
     count, widest_file = 0, 0
@@ -95,26 +90,11 @@ def write_rows(rows: Iterable[Row], file: Path, top: int) -> int:
 
 def write_csv(rows: Iterable[Row], text: IO[str], top: int) -> None:
     """A line for each image: file, class_1, probability_1, class_2 and so on."""
-    writer = csv.writer(text, lineterminator="\n")
     heads = [f"{what}_{rank}" for rank in range(1, top + 1) for what in ("class", "probability")]
-    writer.writerow(["file", *heads])
+    text.write(csv_line(["file", *heads]))
     for row in rows:
-        cells = [cell for name, p in row.classes for cell in (harmless(name), f"{p:.6f}")]
-        writer.writerow([harmless(row.file), *cells])
-
-
-def harmless(cell: str) -> str:
-    """A quote before what a spreadsheet would compute: names are anybody's, a formula can act.
-
-    A number stays a number; JSON has every name as it is.
-    """
-    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
+        cells = [cell for name, p in row.classes for cell in (name, f"{p:.6f}")]
+        text.write(csv_line([row.file, *cells]))
 
 
 def write_json(rows: Iterable[Row], text: IO[str], top: int) -> None:

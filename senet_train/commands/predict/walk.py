@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from senet_train.commands.command_line import printable
 from senet_train.data.class_folders import is_image_name
 from senet_train.errors import InputError
+from senet_train.system.console import printable
 
 Skip = Callable[[str, str], None]  # a path that is not used, and why
 Inode = tuple[int, int]

@@ -1,13 +1,12 @@
 """Profiles as files: JSON with everything in it, CSV with a row for each timing."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from senet_train.commands.profile.measure import Profile
 from senet_train.runs.record import Environment
+from senet_train.system.csv_files import csv_text
 
 COLUMNS = (
     *("label", "words", "image_size", "num_classes", "parameters", "attention_parameters"),
@@ -26,17 +25,15 @@ def as_json(profiles: Sequence[Profile], environment: Environment) -> str:
 
 def as_csv(profiles: Sequence[Profile], environment: Environment) -> str:
     """A row for each network, precision and batch size; an empty share has no attention."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows: list[Sequence[object]] = [COLUMNS]
     for profile in profiles:
         first = counted(profile, environment)
         for timing in profile.timings:
             ms, share = timing.milliseconds, timing.share
             last = (share.median, share.lower, share.upper) if share else ("", "", "")
             times = (timing.precision, timing.batch_size, ms.num, ms.median, ms.lower, ms.upper)
-            rows.writerow([*first, *times, *last])
-    return text.getvalue()
+            rows.append([*first, *times, *last])
+    return csv_text(rows)
 
 
 def counted(profile: Profile, environment: Environment) -> list[object]:

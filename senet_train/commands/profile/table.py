@@ -9,16 +9,16 @@ from rich.text import Text
 from senet_train.commands.profile.measure import Profile, Timing, images
 from senet_train.commands.profile.quantities import LatencyQuartiles, Points
 from senet_train.compare.render.cells import first_unique
-from senet_train.compare.render.terminal import wide_enough
 from senet_train.runs.record import Environment
 from senet_train.runs.summary import taken_out
+from senet_train.system.console import table_console
 
 NOTHING = "-"
 
 
 def print_profiles(profiles: Sequence[Profile], environment: Environment) -> None:
     """Print all of it to standard output."""
-    console = wide_enough()
+    console = table_console()
     names = first_unique([p.label for p in profiles], [f"{p.label} ({p.words})" for p in profiles])
     console.print(Text(where(profiles, environment), style="dim"))
     console.print(side_by_side(profiles, names))

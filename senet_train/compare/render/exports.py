@@ -1,14 +1,13 @@
 """The comparison's numbers, unrounded: a CSV row for every arm, and the whole as plain JSON."""
 
-import csv
 import dataclasses
-import io
 import math
 from pathlib import Path
 from typing import Any
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison
 from senet_train.compare.statistics.contrast import ArmMean
+from senet_train.system.csv_files import as_csv
 
 # Field of `Difference` -> column.
 DIFFERENCE = {
@@ -29,13 +28,7 @@ DIFFERENCE = {
 
 def csv_text(comparison: Comparison) -> str:
     """One row for each arm of each block; what there is not is empty."""
-    rows = [csv_row(block, arm) for block in comparison.blocks for arm in block.arms]
-    columns = dict.fromkeys(column for row in rows for column in row)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    return as_csv([csv_row(block, arm) for block in comparison.blocks for arm in block.arms])
 
 
 def csv_row(block: Block, arm: Arm) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A comparison on the terminal: tables that read well at 100 columns, verdicts below them."""
 
-import os
 from textwrap import wrap
 
 from rich import box
@@ -19,6 +18,7 @@ from senet_train.compare.render.report import (
 )
 from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
 from senet_train.compare.statistics.verdict import Verdict
+from senet_train.system.console import table_console
 
 # Colours beside the words, never instead of them.
 STYLES: dict[Verdict, str] = {
@@ -28,20 +28,13 @@ STYLES: dict[Verdict, str] = {
     "undecided": "yellow",
     "silent": "dim",
 }
-WIDTH = 110  # where nothing else is known
 LONGEST_NAME = 42  # beside a verdict
 NARROWEST = 6  # a column of figures: a header of short words stands on two lines, not three
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print all of it to standard output, or to `console`."""
-    print_report(report_of(comparison), console or wide_enough())
-
-
-def wide_enough() -> Console:
-    """A terminal as it is; a pipe or a file, which has no width, as the tables need."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
+    print_report(report_of(comparison), console or table_console())
 
 
 def print_report(report: Report, console: Console) -> None:

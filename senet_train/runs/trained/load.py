@@ -161,7 +161,7 @@ def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
         names = read_class_names(inside(folder, file))
     elif isinstance(names, str) or not names:
         names = map(str, range(int(config.data.num_classes)))
-    given = [printable(str(name)) for name in names]
+    given = [without_control_characters(str(name)) for name in names]
     if len(given) > int(config.data.num_classes):
         raise InputError(
             f"{folder} names {len(given)} classes and its network has "
@@ -171,6 +171,6 @@ def class_names_of(folder: Path, config: Config) -> tuple[str, ...]:
     return (*given, *(f"unused {number}" for number in unused))
 
 
-def printable(name: str) -> str:
-    """A stranger's name without control characters, which could control the terminal."""
+def without_control_characters(name: str) -> str:
+    """A class name from anybody's file, at most 200 characters, safe to print in a terminal."""
     return "".join(c if c.isprintable() else "?" for c in name)[:200]

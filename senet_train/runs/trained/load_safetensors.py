@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from senet_train.config.read import read_tree
 from senet_train.errors import InputError
-from senet_train.runs.trained.load import Trained, build, printable
+from senet_train.runs.trained.load import Trained, build, without_control_characters
 from senet_train.runs.trained.preprocess import Preprocess
 
 
@@ -28,5 +28,5 @@ def load_safetensors(path: str | Path) -> Trained:
         raise InputError(f"{file} is no run as safetensors ({error!r})") from error
     model, slots, label = build(config, weights, file)
     preprocess = Preprocess.of(config.data)
-    class_names = tuple(map(printable, names))
+    class_names = tuple(map(without_control_characters, names))
     return Trained(file, label, config, model, slots, preprocess, class_names, None)
