@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from senet_train.compare import CONTROL
 from senet_train.compare.blocks import RunsOfArm, blocks_of, control_of
 from senet_train.compare.collect import collect
 
@@ -22,7 +23,7 @@ def main() -> None:
     """Print one line for every arm."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--baseline", default="attention=none")
+    parser.add_argument("--baseline", default=CONTROL)
     parser.add_argument("--allow", action="append", default=[])
     arguments = parser.parse_args()
     runs, _ = collect(arguments.runs)

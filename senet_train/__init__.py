@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from senet_train.runs.trained.load import load_run as load_run
     from senet_train.runs.trained.load_safetensors import load_safetensors as load_safetensors
 
-__version__ = "0.1.0"
 __all__ = [
     "Placement",
     "SqueezeExcite",
@@ -50,6 +49,8 @@ MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # pyproject.toml has it, and so has what is installed
+        return import_module("importlib.metadata").version("senet-train")
     if name not in MODULES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     return getattr(import_module(MODULES[name]), name)

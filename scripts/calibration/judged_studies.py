@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from calibration.simulated_studies import FixedImages, World
 from calibration.tables_of_rates import rate
-from senet_train.compare.statistics.adjusted import holm
-from senet_train.compare.statistics.looks import LOOKS, look_reached
+from senet_train.compare import MARGIN
+from senet_train.compare.statistics.looks import LOOKS, holm, look_reached
 from senet_train.compare.statistics.verdict import Difference, Verdict, judge
 
-MARGIN = 0.3
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "equivalent")
 Study = list[list[Difference]]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.compare import CONTROL, MARGIN
 from senet_train.compare.tensorboard.folder import refuse_foreign, write_arms
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
     parser.add_argument(
         "--baseline",
-        default="attention=none",
+        default=CONTROL,
         help="the control: an arm's label or folder, or attention=NAME (default: %(default)s)",
     )
     parser.add_argument(
@@ -38,7 +39,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--margin",
         type=float,
-        default=0.3,
+        default=MARGIN,
         help="differences below so many points count as equivalent (default: %(default)s)",
     )
     parser.add_argument(

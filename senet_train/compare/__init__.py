@@ -1,1 +1,7 @@
-"""From a folder of finished runs to a verdict one can defend: the command senet-compare."""
+"""From the records of finished runs to verdicts: the command senet-compare.
+
+`CONTROL` and `MARGIN` stand here, where nothing is imported: the help of a command needs no scipy.
+"""
+
+CONTROL = "attention=none"  # the baseline that arms are compared with unless another is named
+MARGIN = 0.3  # points of accuracy; smaller differences count as equivalent unless told otherwise

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from senet_train.compare import CONTROL
 from senet_train.compare.blocks import (
     RunsOfArm,
     RunsOfBlock,
@@ -18,8 +19,6 @@ from senet_train.compare.describe import common_facts, describe_arm, notes_of, v
 from senet_train.compare.new_images import new_images
 from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
-
-DEFAULT_BASELINE = "attention=none"
 
 
 def assemble(
@@ -77,7 +76,7 @@ def refuse_unfair(
             f"{', '.join(labels)}"
         )
     nothing = not any(control and len(block.arms) > 1 for block, control in pairs)
-    if strays and (baseline != DEFAULT_BASELINE or nothing):
+    if strays and (baseline != CONTROL or nothing):
         arms = ", ".join(arm.folder for arm in strays[0].arms)
         differ = difference_of(homes[0].common, strays[0].common)
         raise UnfairError(

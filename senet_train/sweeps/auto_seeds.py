@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from senet_train.compare.assemble import DEFAULT_BASELINE, assemble
+from senet_train.compare import CONTROL, MARGIN
+from senet_train.compare.assemble import assemble
 from senet_train.compare.blocks import RunsOfArm, RunsOfBlock, UnfairError, control_of, flatten
 from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Comparison
@@ -24,9 +25,6 @@ from senet_train.sweeps.dry_run import blocks_of
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
-
-
-MARGIN = 0.3  # points: what senet-compare takes unless it is told another
 
 
 @dataclass
@@ -88,7 +86,7 @@ class GrowingStudy:
 
     def command(self) -> list[str]:
         """The line that compares all these runs."""
-        options = [] if self.baseline == DEFAULT_BASELINE else ["--baseline", self.baseline]
+        options = [] if self.baseline == CONTROL else ["--baseline", self.baseline]
         return ["senet-compare", *map(str, self.paths()), *options]
 
     def compared(self, num_seeds: int) -> Comparison:
@@ -166,7 +164,7 @@ def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
             f"seeds=auto compares the runs of one output_dir: got {', '.join(map(str, folders))}"
         )
     by_arm = {plan.identity.arm: plan for plan in plans}
-    baseline = DEFAULT_BASELINE
+    baseline = CONTROL
     if not any(plan.config.attention.name == "none" for plan in plans):
         baseline = next(iter(by_arm))
     controls = controls_of(by_arm, baseline)
@@ -193,7 +191,7 @@ def controls_of(plans: dict[str, Plan], baseline: str) -> dict[str, str]:
 
 def control_among(block: dict[str, list[Plan]], baseline: str) -> str | None:
     """The control of a block; None if it has none. Raises InputError if several may be."""
-    if baseline != DEFAULT_BASELINE:
+    if baseline != CONTROL:
         return baseline if baseline in block else None
     facts = {arm: dict(flatten(plans[0].identity.content)) for arm, plans in block.items()}
     arms = [RunsOfArm(arm, {}, [facts[arm]]) for arm in block]

@@ -13,13 +13,13 @@ from scipy import optimize, stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.weightstats import ttost_paired
 
-from senet_train.compare.statistics.adjusted import holm
 from senet_train.compare.statistics.bootstrap import bootstrap_over_images_and_seeds, image_weights
 from senet_train.compare.statistics.contrast import arm_interval, paired_contrast, pooled_contrasts
 from senet_train.compare.statistics.looks import (
     LOOKS,
     detectable_difference,
     detectable_in_sd,
+    holm,
     look_reached,
     seeds_to_settle,
 )

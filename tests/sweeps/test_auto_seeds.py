@@ -14,6 +14,7 @@ from test_sweep import arms
 from test_verdict import Table, table
 
 from senet_train.commands.compare import parse
+from senet_train.compare import MARGIN
 from senet_train.compare.assemble import assemble
 from senet_train.compare.collect import collect
 from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS
@@ -22,7 +23,6 @@ from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import Diverged, Interrupted
 from senet_train.runs.metrics import Metrics
 from senet_train.runs.record import Latency
-from senet_train.sweeps.auto_seeds import MARGIN
 from senet_train.training import run as run_module
 from senet_train.training.fit import Fitted
 from senet_train.training.plan import Plan

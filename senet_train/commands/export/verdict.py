@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from senet_train.compare.assemble import DEFAULT_BASELINE, assemble
+from senet_train.compare import CONTROL, MARGIN
+from senet_train.compare.assemble import assemble
 from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Block
 from senet_train.compare.render.cells import mean_and_sd, signed, signed_interval
 from senet_train.errors import RunError
 from senet_train.runs.trained.load import Trained
-
-MARGIN = 0.3  # points, senet-compare's own
 
 
 def verdict_of(run: Trained) -> str:
@@ -20,7 +19,7 @@ def verdict_of(run: Trained) -> str:
     try:
         runs, left_out = collect([table])
         found = assemble(
-            runs, left_out, baseline=DEFAULT_BASELINE, allowed=(), margin=MARGIN, with_curves=False
+            runs, left_out, baseline=CONTROL, allowed=(), margin=MARGIN, with_curves=False
         )
     except RunError:  # one of the others may be damaged: that is no fault of this run
         return "no comparison: `senet-compare` finds nothing that this arm can be judged by"

@@ -30,25 +30,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from senet_train.compare.statistics.adjusted import JudgedArm, judge_at
+from senet_train.compare import MARGIN
 from senet_train.compare.statistics.contrast import (
     Accuracies,
     Contrast,
-    arm_interval,
     paired_contrast,
     pooled_contrasts,
 )
 from senet_train.compare.statistics.looks import (
     LAST_LOOK,
     LOOKS,
-    detectable_difference,
+    JudgedArm,
+    judge_at_look,
     look_reached,
     seeds_to_settle,
 )
 from senet_train.errors import InputError
-
-__all__ = ["LOOKS", "Difference", "arm_interval", "detectable_difference", "judge"]
-
 
 Verdict = Literal["better", "worse", "equivalent", "undecided", "silent"]
 
@@ -79,7 +76,7 @@ class Difference:
     words: str
 
 
-def judge(accuracies: Accuracies, control: str, *, margin: float = 0.3) -> list[Difference]:
+def judge(accuracies: Accuracies, control: str, *, margin: float = MARGIN) -> list[Difference]:
     """Judge every arm but the control, in the order given.
 
     `accuracies` is arm -> seed -> percent. Seeds may be missing: each arm is judged on those it
@@ -93,7 +90,7 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = 0.3) -> list[
     check_input(accuracies, control, margin)
     paired = paired_differences(accuracies, control)
     pooled = pooled_contrasts(accuracies, control)
-    judged = judge_in_turn(paired, margin)
+    judged = judge_at_every_look(paired, margin)
     return [
         describe(
             arm,
@@ -107,21 +104,23 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = 0.3) -> list[
     ]
 
 
-def judge_in_turn(paired: Mapping[str, NDArray[np.float64]], margin: float) -> dict[str, JudgedArm]:
+def judge_at_every_look(
+    paired: Mapping[str, NDArray[np.float64]], margin: float
+) -> dict[str, JudgedArm]:
     """Every arm at the look that settled it, else at the last look it reached."""
     most = max(map(len, paired.values()), default=0)
     found: dict[str, JudgedArm] = {}
     for look in LOOKS:
         if look <= most:
             settled = {arm: judged for arm, judged in found.items() if judged.settled}
-            found |= judge_at(paired, look, margin, settled)
+            found |= judge_at_look(paired, look, margin, settled)
     return found
 
 
 def check_input(accuracies: Accuracies, control: str, margin: float) -> None:
     """Raise InputError for what cannot be judged."""
     if not (isfinite(margin) and margin > 0):
-        raise InputError(f"the margin is points of accuracy above 0: got {margin}; try 0.3")
+        raise InputError(f"the margin is points of accuracy above 0: got {margin}; try {MARGIN}")
     if control not in accuracies:
         arms = ", ".join(accuracies) or "none"
         raise InputError(f"the control is an arm of the table: got {control!r}; there are: {arms}")
@@ -182,7 +181,7 @@ def describe(
 def verdict_of(judged: JudgedArm | None, num_seeds: int, margin: float) -> tuple[Verdict, str]:
     """The verdict and its words; no words for `undecided`, which depend on the plan."""
     if num_seeds < min(LOOKS):
-        return "silent", silent_words(num_seeds)
+        return "silent", words_before_first_look(num_seeds)
     if judged is None:
         return "undecided", "undecided: the difference is the same at every seed of the look"
     if judged.differs:
@@ -194,7 +193,7 @@ def verdict_of(judged: JudgedArm | None, num_seeds: int, margin: float) -> tuple
     return "undecided", ""
 
 
-def silent_words(num_seeds: int) -> str:
+def words_before_first_look(num_seeds: int) -> str:
     """Why there is no verdict before the first look."""
     if num_seeds == 0:
         return "no verdict: no seed is shared with the control"
