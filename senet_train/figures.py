@@ -1,4 +1,4 @@
-"""A figure as the two files it becomes: PNG and SVG, in the house's style."""
+"""Figures in one style, as PNG and SVG files or as pixels."""
 
 import io
 import re
@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from senet_train.system.files import write_atomic, write_text
 
-# A page replaces these two by its own, light or dark.
+# A page replaces these two colours by its own, light or dark.
 INK = "#1b1b1b"
 PAPER = "#ffffff"
-
 
 GREY = "#808080"
 BLUE = "#0072b2"
 GREEN = "#009e73"
 ORANGE = "#d55e00"
 
-
-# Labels are anybody's: `$` is no mathematics. A fixed salt makes equal pictures equal files.
+# Labels may have any text, so `$` begins no mathematics. A fixed salt for the SVG's ids makes equal
+# pictures equal files.
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
@@ -51,7 +50,7 @@ DOTS_PER_INCH = 200  # figures are 8 inches wide: 1,600 pixels, sharp where show
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: a file's stem, what to see in it, and the two files."""
+    """A rendered figure: the stem of its file names, its caption, the content of both files."""
 
     name: str
     caption: str
@@ -59,7 +58,7 @@ class Picture:
     svg: str
 
     def inline(self) -> str:
-        """The SVG for a page of any colours: no header, no names, ink and paper the page's."""
+        """The SVG as an element of a page, without ids, in the page's own ink and paper colours."""
         svg = re.sub(r' id="[\w.]+_\d+"', "", self.svg[self.svg.index("<svg") :])
         box = re.search(r'viewBox="[^"]+"', svg)
         assert box is not None
@@ -71,8 +70,8 @@ class Picture:
         return svg
 
 
-def picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
-    """Draw and save in the house's style, which holds while both are done."""
+def render_picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
+    """Draw a figure and render it to both formats, in our style."""
     png, svg = io.BytesIO(), io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = draw()
@@ -81,10 +80,10 @@ def picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
     return Picture(name, caption, png.getvalue(), svg.getvalue())
 
 
-def drawn(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
-    """A figure's pixels in the house's style, (H, W, 3)."""
+def figure_pixels(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
+    """A figure's pixels in our style, (H, W, 3)."""
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # A class's name may be in any script; what the font lacks is drawn as boxes.
+        # A class name may be in any script; characters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph")
         canvas = FigureCanvasAgg(draw())
         canvas.draw()
@@ -92,7 +91,7 @@ def drawn(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
 
 
 def write_picture(picture: Picture, folder: Path) -> list[Path]:
-    """The PNG and the SVG. Raises OSError (disk full, no permission)."""
+    """Write the PNG and the SVG; their paths. Raises OSError (disk full, no permission)."""
     png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
     write_atomic(png, lambda file: file.write(picture.png))
     write_text(svg, picture.svg)

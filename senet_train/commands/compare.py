@@ -1,4 +1,4 @@
-"""The command `senet-compare`: run folders in, verdicts out. Reads only; no torch, no server."""
+"""The command `senet-compare`: run folders in, verdicts out. It needs no torch."""
 
 import argparse
 import gc
@@ -63,7 +63,7 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.tensorboard is not None:
         refuse_folder(arguments.tensorboard, "--tensorboard")
         refuse_foreign(arguments.tensorboard)
-    comparison, runs = judged(arguments)
+    comparison, runs = judge_runs(arguments)
     arms = {}
     if arguments.tensorboard is not None:
         from senet_train.compare.tensorboard.arms import event_files
@@ -85,13 +85,13 @@ def compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def judged(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
-    """What the runs below the paths say, and these runs. Raises InputError, UnfairError."""
+def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
+    """Compare the runs below the paths; also returns them. Raises InputError, UnfairError."""
     from senet_train.compare.assemble import assemble
     from senet_train.compare.collect import collect
 
     runs, left_out = collect(arguments.paths)
-    gc.freeze()  # statsmodels collects garbage at every Holm: let it pass over all this
+    gc.freeze()  # statsmodels collects garbage at every Holm adjustment: these objects are skipped
     comparison = assemble(
         runs,
         left_out,

@@ -1,4 +1,4 @@
-"""From runs to a comparison: fairness, means, verdicts, costs, side by side."""
+"""From runs to a comparison: refuse what is unfair, judge every block, describe every arm."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,12 +10,12 @@ from senet_train.compare.blocks import (
     UnfairError,
     blocks_of,
     control_of,
-    difference_of,
+    differing_settings,
     score_of,
 )
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Block, Comparison, LeftOut
-from senet_train.compare.describe import common_facts, describe_arm, notes_of, varying
+from senet_train.compare.describe import common_facts, describe_arm, differing_keys, notes_of
 from senet_train.compare.new_images import new_images
 from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
@@ -30,7 +30,7 @@ def assemble(
     margin: float,
     with_curves: bool,
 ) -> Comparison:
-    """Judge every block that has its control and another arm; say so of the others.
+    """Judge every block that has a control and another arm; the others' runs are left out.
 
     Raises InputError if no block can be judged, UnfairError if that is because runs differ in
     more than attention, or if the baseline asked for is not in every block.
@@ -53,32 +53,32 @@ def assemble(
 
 
 def others_of(block: RunsOfBlock, control: RunsOfArm) -> list[RunsOfArm]:
-    """The arms of a block but its control."""
+    """The arms of a block without its control."""
     return [arm for arm in block.arms if arm is not control]
 
 
 def all_left_out(block: RunsOfBlock, reason: str) -> list[LeftOut]:
-    """Every run of a block that cannot be judged."""
+    """Every run of a block that cannot be judged, with the reason."""
     return [LeftOut(run.path, reason) for arm in block.arms for run in arm.runs.values()]
 
 
 def refuse_unfair(
     blocks: Sequence[RunsOfBlock], controls: Sequence[RunsOfArm | None], baseline: str
 ) -> None:
-    """Refuse a table with nothing to judge, and a baseline that is asked of other blocks."""
+    """Raises InputError or UnfairError where `assemble` says so, before anything is judged."""
     pairs = list(zip(blocks, controls, strict=True))
-    homes = [block for block, control in pairs if control]
-    strays = [block for block, control in pairs if not control]
-    if not homes:
+    with_control = [block for block, control in pairs if control]
+    without_control = [block for block, control in pairs if not control]
+    if not with_control:
         labels = sorted({arm.folder for block in blocks for arm in block.arms})
         raise InputError(
             f"no run is the baseline {baseline}: train it, or choose --baseline among "
             f"{', '.join(labels)}"
         )
     nothing = not any(control and len(block.arms) > 1 for block, control in pairs)
-    if strays and (baseline != CONTROL or nothing):
-        arms = ", ".join(arm.folder for arm in strays[0].arms)
-        differ = difference_of(homes[0].common, strays[0].common)
+    if without_control and (baseline != CONTROL or nothing):
+        arms = ", ".join(arm.folder for arm in without_control[0].arms)
+        differ = differing_settings(with_control[0].common, without_control[0].common)
         raise UnfairError(
             f"{arms} cannot be compared with the baseline {baseline}: they differ in {differ}; "
             "train the baseline with their settings, or say --allow KEY"
@@ -100,7 +100,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
     describe = partial(describe_arm, control, every_seed, with_curves)
     arms = [describe(control, None, None)]
     arms += [describe(arm, differences[arm.folder], images.get(arm.folder)) for arm in others]
-    keys = varying(block.arms)
+    keys = differing_keys(block.arms)
     return Block(
         title=title_of(block, control),
         score=score_of(control),
@@ -113,7 +113,7 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
 
 
 def title_of(block: RunsOfBlock, control: RunsOfArm) -> str:
-    """`digits, resnet18`, and the task where it is not the usual one."""
+    """`digits, resnet18`, and the task where it is not classification."""
     words = [control.facts["data.name"], control.facts["model.name"]]
     task = control.facts["task"]
     return ", ".join([*words, *([] if task == "classification" else [task])])

@@ -1,6 +1,7 @@
-"""Which runs may be compared: blocks equal in all but attention, placement and declared factors.
+"""Which runs may be compared: blocks of runs that differ only in attention, placement and factors.
 
-A key is dotted as in conf/ (`optim.lr`); a run's facts are its identity and its environment.
+A run's facts are its identity and its environment, keyed as in conf/ (`optim.lr`). Its recipe is
+those facts in which compared runs must agree. A factor is a key that a run declares to vary.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +15,12 @@ from senet_train.runs.metrics import Score
 
 Facts = dict[str, str]
 Recipe = tuple[tuple[str, str], ...]
-AXES = ("attention.", "placement.")  # what a comparison is about
+AXES = ("attention.", "placement.")  # beginnings of the keys that a comparison is about
 
 
 @dataclass(frozen=True)
 class RunsOfArm:
-    """All seeds of one arm, by seed, and the facts of each run."""
+    """The runs of one arm by seed, and the facts of each run in the same order."""
 
     folder: str
     runs: dict[int, Run]
@@ -27,7 +28,7 @@ class RunsOfArm:
 
     @property
     def facts(self) -> Facts:
-        """Those of the first run: all have them, unless the user allowed a difference."""
+        """The facts of the first run; the others differ only in what the user allowed."""
         return self.every_facts[0]
 
     @property
@@ -45,13 +46,13 @@ class RunsOfBlock:
 
 
 class UnfairError(InputError):
-    """A comparison was asked for that would compare more than attention."""
+    """The runs to be compared differ in more than attention."""
 
     exit_code = 3
 
 
 def facts_of(run: Run) -> Facts:
-    """Everything that makes a run's numbers what they are, but its seed. Raises InputError."""
+    """Everything that determines a run's numbers, except its seed. Raises InputError."""
     try:
         return dict(flatten(facts_tree(run)))
     except (KeyError, TypeError, AttributeError) as error:
@@ -93,12 +94,12 @@ def flatten(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]
 def blocks_of(runs: Sequence[Run], allowed: Sequence[str]) -> list[RunsOfBlock]:
     """The blocks, in the order of their first runs. Raises InputError for an unknown key.
 
-    A run that declares a factor may differ in it from the others that declare it, and from one
-    group of ordinary runs: its own recipe's, or the only one there is.
+    Runs that declare the same factor are in one block, whatever its value. One recipe of runs
+    that declare none joins them: the one that is also theirs, or the only one that fits.
     """
     facts = [facts_of(run) for run in runs]
     refuse_unknown(allowed, facts)
-    homes = home_recipes(runs, facts, allowed)
+    homes = recipes_that_join(runs, facts, allowed)
     blocks: dict[Recipe, dict[str, RunsOfArm]] = {}
     for run, own in zip(runs, facts, strict=True):
         recipe = recipe_of(own, [*allowed, *run.record.factor])
@@ -110,10 +111,10 @@ def blocks_of(runs: Sequence[Run], allowed: Sequence[str]) -> list[RunsOfBlock]:
     return [RunsOfBlock(dict(key), list(arms.values())) for key, arms in blocks.items()]
 
 
-def home_recipes(
+def recipes_that_join(
     runs: Sequence[Run], facts: Sequence[Facts], allowed: Sequence[str]
 ) -> dict[Recipe, Recipe]:
-    """Ordinary recipes that join a block with a declared factor -> that block's recipe."""
+    """Recipe of runs without a factor -> recipe of the block with a declared factor it joins."""
     ordinary = {
         recipe_of(own, allowed): own
         for run, own in zip(runs, facts, strict=True)
@@ -135,14 +136,14 @@ def home_recipes(
 
 
 def recipe_of(facts: Facts, free: Sequence[str]) -> Recipe:
-    """What runs must agree in, as a key."""
+    """The facts in which runs must agree, as a key; `free` are keys in which they may differ."""
     return tuple(sorted(item for item in facts.items() if is_recipe(item[0], free)))
 
 
 def is_recipe(key: str, free: Iterable[str]) -> bool:
-    """Whether runs must agree on a key: not on attention, placement and what is set free.
+    """Whether runs must agree on a key: on all but attention, placement and the keys in `free`.
 
-    On the task always: no mIoU is more or less than an mAP.
+    On the task they always must: an mIoU cannot be compared with an mAP.
     """
     return key == "task" or (
         not key.startswith(AXES)
@@ -160,42 +161,42 @@ def refuse_unknown(allowed: Sequence[str], facts: Sequence[Facts]) -> None:
             raise InputError(f"--allow {word}: no run has such a key, write one as in optim.lr")
 
 
-def difference_of(first: Facts, second: Facts) -> str:
+def differing_settings(first: Facts, second: Facts) -> str:
     """`optim.lr (0.05, 0.1)`: every key in which two blocks differ."""
     keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
     return "; ".join(f"{key} ({first.get(key)}, {second.get(key)})" for key in keys)
 
 
 def control_of(block: RunsOfBlock, baseline: str) -> RunsOfArm | None:
-    """The arm that `baseline` names: a label, a folder, or `attention=none`.
+    """The arm that `baseline` names: a label, a folder, or `attention=none`; None without one.
 
-    With a declared factor several may fit: the one whose factor most arms share is the control.
-    Raises InputError if that leaves a choice.
+    With a declared factor it may name several arms: the control is the one with whose recipe most
+    arms were trained. Raises InputError if several remain.
     """
-    fitting = [arm for arm in block.arms if fits(arm, baseline)]
-    if len(fitting) < 2:
-        return fitting[0] if fitting else None
-    shared = {arm.folder: num_sharing(arm, block) for arm in fitting}
-    most = [arm for arm in fitting if shared[arm.folder] == max(shared.values())]
+    named = [arm for arm in block.arms if is_named(arm, baseline)]
+    if len(named) < 2:
+        return named[0] if named else None
+    shared = {arm.folder: num_with_same_recipe(arm, block) for arm in named}
+    most = [arm for arm in named if shared[arm.folder] == max(shared.values())]
     if len(most) > 1:
         names = ", ".join(arm.folder for arm in most)
         raise InputError(f"--baseline {baseline} may be {names}: name one of them")
     return most[0]
 
 
-def fits(arm: RunsOfArm, baseline: str) -> bool:
-    """Whether a baseline's name means this arm."""
+def is_named(arm: RunsOfArm, baseline: str) -> bool:
+    """Whether `baseline` names this arm."""
     if baseline.startswith("attention="):
         return arm.facts["attention.name"] == baseline.removeprefix("attention=")
     return baseline in (arm.label, arm.folder)
 
 
-def num_sharing(arm: RunsOfArm, block: RunsOfBlock) -> int:
+def num_with_same_recipe(arm: RunsOfArm, block: RunsOfBlock) -> int:
     """How many arms of the block differ from this one in attention and placement alone."""
     own = {item for item in arm.facts.items() if not item[0].startswith(AXES)}
     return sum(own <= set(other.facts.items()) for other in block.arms)
 
 
 def score_of(arm: RunsOfArm) -> Score:
-    """By what an arm is judged, and so are all of its block: they are of one task."""
+    """The score by which an arm is judged; all arms of a block have the same task and score."""
     return next(iter(arm.runs.values())).record.metrics.score

@@ -1,4 +1,4 @@
-"""Find run folders and read what they hold. No run is dropped in silence."""
+"""Find run folders and read what they hold. Every run is compared, or left out with a reason."""
 
 import math
 import os
@@ -65,12 +65,12 @@ class Run:
             )
         return hits, unions
 
-    def went_on_from(self) -> str:
-        """The sha256 of its seed's own pretrained weights, "" without. Raises InputError."""
+    def pretrained_sha256(self) -> str:
+        """The sha256 of its seed's own pretrained weights; "" without. Raises InputError."""
         with readable(self.path / WEIGHTS_FILE):
             return read_weights_sha256(self.path)
 
-    def ended(self) -> float:
+    def finished_at(self) -> float:
         """When it finished, in seconds since 1970. Raises InputError if that is damaged."""
         with readable(self.path / "result.json"):
             return datetime.fromisoformat(self.record.finished).timestamp()
@@ -92,7 +92,7 @@ class Run:
 
 @contextmanager
 def readable(path: Path) -> Iterator[Path]:
-    """Turn what a missing or damaged file raises into one line."""
+    """For the block, raise InputError in place of what a missing or damaged file raises."""
     try:
         yield path
     except InputError:
@@ -136,17 +136,17 @@ def find_all(paths: Iterable[Path]) -> list[Path]:
         if not below:
             raise InputError(f"{path} holds no run: give a folder that senet-train wrote to")
         found.update(below)
-    return sorted(found, key=in_reading_order)
+    return sorted(found, key=natural_order)
 
 
-def in_reading_order(path: Path) -> list[tuple[int, str]]:
-    """Numbers by size: r=2, r=4, r=16, and seed 2 before seed 10."""
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key to sort by: r=2, r=4, r=16, and seed 2 before seed 10."""
     words = re.split(r"(\d+)", str(path))
     return [(int(word), "") if word.isdigit() else (0, word) for word in words]
 
 
 def find_runs(path: Path) -> Iterator[Path]:
-    """Folders that hold a run; hidden ones hold replaced runs and are not looked into."""
+    """The folders below `path` that hold a run; hidden ones, of replaced runs, are skipped."""
     seen = set()
     for folder, children, files in os.walk(path, followlinks=True):
         real = os.path.realpath(folder)
@@ -161,7 +161,7 @@ def find_runs(path: Path) -> Iterator[Path]:
 
 
 def reason_of(status: Status | None) -> str:
-    """Why a run takes no part."""
+    """Why a run is left out."""
     if status is None:
         return "its status.json cannot be read"
     if status.state == "running" and status.host == socket.gethostname():

@@ -1,4 +1,4 @@
-"""What a comparison found: the plain data that tables, pictures and pages are made of.
+"""The result of a comparison: the plain data from which tables, pictures and pages are made.
 
 Scores are percent; differences are points (percent less percent).
 """
@@ -30,15 +30,15 @@ class ArmCost:
     attention_multiply_adds: int
     images_per_second: Spread
     inference_ms: dict[str, Spread]  # by batch size
-    shared_machine: bool  # a run had others beside it: its speeds are not its own
+    shared_machine: bool  # a run shared the machine with others: these speeds may be too low
 
 
 @dataclass(frozen=True)
 class StageGates:
-    """What senet-inspect saw of one stage's gates over `num_runs` runs: means over its layers.
+    """What senet-inspect measured of one stage's gates in `num_runs` runs: means over its layers.
 
-    Fractions are in 0..1. `between` is nan where nothing varies, `held` (points of top-1 lost with
-    the stage's gates held at their means) where nothing was knocked out.
+    Fractions are in 0..1. `between` is nan where nothing varies. `held` is the points of top-1 lost
+    with the stage's gates held at their means, nan where that was not measured.
     """
 
     stage: int
@@ -54,10 +54,10 @@ class StageGates:
 class Arm:
     """One arm of a block: every seed of one network and recipe.
 
-    `label` names attention and placement; `settings` is what of the recipe differs from the
-    control (`trainer.max_epochs=12`, a declared factor), mostly "". `difference` and
-    `new_images` (95 %, images and seeds resampled) are None for the control. `curves` holds
-    each seed's validation score after every epoch.
+    `label` names attention and placement; `settings` are those of the recipe that differ from the
+    control's (`trainer.max_epochs=12`, a declared factor), mostly "". `difference` and
+    `new_images` (95 % interval over resampled images and seeds) are None for the control. `curves`
+    holds each seed's validation score after every epoch.
     """
 
     label: str
@@ -95,7 +95,7 @@ class Block:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that takes no part, and why: unfinished, diverged, failed."""
+    """A run that is not compared, and why: unfinished, diverged, failed."""
 
     path: Path
     reason: str

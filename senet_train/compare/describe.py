@@ -1,4 +1,4 @@
-"""Everything that a table says of one arm, and what a block's runs share."""
+"""Everything that a report says of one arm, and what the runs of a block share."""
 
 from collections.abc import Sequence
 from statistics import quantiles
@@ -21,7 +21,7 @@ def describe_arm(
     difference: Difference | None,
     images: tuple[float, float] | None,
 ) -> Arm:
-    """Everything a table says of one arm."""
+    """Everything that a report says of one arm; `images` is its interval on new images."""
     metrics = [run.record.metrics for run in arm.runs.values()]
     return Arm(
         label=arm.label,
@@ -42,29 +42,33 @@ def describe_arm(
 
 
 def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
-    """The paper's top-1, for an arm that differs from the control in attention alone."""
+    """The paper's top-1 of an arm; "" unless it differs from the control in attention alone."""
     same = recipe_of(arm.facts, ()) == recipe_of(control.facts, ()) and score_of(arm) == TOP1
     return paper_figure(arm.label, arm.facts["model.name"]) if same else ""
 
 
-def varying(arms: Sequence[RunsOfArm]) -> list[str]:
-    """The keys in which arms differ: of an attention's options, those that several arms have."""
+def differing_keys(arms: Sequence[RunsOfArm]) -> list[str]:
+    """The keys in which arms differ.
+
+    An attention's option counts only where arms that have it differ in it.
+    """
     every = [facts for arm in arms for facts in arm.every_facts]
     keys = dict.fromkeys(key for facts in every for key in facts)
     return [
         key
         for key in keys
-        if len({facts.get(key) for facts in every if key in facts or not is_axis(key)}) > 1
+        if len({facts.get(key) for facts in every if key in facts or not is_attention_option(key)})
+        > 1
     ]
 
 
-def is_axis(key: str) -> bool:
-    """Whether only some arms have the key."""
+def is_attention_option(key: str) -> bool:
+    """Whether a key belongs to attention or placement: not every arm has it."""
     return key.startswith(AXES) and key != "attention.name"
 
 
 def settings_of(arm: RunsOfArm, control: RunsOfArm) -> str:
-    """`trainer.max_epochs=12`: what of the recipe is the arm's own; the label has the rest."""
+    """`trainer.max_epochs=12`: the recipe's settings in which the arm differs from the control."""
     return " ".join(
         f"{key}={value}"
         for key, value in arm.facts.items()
@@ -73,7 +77,7 @@ def settings_of(arm: RunsOfArm, control: RunsOfArm) -> str:
 
 
 def common_facts(control: RunsOfArm) -> dict[str, str]:
-    """What the block's runs share, in a few words each."""
+    """What all runs of the block share: data, network, recipe, machine, versions."""
     facts = control.facts
     environment = next(iter(control.runs.values())).record.environment
     return {
@@ -93,18 +97,21 @@ def common_facts(control: RunsOfArm) -> dict[str, str]:
 
 
 def notes_of(block: RunsOfBlock) -> list[str]:
-    """What does not make a comparison unfair and yet should be known."""
+    """Warnings, one line each, of what leaves the comparison fair and may still mislead."""
     environments = [run.record.environment for arm in block.arms for run in arm.runs.values()]
     notes = [
         f"runs of {arm.folder} differ among themselves in {', '.join(keys)}"
         for arm in block.arms
-        if (keys := varying([arm]))
+        if (keys := differing_keys([arm]))
     ]
     notes += [
         f"runs of seed {seed} went on from different networks: the arm of model.pretrained was "
         "made anew in between"
         for seed in sorted({seed for arm in block.arms for seed in arm.runs})
-        if len({arm.runs[seed].went_on_from() for arm in block.arms if seed in arm.runs} - {""}) > 1
+        if len(
+            {arm.runs[seed].pretrained_sha256() for arm in block.arms if seed in arm.runs} - {""}
+        )
+        > 1
     ]
     score = score_of(block.arms[0])
     if not score.of_any_images:
@@ -120,7 +127,7 @@ def notes_of(block: RunsOfBlock) -> list[str]:
 
 
 def cost_of(arm: RunsOfArm) -> ArmCost:
-    """Counts from the record; speeds as median and quartiles over runs, or one run's own."""
+    """Counts, which all runs of an arm share; speeds as median and quartiles over the runs."""
     costs = [run.record.cost for run in arm.runs.values()]
     first = costs[0]
     rates = [c.images_per_second for c in costs]
@@ -139,7 +146,7 @@ def cost_of(arm: RunsOfArm) -> ArmCost:
 
 
 def latency_spread(latencies: Sequence[Latency]) -> Spread:
-    """Over runs, or inside the only one."""
+    """Median and quartiles over runs; of a single run, those inside it."""
     return spread([latency.median for latency in latencies], latencies[0].quartiles)
 
 

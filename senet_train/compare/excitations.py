@@ -1,4 +1,4 @@
-"""What senet-inspect found in the runs of an arm: a row for each stage, the mean over runs."""
+"""What senet-inspect measured in the runs of an arm: means over runs, for each stage."""
 
 import csv
 import math
@@ -9,7 +9,7 @@ from statistics import fmean
 from senet_train.compare.collect import Run, readable
 from senet_train.compare.comparison import StageGates
 
-# What senet-inspect leaves in a run's folder, and the columns of it that are read here.
+# The files that senet-inspect writes in a run's folder, and the columns that are read here.
 FOLDER = "inspect"
 LAYERS, MEASURED = "layers.csv", ("mean", "sd_over_images", "constant", "between_classes")
 KNOCKOUTS, LOST = "knockouts.csv", ("held_points",)
@@ -19,7 +19,7 @@ Rows = list[tuple[int, list[float]]]  # a stage and its figures
 
 
 def excitations_of(runs: Iterable[Run]) -> list[StageGates]:
-    """Of the runs that senet-inspect has looked at, each stage. Raises InputError for damage."""
+    """Each stage's gates over the inspected runs. Raises InputError for a damaged file."""
     folders = [run.path / FOLDER for run in runs]
     seen = [read(folder / LAYERS, MEASURED) for folder in folders if (folder / LAYERS).is_file()]
     knocked = [read(file, LOST) for f in folders if (file := f / KNOCKOUTS).is_file()]
@@ -31,7 +31,7 @@ def excitations_of(runs: Iterable[Run]) -> list[StageGates]:
 
 
 def read(file: Path, columns: Sequence[str]) -> Rows:
-    """The stage and these columns of every row that is of one. Raises InputError."""
+    """The stage and these columns of every row that has a stage. Raises InputError."""
     with readable(file) as path, path.open(newline="") as opened:
         return [
             (int(row["stage"]), [float(row[column]) for column in columns])
@@ -41,7 +41,7 @@ def read(file: Path, columns: Sequence[str]) -> Rows:
 
 
 def means(rows: Rows, stage: int, columns: Sequence[str]) -> list[float]:
-    """Of each column over a stage's rows, without nan; nan of nothing."""
+    """The mean of each column over a stage's rows, without nan; nan where no value is left."""
     own = [figures for number, figures in rows if number == stage]
     kept = [[row[i] for row in own if not math.isnan(row[i])] for i in range(len(columns))]
     return [fmean(values) if values else math.nan for values in kept]

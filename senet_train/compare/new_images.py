@@ -1,4 +1,4 @@
-"""Would the differences hold on new images? Each arm's interval, images and seeds resampled."""
+"""Would the differences hold on new images? Each arm's interval over resampled images and seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ from senet_train.runs.metrics import MIOU, TOP1
 
 
 def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple[float, float]]:
-    """The bootstrap's interval of every arm that shares a seed with the control.
+    """The bootstrap's interval of every arm that shares a seed with the control, by its folder.
 
-    None of a score that cannot be had of resampled images.
+    Empty where the score of resampled images cannot be computed.
     """
     score = score_of(control)
     if not score.of_any_images:
@@ -67,7 +67,7 @@ def same_length(run: Run, num_images: int) -> NDArray[np.bool_]:
 
 
 def refuse_other_images(file: Path, present: int, num_images: int) -> None:
-    """Raises InputError where a run has not as many test images as its control."""
+    """Raises InputError where a run has another number of test images than its control."""
     if present != num_images:
         raise InputError(
             f"{file} has {present} images and its control {num_images}: compare runs of one "

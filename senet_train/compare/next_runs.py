@@ -9,11 +9,11 @@ from senet_train.compare.comparison import Arm, Block, Comparison
 from senet_train.compare.statistics.looks import LOOKS, seeds_to_settle
 from senet_train.config.compose import key_of
 
-NOT_A_RUNS = ("seed", "seeds", "max_seeds", "arms")
+NOT_REPEATED = ("seed", "seeds", "max_seeds", "arms")
 
 
 def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
-    """One command for each arm that needs seeds, its control's first."""
+    """Print one command for each arm that needs more seeds, the control's first."""
     lines = [line for block in comparison.blocks for line in next_runs(block, comparison, runs)]
     last = max(LOOKS)
     print("\nnext:" if lines else f"\nnext: nothing is open that up to {last} seeds would settle")
@@ -22,9 +22,9 @@ def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
 
 
 def next_runs(block: Block, comparison: Comparison, runs: Sequence[Run]) -> list[str]:
-    """The commands that bring every open arm and the control to the look that would settle it."""
+    """The commands that train the seeds which would settle the arms whose verdict is open."""
     control, *others = block.arms
-    wanted = {arm.folder: look_wanted(arm, len(others), comparison.margin) for arm in others}
+    wanted = {arm.folder: seeds_wanted(arm, len(others), comparison.margin) for arm in others}
     most = max(wanted.values(), default=0)
     needs = [(control, most), *((arm, wanted[arm.folder]) for arm in others)]
     return [
@@ -32,7 +32,7 @@ def next_runs(block: Block, comparison: Comparison, runs: Sequence[Run]) -> list
     ]
 
 
-def look_wanted(arm: Arm, num_arms: int, margin: float) -> int:
+def seeds_wanted(arm: Arm, num_arms: int, margin: float) -> int:
     """The number of seeds that would settle this arm; 0 if it is settled or nothing would."""
     difference = arm.difference
     if difference is None or difference.verdict not in ("undecided", "silent"):
@@ -57,7 +57,7 @@ def seeds_missing(arm: Arm, num_seeds: int, block: Block) -> list[int]:
 def command(arm: Arm, seeds: Sequence[int], runs: Sequence[Run]) -> str:
     """The command line that trains these seeds of an arm, as its other runs were started."""
     record = next(run.record for run in runs if run.record.arm == arm.folder)
-    settings = [word for word in record.overrides if key_of(word) not in NOT_A_RUNS]
+    settings = [word for word in record.overrides if key_of(word) not in NOT_REPEATED]
     attention = record.config["attention"]
     settings = [word for word in settings if is_read(word, attention)]
     table = ["arms=[]"] if any(word.startswith("experiment=") for word in settings) else []

@@ -1,4 +1,4 @@
-"""Every file of `--out DIR`. Imports matplotlib and jinja2: only a command that writes needs it."""
+"""Every file of `--out DIR`. Imported only to write: matplotlib and jinja2 are slow to import."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +16,12 @@ from senet_train.compare.render.markdown import escaped, markdown
 from senet_train.compare.render.methods import methods
 from senet_train.compare.render.page import page
 from senet_train.compare.render.report import report_of
-from senet_train.figures import Picture, picture, write_picture
+from senet_train.figures import Picture, render_picture, write_picture
 from senet_train.system.files import write_json, write_text
 
 
 def draw_pictures(block: Block, number: int, margin: float) -> list[Picture]:
-    """The pictures of a block; `number` tells their files from another block's."""
+    """The pictures of a block; `number`, the block's, is part of their files' names."""
     draw: list[tuple[str, str, Callable[[], Figure]]] = []
     if any(arm.difference for arm in block.arms):
         draw.append(("forest", forest_caption(block, margin), partial(draw_forest, block, margin)))
@@ -29,7 +29,7 @@ def draw_pictures(block: Block, number: int, margin: float) -> list[Picture]:
         draw.append((cost.name, pareto_caption(block, cost), partial(draw_pareto, block, cost)))
     if any(arm.curves for arm in block.arms):
         draw.append(("curves", curves_caption(block), partial(draw_curves, block)))
-    return [picture(f"{kind}-{number}", caption, figure) for kind, caption, figure in draw]
+    return [render_picture(f"{kind}-{number}", caption, figure) for kind, caption, figure in draw]
 
 
 TITLE = "Comparison"

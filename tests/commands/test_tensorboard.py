@@ -25,7 +25,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix
 
 from senet_train.commands.board.cli import main
-from senet_train.figures import drawn
+from senet_train.figures import figure_pixels
 from senet_train.runs.record import read_record
 from senet_train.training import fit
 from senet_train.training.callbacks import gate_histograms as gates
@@ -224,7 +224,7 @@ def pictures_are_those_of_the_predictions(board: Board, folder: Path, run: str) 
         labels, said = file["label"], file["top5"][:, 0]
     matrix = confusion_matrix(labels, said, labels=range(2))
     expected, other = (
-        drawn(lambda counts=counts: draw_confusion(counts, ["class0", "class1"]))
+        figure_pixels(lambda counts=counts: draw_confusion(counts, ["class0", "class1"]))
         for counts in (matrix, matrix + np.eye(2, dtype=np.int64))
     )
     found = only_image(board, run, "test/confusion")

@@ -9,7 +9,7 @@ from compare_runs import write_run
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from senet_train.commands.compare import main
-from senet_train.compare.tensorboard.arms import file_name
+from senet_train.compare.tensorboard.arms import folder_name
 from senet_train.compare.tensorboard.curves import curve_of
 
 SE = {"attention.name": "se", "attention.ratio": 4}
@@ -144,7 +144,7 @@ def test_blocks_and_arms_of_one_name_have_folders_of_their_own(arms: Arms, tmp_p
     ],
 )
 def test_folders_stay_where_they_are(label: str, folder: str) -> None:
-    assert file_name(label) == folder
+    assert folder_name(label) == folder
 
 
 def test_seeds_count_as_far_as_all_have_come() -> None:

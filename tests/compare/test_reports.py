@@ -20,8 +20,8 @@ import pytest
 from rich.console import Console
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
-from senet_train.compare.pictures.noise import within_noise_of_highest
-from senet_train.compare.pictures.pareto import beside
+from senet_train.compare.pictures.marks import within_noise_of_highest
+from senet_train.compare.pictures.pareto import place_labels
 from senet_train.compare.render.cells import arm_names, shortened
 from senet_train.compare.render.exports import plain
 from senet_train.compare.render.latex import escaped as latex_escaped
@@ -440,7 +440,7 @@ def test_numbers_cover_no_mark_and_no_other_number() -> None:
     spread = generator.uniform(0.1, 3.3, (20, 2))
     for points in (spread, np.repeat(spread[:5], 4, axis=0), np.full((20, 2), 1.7), spread[:1]):
         marks = [(float(x), float(y)) for x, y in points]
-        labels = beside(marks, room, size)
+        labels = place_labels(marks, room, size)
         for i, (x, y) in enumerate(labels):
             assert size[0] / 2 <= x <= room[0] - size[0] / 2
             assert size[1] / 2 <= y <= room[1] - size[1] / 2

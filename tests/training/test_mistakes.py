@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from senet_train.data.images import MemoryImages
-from senet_train.figures import drawn
+from senet_train.figures import figure_pixels
 from senet_train.training.pictures.classes import draw_confusion, draw_gallery
 from senet_train.training.tasks.mistakes import (
     captions_of,
@@ -63,7 +63,7 @@ def test_a_thousand_classes_have_no_names() -> None:
 def test_a_gallery_shows_the_images_themselves() -> None:
     pixels = np.zeros((5, 2, 2, 3), dtype=np.uint8)
     pixels[4, 0, 0] = (255, 0, 0)  # one red pixel of the only image of the second row
-    shown = drawn(lambda: draw_gallery(pixels, ["a", "b", "c", "d", "$e_^"], "five"))
+    shown = figure_pixels(lambda: draw_gallery(pixels, ["a", "b", "c", "d", "$e_^"], "five"))
     red = np.argwhere((shown == (255, 0, 0)).all(2))
     assert len(red) > 500
     top, left = red.min(0)

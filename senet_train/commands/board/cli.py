@@ -73,12 +73,12 @@ def refuse_without_runs(path: Path) -> None:
 
 def write_arms_of(path: Path, folder: Path) -> None:
     """What `senet-compare PATH --tensorboard FOLDER` writes. Raises InputError, UnfairError."""
-    from senet_train.commands.compare import judged
+    from senet_train.commands.compare import judge_runs
     from senet_train.commands.compare import parse as parse_comparison
     from senet_train.compare.tensorboard.arms import event_files
     from senet_train.compare.tensorboard.folder import write_arms
 
-    comparison, runs = judged(parse_comparison(["--", str(path)]))
+    comparison, runs = judge_runs(parse_comparison(["--", str(path)]))
     write_arms(event_files(comparison, runs), folder)
 
 

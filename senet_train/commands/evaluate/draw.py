@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from senet_train.commands.evaluate.corruptions import NUM_SEVERITIES
 from senet_train.commands.evaluate.evaluation import Evaluation
 from senet_train.commands.evaluate.score import Bin, Confusion, CorruptionScore
-from senet_train.figures import BLUE, GREY, INK, PAPER, Picture, picture
+from senet_train.figures import BLUE, GREY, INK, PAPER, Picture, render_picture
 
 MOST_NUMBERS = 20  # classes up to which each cell says its figure
 MOST_NAMES = 60  # and each row its class
@@ -29,11 +29,13 @@ def draw_pictures(evaluation: Evaluation) -> list[Picture]:
     """The pictures of one evaluation."""
     score = evaluation.score
     pictures = [
-        picture("confusion", CONFUSION_CAPTION, lambda: draw_confusion(score.confusion)),
-        picture("reliability", RELIABILITY_CAPTION, lambda: draw_reliability(score.bins)),
+        render_picture("confusion", CONFUSION_CAPTION, lambda: draw_confusion(score.confusion)),
+        render_picture("reliability", RELIABILITY_CAPTION, lambda: draw_reliability(score.bins)),
     ]
     if rows := evaluation.corruptions:
-        pictures.append(picture("corruptions", CORRUPTIONS_CAPTION, lambda: draw_corruptions(rows)))
+        pictures.append(
+            render_picture("corruptions", CORRUPTIONS_CAPTION, lambda: draw_corruptions(rows))
+        )
     return pictures
 
 

@@ -16,7 +16,7 @@ from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.knockout import Knockout
 from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
-from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, picture
+from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, render_picture
 
 MOST_CHANNELS = 50  # the paper shows 50, evenly chosen
 STYLES = (("-", BLUE), ("--", ORANGE), ("-.", GREEN), (":", INK))
@@ -66,7 +66,7 @@ def draw_pictures(inspection: RunInspection) -> list[Picture]:
     ]
     if inspection.knockouts:
         draw.append(("losses", LOSS_CAPTION, partial(losses, inspection.knockouts)))
-    return [picture(name, caption, figure) for name, caption, figure in draw]
+    return [render_picture(name, caption, figure) for name, caption, figure in draw]
 
 
 def last_of_stages(layers: Sequence[Layer]) -> list[Layer]:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from senet_train.commands.inspect.draw import short
 from senet_train.commands.inspect.maps import Overlay
-from senet_train.figures import Picture, picture
+from senet_train.figures import Picture, render_picture
 
 MAPS_CAPTION = (
     "One image of each class shown, and over it: the factor of each pixel in the last attention "
@@ -20,7 +20,7 @@ def draw_maps(overlays: Sequence[Overlay]) -> list[Picture]:
     columns = list(overlays[0].maps) if overlays else []
     if not columns:
         return []
-    return [picture("maps", MAPS_CAPTION, lambda: rows_of_maps(overlays, columns))]
+    return [render_picture("maps", MAPS_CAPTION, lambda: rows_of_maps(overlays, columns))]
 
 
 def rows_of_maps(overlays: Sequence[Overlay], columns: Sequence[str]) -> Figure:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from senet_train.commands.profile.measure import Profile, Timing, images
 from senet_train.commands.profile.quantities import LatencyQuartiles, Points
-from senet_train.compare.render.cells import first_unique
+from senet_train.compare.render.cells import unique_names
 from senet_train.runs.record import Environment
 from senet_train.runs.summary import taken_out
 from senet_train.system.console import table_console
@@ -19,7 +19,7 @@ NOTHING = "-"
 def print_profiles(profiles: Sequence[Profile], environment: Environment) -> None:
     """Print all of it to standard output."""
     console = table_console()
-    names = first_unique([p.label for p in profiles], [f"{p.label} ({p.words})" for p in profiles])
+    names = unique_names([p.label for p in profiles], [f"{p.label} ({p.words})" for p in profiles])
     console.print(Text(where(profiles, environment), style="dim"))
     console.print(side_by_side(profiles, names))
     for profile, name in zip(profiles, names, strict=True):

@@ -1,1 +1,1 @@
-"""A comparison drawn."""
+"""The pictures of a comparison."""

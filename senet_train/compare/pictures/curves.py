@@ -18,7 +18,7 @@ LONGEST_NAME = 40
 
 
 def curves_caption(block: Block) -> str:
-    """What to see in it."""
+    """What the picture shows."""
     return (
         f"Validation {block.score.title} after each epoch: the mean over seeds, and a band from "
         "the lowest seed to the highest. Grey, dashed: the control."
@@ -46,7 +46,7 @@ def draw_curves(block: Block) -> Figure:
 
 
 def draw_panel(panel: Axes, arm: Arm, control: Arm, name: str) -> None:
-    """One arm, the control behind it."""
+    """One arm's curve, with the control's behind it."""
     if arm is not control:
         draw_mean_and_band(panel, control, GREY, "--")
     draw_mean_and_band(panel, arm, BLUE, "-")
@@ -67,6 +67,6 @@ def draw_mean_and_band(panel: Axes, arm: Arm, colour: str, line: str) -> None:
 
 
 def whole_curves(arm: Arm) -> NDArray[np.float64]:
-    """(num_seeds, num_epochs), as far as every seed has come."""
+    """(num_seeds, num_epochs): the epochs that every seed has finished."""
     shortest = min(map(len, arm.curves.values()), default=0)
     return np.array([curve[:shortest] for curve in arm.curves.values()])

@@ -17,7 +17,7 @@ LONGEST_NAME = 42
 
 
 def forest_caption(block: Block, margin: float) -> str:
-    """What to see in it."""
+    """What the picture shows."""
     return (
         f"Test {block.score.title} less the control's, paired by seed: mean and 95 % interval. The "
         f"band is the margin of +-{margin:g} points. Colour, shape and the word at the right are "
@@ -31,7 +31,7 @@ def draw_forest(block: Block, margin: float) -> Figure:
     rows = [arm.difference for arm in block.arms if arm.difference]
     figure = Figure(figsize=(8, 1.3 + ROW * len(rows)), layout="constrained")
     axes = figure.subplots()
-    limit = widest(rows, margin)
+    limit = half_width(rows, margin)
     axes.axvspan(-margin, margin, color=GREEN, alpha=0.15, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8)
     for row, difference in enumerate(rows):
@@ -48,7 +48,7 @@ def draw_forest(block: Block, margin: float) -> Figure:
 
 
 def draw_row(axes: Axes, row: int, found: Difference, limit: float) -> None:
-    """One arm: a bar, a mark upon it, the verdict's name in the margin of the page."""
+    """One arm: its interval as a bar, its mean as a mark, its verdict at the right."""
     mark = VERDICT_MARKS[found.verdict]
     if found.low is not None and found.high is not None:
         ends = [max(found.low, -limit), min(found.high, limit)]
@@ -74,10 +74,10 @@ def draw_row(axes: Axes, row: int, found: Difference, limit: float) -> None:
     )
 
 
-def widest(rows: list[Difference], margin: float) -> float:
-    """Half the width: room for the margin, every mean, and intervals of usual width.
+def half_width(rows: list[Difference], margin: float) -> float:
+    """Half the axis's width, in points: the margin, every mean and intervals of usual width fit.
 
-    Two seeds give an interval some ten times as wide as five: it would flatten all others.
+    Two seeds give an interval some ten times as wide as five, which would flatten all others.
     """
     ends = [max(abs(d.low), abs(d.high)) for d in rows if d.low is not None and d.high is not None]
     means = [abs(d.difference) for d in rows if d.difference is not None]

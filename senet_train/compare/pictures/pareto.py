@@ -1,4 +1,4 @@
-"""Accuracy against a cost; arms that noise does not tell from the highest mean are marked."""
+"""Accuracy against a cost; the marks say which arms are within noise of the highest mean."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from senet_train.compare.comparison import Arm, ArmCost, Block
-from senet_train.compare.pictures.marks import Mark
-from senet_train.compare.pictures.noise import within_noise_of_highest
+from senet_train.compare.pictures.marks import LEGEND, Mark, marks_of
 from senet_train.compare.render.cells import arm_names, shortened
-from senet_train.figures import BLUE, GREY, ORANGE
+from senet_train.figures import GREY
 
 Point = tuple[float, float]
 
@@ -24,22 +23,23 @@ RINGS = (0.15, 0.26, 0.38, 0.5, 0.65)  # inches from the point, the nearest firs
 DIRECTIONS = 12  # the first is to the right, then round against the clock
 
 
-def beside(points: list[Point], room: Point, size: Point) -> list[Point]:
-    """A label's centre for each of `points`, in order; all in inches from the lower left corner.
+def place_labels(points: list[Point], room: Point, size: Point) -> list[Point]:
+    """The centre of a label for each of `points`, in order, in inches from the lower left corner.
 
-    Each takes the first place on the nearest ring that keeps within `room`, and clear of every
-    point and of the labels before it; if there is none, the last place tried.
+    Rings of candidate places lie around each point. A label takes the first place, from the nearest
+    ring outwards, that lies within `room` and covers no point and no label before it; if there is
+    none, the last candidate. `size` is a label's width and height.
     """
     placed: list[Point] = []
     for point in points:
-        places = list(around(point, room, size))
+        places = list(places_around(point, room, size))
         clear = (place for place in places if is_clear(place, points, placed, size))
         placed.append(next(clear, places[-1] if places else point))
     return placed
 
 
-def around(point: Point, room: Point, size: Point) -> Iterable[Point]:
-    """The places on the rings that keep the label within the room."""
+def places_around(point: Point, room: Point, size: Point) -> Iterable[Point]:
+    """The candidate places of a label around a point, within the room, from the nearest ring on."""
     for radius in RINGS:
         for step in range(DIRECTIONS):
             angle = 2 * pi * step / DIRECTIONS
@@ -59,23 +59,13 @@ LONGEST_NAME = 34
 # Inches.
 WIDTH, AXES_WIDTH = 8.0, 4.5
 LEFT, BOTTOM, TOP = 0.75, 0.85, 0.35
-LINE = 0.17  # a line of the key
+LINE = 0.17  # height of a line of the key
 NUMBER = (0.19, 0.14)  # a label's width and height
-
-
-HIGHEST = Mark("D", BLUE, True)
-WITHIN = Mark("o", BLUE, True)
-BEYOND = Mark("o", ORANGE, False)
-LEGEND = {
-    "the highest mean": HIGHEST,
-    "within noise of it": WITHIN,
-    "below it by more than noise": BEYOND,
-}
 
 
 @dataclass(frozen=True)
 class CostAxis:
-    """A cost to draw against: a file's stem, the axis's words, the value."""
+    """A cost on the horizontal axis: the stem of the file's name, the axis label, the value."""
 
     name: str
     words: str
@@ -90,7 +80,7 @@ COSTS = (
 
 
 def pareto_caption(block: Block, cost: CostAxis) -> str:
-    """What to see in it."""
+    """What the picture shows."""
     return (
         f"Test {block.score.title} (mean, 95 % interval) against {cost.words}. Arms within "
         "noise of the highest mean are marked: against the control noise is what its verdict "
@@ -123,19 +113,8 @@ def draw_pareto(block: Block, cost: CostAxis) -> Figure:
     return figure
 
 
-def marks_of(block: Block) -> list[Mark]:
-    """Each arm's mark."""
-    within = within_noise_of_highest(block)
-    means = [arm.test.mean for arm in block.arms]
-    highest = means.index(max(means))
-    return [
-        HIGHEST if index == highest else WITHIN if near else BEYOND
-        for index, near in enumerate(within)
-    ]
-
-
 def accuracy_limits(arms: list[Arm]) -> tuple[float, float]:
-    """Every mean and every interval of usual width; what is longer leaves the picture."""
+    """The ends of the axis: every mean and every interval of usual width is inside."""
     means = [arm.test.mean for arm in arms]
     halves = [arm.test.high - arm.test.mean for arm in arms if arm.test.high is not None]
     usual = 2.5 * median(halves) if halves else 0.0
@@ -145,7 +124,7 @@ def accuracy_limits(arms: list[Arm]) -> tuple[float, float]:
 
 
 def draw_arm(axes: Axes, arm: Arm, cost: float, mark: Mark) -> None:
-    """A mark and its interval."""
+    """An arm's mark and its interval."""
     if arm.test.low is not None and arm.test.high is not None:
         axes.plot([cost, cost], [arm.test.low, arm.test.high], color=GREY, alpha=0.6, linewidth=1)
     axes.plot(
@@ -160,7 +139,7 @@ def draw_arm(axes: Axes, arm: Arm, cost: float, mark: Mark) -> None:
 
 
 def cost_limits(costs: list[float]) -> tuple[float, float]:
-    """Every cost and some room; equal costs stand in the middle."""
+    """The ends of the axis: every cost and some room; equal costs are in the middle."""
     room = 0.08 * (max(costs) - min(costs)) or 0.05 * max(costs) or 1.0
     return min(costs) - room, max(costs) + room
 
@@ -173,7 +152,7 @@ def write_numbers(axes: Axes, points: list[Point], room: Point) -> None:
         ((x - left) / (right - left) * room[0], (y - bottom) / (top - bottom) * room[1])
         for x, y in points
     ]
-    labels = beside(inches, room, NUMBER)
+    labels = place_labels(inches, room, NUMBER)
     for number, (point, label) in enumerate(zip(points, labels, strict=True), start=1):
         axes.annotate(
             str(number),
@@ -188,7 +167,7 @@ def write_numbers(axes: Axes, points: list[Point], room: Point) -> None:
 
 
 def write_key(axes: Axes, names: list[str], height: float) -> None:
-    """Number and name, from above in the order of the tables."""
+    """The number and name of each arm, from above in the order of the tables."""
     for number, name in enumerate(names, start=1):
         y = 1 - (number - 0.5) * LINE / height
         style: dict[str, Any] = {
@@ -201,7 +180,7 @@ def write_key(axes: Axes, names: list[str], height: float) -> None:
 
 
 def legend_lines(marks: list[Mark]) -> list[Line2D]:
-    """The marks that were drawn, named."""
+    """A legend entry for each mark that was drawn."""
     return [
         Line2D(
             [],

@@ -1,1 +1,1 @@
-"""A comparison as text, pictures and a page; nothing is computed here that it does not hold."""
+"""A comparison as tables, text and a page. Everything shown is in the comparison already."""

@@ -1,4 +1,4 @@
-"""A number as the text of a table's cell. ASCII: `+-` and `<=`; the page and LaTeX set them."""
+"""Numbers as the text of a table's cells, in ASCII; the page and LaTeX typeset `+-` and `<=`."""
 
 import math
 from collections import Counter
@@ -8,14 +8,14 @@ from senet_train.compare.statistics.contrast import ArmMean
 
 
 def arm_names(block: Block) -> list[str]:
-    """Each arm's label and what of the recipe is its own; where two share that, with the folder."""
+    """Each arm's label and the settings of its own; with the folder where two arms share them."""
     names = [f"{a.label} ({a.settings})" if a.settings else a.label for a in block.arms]
     with_folder = [f"{arm.label} ({arm.folder})" for arm in block.arms]
-    return first_unique(names, with_folder)
+    return unique_names(names, with_folder)
 
 
-def first_unique(names: list[str], longer: list[str]) -> list[str]:
-    """Each name, or its longer form if the name is taken twice."""
+def unique_names(names: list[str], longer: list[str]) -> list[str]:
+    """Each name, or its longer form where several have the name."""
     taken = Counter(names)
     return [name if taken[name] == 1 else long for name, long in zip(names, longer, strict=True)]
 
@@ -28,7 +28,7 @@ def shortened(name: str, length: int) -> str:
     return f"{name[: length - 3 - end]}...{name[-end:]}"
 
 
-NOTHING = "-"  # what the runs cannot give
+NOTHING = "-"  # for a value that the runs cannot give
 
 
 def mean_and_sd(arm: ArmMean) -> str:
@@ -64,17 +64,17 @@ def counted(count: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """`0.42 %`; of nothing there is no share."""
+    """`0.42 %`; `-` where the whole is 0."""
     return f"{100 * part / whole:.2f} %" if whole else NOTHING
 
 
 def decimals(value: float) -> str:
-    """`0.512`; nan is what the runs cannot give."""
+    """`0.512`; `-` for nan."""
     return NOTHING if math.isnan(value) else f"{value:.3f}"
 
 
 def percent(part: float) -> str:
-    """`61 %`, `0.4 %`: a part, 0..1, that is small is not called nothing."""
+    """`61 %`, `0.4 %`: a part in 0..1, with a decimal where it is small; `-` for nan."""
     if math.isnan(part):
         return NOTHING
     return f"{100 * part:.0f} %" if part == 0 or part >= 0.0995 else f"{100 * part:.1f} %"

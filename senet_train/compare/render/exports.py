@@ -1,4 +1,4 @@
-"""The comparison's numbers, unrounded: a CSV row for every arm, and the whole as plain JSON."""
+"""The comparison's numbers, unrounded: a CSV row for every arm, and all of it as plain JSON."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ DIFFERENCE = {
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One row for each arm of each block; what there is not is empty."""
+    """One row for each arm of each block; a value that there is not is an empty cell."""
     return as_csv([csv_row(block, arm) for block in comparison.blocks for arm in block.arms])
 
 

@@ -1,4 +1,4 @@
-"""The tables as LaTeX for a paper: booktabs, nothing else."""
+"""The tables as LaTeX for a paper; they need booktabs and no other package."""
 
 import re
 
@@ -45,7 +45,7 @@ def section_parts(section: Section, number: int) -> list[str]:
 
 
 def table(sheet: Sheet, section: Section, number: int) -> str:
-    """A floating table; its caption holds the footnote, its label the block's number."""
+    """A floating table, with the footnote in its caption and the block's number in its label."""
     title = sheet.title if sheet.title.endswith("?") else f"{sheet.title}."
     caption = escaped(f"{section.title}. {title} {sheet.footnote}".strip())
     key = re.sub(r"[^a-z]+", "-", sheet.title.lower()).strip("-")
@@ -73,11 +73,11 @@ def row(cells: list[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text, so that LaTeX prints it as it is; `+-`, `<=` and a minus as mathematics."""
+    """Escape plain text for LaTeX; `+-`, `<=` and a minus become mathematics."""
     text = text.translate(ESCAPES).replace("+-", r"$\pm$").replace(r"\textless{}=", r"$\le$")
     return re.sub(r"(?<!\S)-(?=\d)", "$-$", text)
 
 
 def one_line(text: str) -> str:
-    """Fit for a comment, which a line break would end."""
+    """The text without line breaks, which would end a comment."""
     return " ".join(text.split())

@@ -5,7 +5,7 @@ import re
 from senet_train.compare.render.report import LinesUnderHeading, Report, Section
 from senet_train.compare.render.sheets import Sheet
 
-# An underscore inside a word is only an underscore; every other special is escaped.
+# Every special character is escaped, except an underscore inside a word, which means nothing.
 SPECIAL = re.compile(r"[\\`*\[\]<>|~$&#{}]|(?<!\w)_|_(?!\w)")
 
 
@@ -47,5 +47,5 @@ def table(sheet: Sheet) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text, so that Markdown shows it as it is."""
+    """Escape plain text for Markdown."""
     return SPECIAL.sub(lambda match: f"\\{match[0]}", text)

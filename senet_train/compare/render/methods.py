@@ -1,4 +1,4 @@
-"""The paragraph that a paper needs: what was compared, on how many seeds, by which tests."""
+"""The methods section for a paper: what was compared, on how many seeds, by which tests."""
 
 from importlib.metadata import version
 
@@ -21,7 +21,7 @@ def methods(comparison: Comparison) -> list[str]:
 
 
 def compared(block: Block) -> str:
-    """Who was compared with whom, on which seeds, on what."""
+    """Which arms of a block were compared, on which seeds, with which data and recipe."""
     names = arm_names(block)
     control = next(
         n for n, arm in zip(names, block.arms, strict=True) if arm.folder == block.control

@@ -1,4 +1,4 @@
-"""One HTML page with everything in it: opens from disk, loads nothing, runs nothing."""
+"""One HTML page with everything in it: it opens from disk, loads no file and runs no script."""
 
 import re
 from importlib.resources import files
@@ -13,7 +13,7 @@ TEMPLATE = "page.html.j2"
 
 
 def page(report: Report, pictures: list[list[Picture]], methods: list[str], *, title: str) -> str:
-    """The page. `pictures` holds each section's, in order."""
+    """The page; `pictures` holds a list for each section, in order."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -24,11 +24,11 @@ def page(report: Report, pictures: list[list[Picture]], methods: list[str], *, t
 
 
 def signs(text: str) -> str:
-    """`+-`, `<=` and a minus as a printer would set them; still to be escaped."""
+    """Typographic signs for `+-`, `<=` and a minus, in text that is not escaped yet."""
     text = text.replace("+-", "\N{PLUS-MINUS SIGN}").replace("<=", "\N{LESS-THAN OR EQUAL TO}")
     return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def inline(picture: Picture) -> Markup:
-    """The SVG as it is: matplotlib has escaped the labels in it."""
+    """The SVG unescaped: matplotlib has escaped the labels in it."""
     return Markup(picture.inline())

@@ -1,4 +1,4 @@
-"""All that a comparison says, in words and tables of words; each renderer only sets it."""
+"""A comparison in words and tables of words, for every renderer alike."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class LinesUnderHeading:
 
 @dataclass(frozen=True)
 class Section:
-    """What is said of one block."""
+    """One block in words and tables."""
 
     title: str
     differ: str
@@ -41,7 +41,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """What is said of the whole comparison: `opening` before the blocks, `left_out` after."""
+    """The whole comparison: `opening` comes before the sections, `left_out` after them."""
 
     opening: list[str]
     sections: list[Section]
@@ -58,7 +58,7 @@ def report_of(comparison: Comparison) -> Report:
 
 
 def opening(comparison: Comparison) -> list[str]:
-    """What a reader must know before any table."""
+    """Warnings that a reader needs before any table."""
     lines = []
     if few_seeds(comparison):
         lines.append(

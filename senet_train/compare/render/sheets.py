@@ -21,7 +21,7 @@ from senet_train.compare.render.cells import (
 from senet_train.compare.statistics.looks import LOOKS
 from senet_train.compare.statistics.verdict import Difference, Verdict
 
-# For the files: the terminal has no room for what gives no verdict or follows from n.
+# Only in the files: these columns give no verdict or follow from n, and the terminal is narrow.
 WIDE_ONLY = ("look", "pooled p")
 VERDICT_NAMES: dict[Verdict, str] = {
     "better": "better",
@@ -44,7 +44,7 @@ class Sheet:
 
 
 def sheets_of(block: Block) -> list[Sheet]:
-    """How good, against the control, at what cost, how fast, and what the gates do."""
+    """Accuracy, differences to the control, costs, speeds, gates: the tables that have rows."""
     sheets = [
         accuracy_sheet(block),
         difference_sheet(block),
@@ -56,7 +56,7 @@ def sheets_of(block: Block) -> list[Sheet]:
 
 
 def accuracy_sheet(block: Block) -> Sheet:
-    """Test beside validation, the best epoch against the last."""
+    """Test and validation scores, and how much the best epoch is above the last."""
     rows = [
         [
             name,
@@ -118,7 +118,7 @@ def difference_row(name: str, arm: Arm, found: Difference) -> list[str]:
 
 
 def cost_sheet(block: Block) -> Sheet:
-    """What is counted: parameters and multiply-adds, and attention's part of both."""
+    """Parameters and multiply-adds, and attention's part of both."""
     rows = [
         [
             name,
@@ -141,7 +141,7 @@ def cost_sheet(block: Block) -> Sheet:
 
 
 def speed_sheet(block: Block) -> Sheet:
-    """What is measured: training and inference."""
+    """Measured speed in training and inference."""
     batches = sorted({size for arm in block.arms for size in arm.cost.inference_ms}, key=int)
     rows = []
     for name, arm in zip(arm_names(block), block.arms, strict=True):
@@ -159,7 +159,7 @@ def speed_sheet(block: Block) -> Sheet:
 
 
 def excitation_sheet(block: Block) -> Sheet:
-    """What senet-inspect saw, where it has looked."""
+    """What senet-inspect measured, for the arms that were inspected."""
     rows = [
         [
             name,

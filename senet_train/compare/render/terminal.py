@@ -20,7 +20,7 @@ from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
 from senet_train.compare.statistics.verdict import Verdict
 from senet_train.system.console import table_console
 
-# Colours beside the words, never instead of them.
+# Colours only repeat what the words say.
 STYLES: dict[Verdict, str] = {
     "better": "bold green",
     "worse": "bold red",
@@ -28,8 +28,8 @@ STYLES: dict[Verdict, str] = {
     "undecided": "yellow",
     "silent": "dim",
 }
-LONGEST_NAME = 42  # beside a verdict
-NARROWEST = 6  # a column of figures: a header of short words stands on two lines, not three
+LONGEST_NAME = 42  # characters, of an arm in the list of verdicts
+NARROWEST = 6  # characters, of a column of figures: most headers then need two lines, not three
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -73,7 +73,7 @@ def sheet_lines(sheet: Sheet) -> list[Table | Text]:
 
 
 def add_column(table: Table, sheet: Sheet, index: int) -> None:
-    """Words fold to the room that is left; figures never break, their headers do."""
+    """A column of words folds to the width that is left; figures never do, only their header."""
     header = sheet.columns[index]
     if index < sheet.num_words:
         table.add_column(header, overflow="fold")

@@ -1,1 +1,1 @@
-"""One rule for verdicts, and what it is made of. Numbers in, numbers out."""
+"""The rule for verdicts and its parts, as functions of numbers alone."""

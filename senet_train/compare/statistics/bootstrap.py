@@ -1,8 +1,8 @@
 """Would the difference hold on new images? A bootstrap over images and seeds at once.
 
-Another question than the verdict's, which is about new seeds on this test set: the answer stands
-in its own column and never upgrades a verdict. Seeds and images are crossed, so both are
-resampled whole (the pigeonhole bootstrap: Owen 2007, "The pigeonhole bootstrap").
+The verdict answers another question, about new seeds on this test set: the bootstrap's interval has
+its own column and changes no verdict. Every seed is tested on every image, so whole seeds and whole
+images are resampled (Owen 2007, "The pigeonhole bootstrap").
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def image_weights(
 ) -> NDArray[np.float32]:
     """How often each image is drawn in each sample, (num_samples, num_images).
 
-    To share between the arms of a table: 10,000 images and 2,000 samples are 80 MB and 0.22 s to
+    All arms of a table use the same: 10,000 images and 2,000 samples are 80 MB and 0.22 s to
     draw, 0.03 s to use (one core of an AMD EPYC, 12 seeds).
     """
     generator = np.random.default_rng([seed, 0])
@@ -40,8 +40,8 @@ def bootstrap_over_images_and_seeds(
     """The 95 % percentile interval of arm less control, in points.
 
     `arm` and `control` are correctness, (num_seeds, num_images), rows paired by seed and columns
-    by image. `weights` is what `image_weights` gave; its rows then are the samples. With one seed
-    only images vary. Few seeds give too narrow an interval: docs/verdicts.md has its coverage.
+    by image. `weights` is the result of `image_weights`, a row for each sample. With one seed only
+    images vary. Few seeds give an interval that is too narrow: docs/verdicts.md has its coverage.
     Raises InputError for shapes that differ or hold nothing.
     """
     if arm.shape != control.shape or arm.ndim != 2 or not arm.size:
@@ -57,7 +57,7 @@ def bootstrap_over_images_and_seeds(
 def resampled(correct: NDArray[np.bool_], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each run's accuracy on each sample: (num_runs, num_images) -> (num_samples, num_runs).
 
-    For all runs of a table at once: the weights are read from memory only once.
+    All runs of a table at once, so that the weights are read from memory only once.
     """
     means: NDArray[np.float32] = weights @ correct.T.astype(np.float32) / correct.shape[1]
     return means
@@ -72,14 +72,14 @@ def resampled_miou(
     to float32: sums of pixels of a sample are below 2^24 or lose a last digit.
     """
     both, either = weights @ hits.astype(np.float32), weights @ unions.astype(np.float32)
-    there = either > 0  # a class that no image of the sample has, or was said to have, has no part
+    there = either > 0  # a class that neither truth nor answers of the sample have does not count
     shares = np.divide(both, either, out=np.zeros_like(both), where=there)
     means: NDArray[np.float32] = shares.sum(1) / there.sum(1)
     return means
 
 
 def interval_of(differences: NDArray[np.float32], *, seed: int = 0) -> tuple[float, float]:
-    """The interval, from the differences of each sample and seed, (num_samples, num_seeds)."""
+    """The 95 % interval, from the differences of each sample and seed, (num_samples, num_seeds)."""
     num_samples, num_seeds = differences.shape
     generator = np.random.default_rng([seed, 1])
     drawn = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_samples)

@@ -1,9 +1,9 @@
-"""An arm less its control: two linear models accuracy ~ arm + seed, two ideas of their noise.
+"""The contrast of an arm with its control: the linear model accuracy ~ arm + seed, fitted twice.
 
-`paired_contrast` fits the arm and the control alone; the residual is that of this one contrast,
-and the fit is the paired t. `pooled_contrasts` fits the whole table with one residual for all
-arms; it has more degrees of freedom and is right only if all arms are equally noisy and no two
-are more alike than others. Accuracies and differences are percent, called points.
+`paired_contrast` fits the arm and the control alone, which is the paired t-test. `pooled_contrasts`
+fits the whole table with one residual for all arms; it has more degrees of freedom and is valid
+only if all arms are equally noisy and equally correlated. Accuracies are percent, differences
+points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ NO_NOISE = 1e-9
 
 @dataclass(frozen=True)
 class Contrast:
-    """An arm less the control, in points. `residual_sd` is one run's, arm and seed taken out."""
+    """An arm less its control, in points; `residual_sd` is that of one run in the fitted model."""
 
     difference: float
     standard_error: float
@@ -48,7 +48,7 @@ class Contrast:
 
 
 class ArmMean(NamedTuple):
-    """An arm's mean accuracy; what one run cannot give is None."""
+    """An arm's mean accuracy; of one run all but the mean is None."""
 
     mean: float
     sd: float | None
@@ -77,7 +77,7 @@ def arm_interval(values: Sequence[float]) -> ArmMean:
 def paired_contrast(differences: NDArray[np.float64]) -> Contrast | None:
     """The contrast of paired `differences` (num_seeds,): arm less control at each seed.
 
-    None below two seeds, or if all are equal: then nothing tells what their noise is.
+    None below two seeds, or if all are equal: then there is nothing to estimate noise from.
     """
     if len(differences) < 2 or np.ptp(differences) <= NO_NOISE:
         return None

@@ -25,7 +25,7 @@ LAST_LOOK = max(LOOKS)
 POWER = 0.8
 # seeds=auto goes on while a look would settle the difference seen with at least this power: an
 # estimate from 3 or 5 seeds is off by half, and a plan for 0.8 would give up on what it can show.
-WORTH_A_TRY = 1 / 3
+POWER_TO_CONTINUE = 1 / 3
 
 
 def look_reached(num_seeds: int) -> int:

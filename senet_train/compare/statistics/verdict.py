@@ -1,25 +1,24 @@
 """Is an arm better than its control? One rule, calibrated by scripts/calibrate_verdicts.py.
 
-Rule: the linear model accuracy ~ arm + seed, fitted to the arm and its control (the paired t),
-judged at every planned look that its seeds have reached, in turn, each at its own error, with Holm
-over the table. The first look that gives a verdict settles the arm; what it showed leaves Holm's
-family. So a seed more never takes a verdict away, and an arm that stops once it is settled
-(seeds=auto) has the verdict that it would have with all seeds. Equivalence is two one-sided tests,
-with a Holm of its own.
+The rule: the linear model accuracy ~ arm + seed is fitted to the arm and its control (the paired
+t-test). It is tested at every planned look that the shared seeds have reached, in order, each at
+its own error, with Holm's adjustment over the table. The first look that gives a verdict settles
+the arm; what it showed leaves Holm's family. So another seed never takes a verdict away, and an arm
+that stops once it is settled (seeds=auto) has the verdict that it would have with all seeds.
+Equivalence is shown by two one-sided tests, with a Holm adjustment of their own.
 
-Why that keeps the error: let the first arm that is called without cause be called at look k. All
-that left the family before were called with cause, so the family still holds every one of the m
-arms without effect, and that arm's p was at most error(k) / m. Summed over m arms and all looks
-that is at most 0.05 (Bonferroni; cf. Maurer and Bretz 2013, Holm with group-sequential tests).
+Why the error is kept: let look k give the first false verdict. All verdicts before it were true, so
+the family still holds every one of the m arms without an effect, and that arm's p was at most
+error(k) / m. Summed over m arms and all looks that is at most 0.05 (Bonferroni; cf. Maurer and
+Bretz 2013, Holm with group-sequential tests).
 
-Why not one residual pooled over the table: it was tried first and measured (docs/verdicts.md,
-2,000 tables each). With a control of three times the variance of 8 arms it called an arm without
-cause in 11.9 % of tables and its 95 % intervals held 87 % of the truths; with 8 arms more akin to
-each other than to the control, 6.5 % and 91 %. The residual of the contrast alone gave 3.1 % and
-94 to 95 %, 2.4 % and 95 %: it is valid whatever the variances and kinships of the arms. Its price
-is degrees of freedom: 4 equally noisy arms show with 5 seeds a difference of 4.8 residual sd
-instead of 2.7, with 12 seeds 2.0 instead of 1.7. The pooled p stands beside the verdict and never
-gives one.
+Why the residual is not pooled over the table: that was measured (docs/verdicts.md, 2,000 tables
+each). With a control of three times the variance of 8 arms, 11.9 % of tables had a false verdict
+and 87 % of the 95 % intervals held the true difference; with 8 arms more similar to each other than
+to the control, 6.5 % and 91 %. The residual of the arm and its control alone gave 3.1 % and 94 to
+95 %, and 2.4 % and 95 %: it is valid whatever the arms' variances and correlations. It has fewer
+degrees of freedom: 4 equally noisy arms show with 5 seeds a difference of 4.8 residual sd instead
+of 2.7, with 12 seeds 2.0 instead of 1.7. The pooled p is reported and never gives a verdict.
 """
 
 from collections.abc import Mapping
@@ -52,13 +51,12 @@ Verdict = Literal["better", "worse", "equivalent", "undecided", "silent"]
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm against the control. What the runs cannot give is None.
+    """An arm against the control, in points; None is what the runs cannot give.
 
-    All in points (percent) but the p-values. `difference`, `low`, `high` (95 %), `paired_p` and
-    `pooled_p` (neither adjusted) are of all shared seeds. `p` and `p_equivalence` are
-    Holm-adjusted and of the first `look` shared seeds: they give the verdict. `look` is the one
-    that settled the arm, else the last it reached. `residual_sd` is one run's in the pooled
-    model: for planning.
+    `difference`, its interval `low` to `high` (95 %), `paired_p` and `pooled_p` (neither adjusted)
+    are of all shared seeds. `p` and `p_equivalence` give the verdict: they are adjusted by Holm's
+    method and of the first `look` shared seeds. `look` is the one that settled the arm, else the
+    last that it reached. `residual_sd` is that of one run in the pooled model, for planning.
     """
 
     arm: str
@@ -80,9 +78,10 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = MARGIN) -> li
     """Judge every arm but the control, in the order given.
 
     `accuracies` is arm -> seed -> percent. Seeds may be missing: each arm is judged on those it
-    shares with the control. A look takes the first so many shared seeds in ascending order, so
-    that a seed more changes nothing until the next look, and nothing once settled. An arm whose
-    difference is the same at every seed (a copy of the control, a coarse test set) is undecided.
+    shares with the control. A look at n seeds takes the first n shared seeds in ascending order:
+    another seed changes no verdict before the next look, and none of an arm that is settled. An arm
+    whose difference is the same at every seed (a copy of the control, a coarse test set) is
+    undecided.
 
     Raises InputError for a margin that is not positive, an unknown control, an accuracy that is
     no percentage, and a table where no arm shares a seed with the control.
@@ -107,7 +106,7 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = MARGIN) -> li
 def judge_at_every_look(
     paired: Mapping[str, NDArray[np.float64]], margin: float
 ) -> dict[str, JudgedArm]:
-    """Every arm at the look that settled it, else at the last look it reached."""
+    """The test of every arm at the look that settled it, else at the last look it reached."""
     most = max(map(len, paired.values()), default=0)
     found: dict[str, JudgedArm] = {}
     for look in LOOKS:
@@ -118,7 +117,7 @@ def judge_at_every_look(
 
 
 def check_input(accuracies: Accuracies, control: str, margin: float) -> None:
-    """Raise InputError for what cannot be judged."""
+    """Raises InputError for what `judge` cannot judge."""
     if not (isfinite(margin) and margin > 0):
         raise InputError(f"the margin is points of accuracy above 0: got {margin}; try {MARGIN}")
     if control not in accuracies:
@@ -157,7 +156,7 @@ def describe(
     undecided: str,
     margin: float,
 ) -> Difference:
-    """Put an arm's figures and its verdict together."""
+    """An arm's figures and its verdict, from its tests."""
     plain = paired_contrast(differences)
     low, high = plain.interval() if plain else (None, None)
     verdict, words = verdict_of(judged, len(differences), margin)
@@ -179,7 +178,7 @@ def describe(
 
 
 def verdict_of(judged: JudgedArm | None, num_seeds: int, margin: float) -> tuple[Verdict, str]:
-    """The verdict and its words; no words for `undecided`, which depend on the plan."""
+    """The verdict and its words; "" for an undecided arm, which `undecided_words` describes."""
     if num_seeds < min(LOOKS):
         return "silent", words_before_first_look(num_seeds)
     if judged is None:
@@ -205,7 +204,10 @@ def words_before_first_look(num_seeds: int) -> str:
 def undecided_words(
     differences: NDArray[np.float64], pooled: Contrast | None, num_arms: int, margin: float
 ) -> str:
-    """What would settle it: the larger of the margin and the difference seen, with power 0.8."""
+    """How many more seeds would settle an arm.
+
+    That is, show a difference as large as the margin or the one seen, the larger, with power 0.8.
+    """
     if pooled is None:
         return "undecided: there is no noise to plan by"
     size = max(margin, abs(float(differences.mean())))

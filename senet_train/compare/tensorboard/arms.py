@@ -1,4 +1,4 @@
-"""Each arm of a comparison as the content of one TensorBoard run."""
+"""Each arm of a comparison as the event file of one TensorBoard run."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ from senet_train.compare.tensorboard.protos import (
 from senet_train.runs.identity import LONGEST_LABEL
 from senet_train.runs.metrics import Score
 
-# Tag -> name of the column. Accuracies are percent, differences points, as in the other reports.
-# TensorBoard 2.21 shows five at first: the interval of the mean is a cell of words.
+# Tag -> name of the column, in points. TensorBoard 2.21 shows five columns at first, so the
+# interval of the mean is one cell of text.
 DIFFERENCES = {
     "verdict/difference": "points to the control",
     "verdict/difference_low": "points, 95 % from",
@@ -36,7 +36,7 @@ PARTS = {"train": "training", "val": "validation"}
 
 @dataclass(frozen=True)
 class ArmRun:
-    """An arm, where its run is to lie, and what the HPARAMS tab says of it in words."""
+    """An arm, the folder of its TensorBoard run, and its cells in the HPARAMS tab."""
 
     arm: Arm
     runs: list[Run]
@@ -45,9 +45,9 @@ class ArmRun:
 
 
 def event_files(comparison: Comparison, runs: Sequence[Run]) -> dict[str, bytes]:
-    """By each arm's folder the content of its event file.
+    """Folder of each arm -> the content of its event file.
 
-    The first has the tabs' layouts too: one run has them for all. Raises InputError for a
+    The first also holds the layouts of the tabs, which one run has for all. Raises InputError for a
     metrics.csv that is missing or damaged.
     """
     arms = list(arm_runs(comparison, runs))
@@ -64,7 +64,7 @@ def event_files(comparison: Comparison, runs: Sequence[Run]) -> dict[str, bytes]
 
 
 def charts_of(score: Score) -> dict[str, str]:
-    """Tag -> title, the last first: TensorBoard 2.21 shows them from the end."""
+    """Tag -> title of its chart, the last first: TensorBoard 2.21 shows them from the end."""
     names = {score.key: score.title, "loss": "loss"}
     tags = reversed([*tags_of(score).values()])
     return {
@@ -82,13 +82,13 @@ def arm_runs(comparison: Comparison, runs: Sequence[Run]) -> Iterator[ArmRun]:
             yield ArmRun(
                 arm,
                 [made[arm.folder, seed] for seed in arm.seeds],
-                f"{file_name(title)}/{folder}" if several else folder,
+                f"{folder_name(title)}/{folder}" if several else folder,
                 {**({"block": title} if several else {}), **cells_of(arm)},
             )
 
 
 def cells_of(arm: Arm) -> dict[str, Cell]:
-    """What an arm's row says besides its metrics."""
+    """An arm's cells in the HPARAMS tab, besides its metrics."""
     verdict = VERDICT_NAMES[arm.difference.verdict] if arm.difference else "control"
     return {
         "verdict": verdict,
@@ -99,24 +99,24 @@ def cells_of(arm: Arm) -> dict[str, Cell]:
 
 
 def folders_of(block: Block) -> list[str]:
-    """A legible folder for each arm, each another."""
+    """A folder with a readable name for each arm; no two are the same."""
     found: list[str] = []
     for name, arm in zip(arm_names(block), block.arms, strict=True):
-        whole = file_name(arm.folder)
-        tries = chain([file_name(name), whole], (f"{whole} {number}" for number in count(2)))
+        whole = folder_name(arm.folder)
+        tries = chain([folder_name(name), whole], (f"{whole} {number}" for number in count(2)))
         found.append(next(folder for folder in tries if folder not in found))
     return found
 
 
-def file_name(text: str) -> str:
-    """`se_resnet20-r4 trainer.max_epochs=12`: one folder, not hidden, on any file system."""
+def folder_name(text: str) -> str:
+    """The text as the name of one folder that is not hidden, valid on any file system."""
     plain = re.sub(r"[^\w.+=, -]", "_", re.sub(r"[()]", "", text), flags=re.ASCII)
     return plain[:LONGEST_LABEL].strip(" .") or "arm"
 
 
 def content_of(arm: ArmRun, layouts: Sequence[Summary]) -> bytes:
-    """An arm's event file, dated by its last run's end."""
-    seconds = max(run.ended() for run in arm.runs)
+    """An arm's event file, dated by the end of its last run."""
+    seconds = max(run.finished_at() for run in arm.runs)
     start = [*layouts, row(arm.folder, arm.cells, seconds)]
     steps = [(0, summary) for summary in start]
     steps += curve_points(arm.runs)
@@ -126,7 +126,7 @@ def content_of(arm: ArmRun, layouts: Sequence[Summary]) -> bytes:
 
 
 def curve_points(runs: Sequence[Run]) -> Iterator[tuple[int, Summary]]:
-    """Each curve and its band, at every epoch from 0, as the runs' own curves are."""
+    """(epoch, summary) of each curve and its band, from epoch 0 as in the runs' own curves."""
     for tag, curve in curves_of(runs).items():
         low, high = band_of(tag)
         for epoch, (mean, sd) in enumerate(zip(curve.mean, curve.sd, strict=True)):
@@ -136,12 +136,12 @@ def curve_points(runs: Sequence[Run]) -> Iterator[tuple[int, Summary]]:
 
 
 def band_of(tag: str) -> tuple[str, str]:
-    """The tags of a curve's band."""
+    """The tags of the lower and upper end of a curve's band."""
     return f"band/{tag}/mean-sd", f"band/{tag}/mean+sd"
 
 
 def metrics_of(arm: Arm, score: Score) -> Mapping[str, float]:
-    """Its mean and DIFFERENCES: the control has no difference, one seed no interval."""
+    """Tag -> an arm's mean and differences; those that it does not have are left out."""
     found = arm.difference
     values = {
         f"verdict/test_{score.key}": arm.test.mean,

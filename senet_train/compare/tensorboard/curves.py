@@ -1,4 +1,4 @@
-"""An arm's learning curves over its seeds: the mean, and one standard deviation to both sides."""
+"""An arm's learning curves: mean and standard deviation over its seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from senet_train.runs.metrics import Score
 
 
 def tags_of(score: Score) -> dict[str, str]:
-    """Column of metrics.csv -> its tag, as each run has it; detection lacks some."""
+    """Column of metrics.csv -> its tag in a run's own event file; detection lacks some columns."""
     return {
         f"val_{score.key}": f"val/{score.key}",
         "val_loss": "val/loss",
@@ -22,14 +22,14 @@ def tags_of(score: Score) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Curve:
-    """One value for each epoch, (num_epochs,). `sd` is 0 of a single seed: it has no spread."""
+    """One value for each epoch, (num_epochs,); `sd` is 0 for a single seed."""
 
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
 
 
 def curves_of(runs: Sequence[Run]) -> Mapping[str, Curve]:
-    """By its tag every curve that the runs of an arm have, as far as every seed has come.
+    """Tag -> each curve that the runs of an arm have, up to the last epoch that all seeds have.
 
     Raises InputError for a metrics.csv that is missing or damaged.
     """
@@ -42,7 +42,7 @@ def curves_of(runs: Sequence[Run]) -> Mapping[str, Curve]:
 
 
 def curve_of(seeds: Sequence[Sequence[float]]) -> Curve:
-    """The mean and standard deviation over seeds of unequal length."""
+    """The mean and standard deviation over seeds, up to the shortest curve's end."""
     shortest = min(map(len, seeds))
     values = np.array([seed[:shortest] for seed in seeds])  # (num_seeds, num_epochs)
     several = len(values) > 1

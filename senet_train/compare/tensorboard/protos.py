@@ -1,6 +1,6 @@
-"""Summaries and events as TensorBoard's own protocol has them: no torch, no TensorFlow.
+"""Summaries and events in TensorBoard's protocol buffers, without torch and TensorFlow.
 
-Equal content makes equal bytes.
+Equal content gives equal bytes.
 """
 
 import io
@@ -31,7 +31,7 @@ def scalar(tag: str, value: float) -> Summary:
 
 
 def experiment(columns: Mapping[str, Sequence[Cell]], metrics: Mapping[str, str]) -> Summary:
-    """The columns of the HPARAMS tab: words or numbers that it filters by, and tags with names."""
+    """The columns of the HPARAMS tab: hyperparameters by name, metrics by tag with their names."""
     told = api_pb2.Experiment(
         hparam_infos=[column(name, values) for name, values in columns.items()],
         metric_infos=[
@@ -43,7 +43,7 @@ def experiment(columns: Mapping[str, Sequence[Cell]], metrics: Mapping[str, str]
 
 
 def column(name: str, values: Sequence[Cell]) -> api_pb2.HParamInfo:
-    """A column of words, or of numbers."""
+    """A column of text, or of numbers."""
     info = api_pb2.HParamInfo(name=name)
     words = [value for value in values if isinstance(value, str)]
     info.type = api_pb2.DATA_TYPE_STRING if words else api_pb2.DATA_TYPE_FLOAT64
@@ -65,7 +65,7 @@ def row(name: str, cells: Mapping[str, Cell], seconds: float) -> Summary:
 
 
 def row_end(seconds: float) -> Summary:
-    """Without it the tab calls the arm running."""
+    """The end of an arm's session; without it the tab shows the arm as running."""
     end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=seconds)
     return hparams_summary(hparams.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
 

@@ -110,9 +110,9 @@ class Journal(pl.Callback):
 
     def save_figure(self, name: str, draw: "Callable[[], Figure]", epoch: int) -> None:
         """A figure as `test/<name>`, and as `<name>.png` in the run folder."""
-        from senet_train.figures import drawn
+        from senet_train.figures import figure_pixels
 
-        pixels = drawn(draw)
+        pixels = figure_pixels(draw)
         image = Image.fromarray(pixels)
         write_atomic(self.folder / f"{name}.png", lambda file: image.save(file, "PNG"))
         self.write_picture(f"test/{name}", pixels, epoch)

@@ -22,13 +22,15 @@ def write_mistakes(
     journal: Journal, logits: Tensor, test: Images, class_names: Sequence[str], epoch: int
 ) -> None:
     """Draw the confusion matrix and the surest mistakes from the logits (N, K) of the test set."""
-    from senet_train.figures import drawn
+    from senet_train.figures import figure_pixels
     from senet_train.training.pictures.classes import draw_confusion, draw_gallery
 
     unused = range(len(class_names), logits.shape[1])  # logits without a class in the data
     names = [*class_names, *(f"unused {number}" for number in unused)]
     matrix = confusion(test.labels, logits.argmax(1), len(names))
-    journal.write_picture("test/confusion", drawn(partial(draw_confusion, matrix, names)), epoch)
+    journal.write_picture(
+        "test/confusion", figure_pixels(partial(draw_confusion, matrix, names)), epoch
+    )
     wrong = surest_mistakes(logits, test.labels)
     if not len(wrong):
         return
@@ -38,7 +40,7 @@ def write_mistakes(
     which = f"the {MOST_SHOWN} surest of" if num_wrong > MOST_SHOWN else "all"
     title = f"{which} {num_wrong:,} misclassified images"
     draw = partial(draw_gallery, pixels.numpy(), captions, title)
-    journal.write_picture("test/misclassified", drawn(draw), epoch)
+    journal.write_picture("test/misclassified", figure_pixels(draw), epoch)
 
 
 def confusion(labels: Tensor, predicted: Tensor, num_classes: int) -> NDArray[np.int64]:
