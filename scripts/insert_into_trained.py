@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from senet_train.attention import ATTENTIONS
-from senet_train.commands.evaluate.answers import batches
+from senet_train.commands.evaluate.predictions import batches
 from senet_train.data.images import Images
 from senet_train.networks.insertion import insert
 from senet_train.networks.weights.arm import find_arm

@@ -1,4 +1,4 @@
-"""What the small commands share: arguments refused in one line, ends as exit codes."""
+"""What the small commands share: parsing, refusals in one line, exit codes."""
 
 import argparse
 import os
@@ -14,18 +14,18 @@ from senet_train.system.signals import raise_on_signals
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong as an InputError; its subcommands are parsed by it too."""
+    """Raises InputError for wrong arguments, also those of a subcommand."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
+        """Raises InputError with argparse's message."""
         raise InputError(f"{message}: see {self.prog} --help")
 
 
 def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
-    """Run a command; its exit code, its errors as one line on standard error.
+    """Run a command and return its exit code; an error becomes one line on standard error.
 
-    `kept` is what a signal leaves, in words. The traceback comes before the line if the user set
-    HYDRA_FULL_ERROR=1.
+    `kept` says in words what is kept when a signal ends the command. A traceback comes before the
+    line if the user set HYDRA_FULL_ERROR=1.
     """
     try:
         with raise_on_signals():
@@ -36,9 +36,9 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
         print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
         return end.exit_code
     except RunError as error:
-        return complain(error, error.exit_code)
-    except OSError as error:  # a file that the disk has no room for
-        return complain(error, 1)
+        return print_error(error, error.exit_code)
+    except OSError as error:  # the disk is full, say
+        return print_error(error, 1)
 
 
 def command(
@@ -47,9 +47,9 @@ def command(
     *,
     kept: str = "",
 ) -> Callable[..., int]:
-    """`main(argv)`, which runs a command and gives its exit code; a console script calls `main()`.
+    """The function `main(argv)` of a command, which returns its exit code.
 
-    `kept` is what a signal leaves, in words.
+    Console scripts call `main()`. `kept` says in words what is kept when a signal ends the command.
     """
 
     def main(argv: Sequence[str] | None = None) -> int:
@@ -59,8 +59,8 @@ def command(
     return main
 
 
-def complain(error: Exception, exit_code: int) -> int:
-    """Print the error's line; the exit code."""
+def print_error(error: Exception, exit_code: int) -> int:
+    """Print the error on one line; return the exit code."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
     print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
@@ -68,16 +68,16 @@ def complain(error: Exception, exit_code: int) -> int:
 
 
 def refuse_folder(folder: Path, option: str) -> None:
-    """Raises InputError for a place where no folder can be made or written to."""
+    """Raises InputError where no folder can be made or written to."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{option} {folder} cannot be made: {existing} is no folder to write to")
 
 
 def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
-    """Raises InputError for a place where no file can be written, or that holds another's.
+    """Raises InputError where no file can be written, or another program's file would be lost.
 
-    What begins with one of `beginnings` is ours, and may be overwritten.
+    A file that begins with one of `beginnings` was written by the same command and may be replaced.
     """
     if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
         raise InputError(f"{option} {file} cannot be written: name a file in a folder of yours")
@@ -89,8 +89,18 @@ def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
                 )
 
 
+def add_batch_size(parser: argparse.ArgumentParser) -> None:
+    """The option `--batch-size N` of a command that sends images through a network."""
+    parser.add_argument(
+        "--batch-size",
+        type=at_least_one,
+        metavar="N",
+        help="images at a time (default: what this machine has room for)",
+    )
+
+
 def at_least_one(text: str) -> int:
-    """A count."""
+    """A count, for `type=`. Raises ArgumentTypeError for anything else."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no count: choose 1 or more")
     return int(text)

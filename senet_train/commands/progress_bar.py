@@ -1,4 +1,4 @@
-"""How many images are done: a bar on a terminal, a line now and then elsewhere; standard error."""
+"""Progress over images, on standard error: a bar on a terminal, elsewhere a line now and then."""
 
 import sys
 import time
@@ -12,10 +12,10 @@ LINE_EVERY_SECONDS = 10
 
 
 @contextmanager
-def counted(num_images: int | None, done: str) -> Iterator[Callable[[int], None]]:
-    """For the block, a function to call with the number of images `done` (decoded, say) anew.
+def progress_counter(num_images: int | None, done: str) -> Iterator[Callable[[int], None]]:
+    """For the block, a function that is called with the number of images just finished.
 
-    None: nobody knows how many there are.
+    `done` says what was done with them ("decoded"). `num_images` is None where it is not known.
     """
     console = Console(stderr=True)
     if not console.is_terminal or num_images == 0:
@@ -28,7 +28,7 @@ def counted(num_images: int | None, done: str) -> Iterator[Callable[[int], None]
 
 
 def line_counter(num_images: int | None, done: str) -> Callable[[int], None]:
-    """Counts, and prints a plain line every ten seconds."""
+    """A function that counts images, and prints a plain line every ten seconds."""
     of_all = "" if num_images is None else f" of {num_images:,}"
     total, said_at = 0, time.monotonic()
 

@@ -26,8 +26,8 @@ from test_loaders import DATA
 from senet_train.commands import progress_bar
 from senet_train.commands.data_check import decode, inspect_tree, survey
 from senet_train.commands.data_check.cli import main
+from senet_train.commands.data_check.decode_cache import NAME
 from senet_train.commands.data_check.findings import KINDS
-from senet_train.commands.data_check.known import NAME
 from senet_train.data.image_files import Unreadable, read_rgb
 from senet_train.data.loaders import load_splits
 from senet_train.errors import InputError
@@ -71,11 +71,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were given out to be decoded, since the list was emptied."""
     asked: list[str] = []
 
-    def judged(paths: Sequence[str], num_jobs: int):
+    def decode_all(paths: Sequence[str], num_jobs: int):
         asked.extend(Path(path).name for path in paths)
-        return decode.judged(paths, num_jobs)
+        return decode.decode_all(paths, num_jobs)
 
-    monkeypatch.setattr(inspect_tree, "judged", judged)
+    monkeypatch.setattr(inspect_tree, "decode_all", decode_all)
     return asked
 
 
@@ -266,8 +266,8 @@ def test_the_cache_elsewhere(check: Check, tree: Path, decoded: list[str]) -> No
 
 
 def test_a_file_that_ends_its_decoder(check: Check, tree: Path, monkeypatch) -> None:
-    """It is named, its neighbours are judged, and it is tried again the next time."""
-    monkeypatch.setattr(decode, "judge_each", odd_decoders.deadly)
+    """It is named, its neighbours are decoded, and it is tried again the next time."""
+    monkeypatch.setattr(decode, "decode_each", odd_decoders.deadly)
     write_image(tree / "train" / "cat" / "deadly.png", 77)
     result = check("--out", "report.csv", "--exclude", "exclude.txt")
     assert found() == {("ends its decoder", "exclude", "train/cat/deadly.png")}
@@ -299,7 +299,7 @@ def test_a_stopped_check_leaves_no_process(tree: Path, by: signal.Signals) -> No
     code = (
         "import sys, odd_decoders; from senet_train.commands.data_check import cli, decode\n"
         "if __name__ == '__main__':\n"
-        "    decode.CHUNK, decode.judge_each = 2, odd_decoders.slow\n"
+        "    decode.CHUNK, decode.decode_each = 2, odd_decoders.slow\n"
         "    sys.exit(cli.main(['check', sys.argv[1], '--jobs', '2']))"
     )
     begun = tree / "begun"

@@ -15,12 +15,12 @@ from sklearn.metrics import confusion_matrix, recall_score
 from statsmodels.stats.proportion import proportion_confint
 
 from senet_train import load_run
-from senet_train.commands.evaluate import answers as answers_module
-from senet_train.commands.evaluate.answers import Answers, ask
+from senet_train.commands.evaluate import predictions as predictions_module
 from senet_train.commands.evaluate.cli import main
 from senet_train.commands.evaluate.corruptions import CORRUPTIONS, corrupted
+from senet_train.commands.evaluate.find_test_set import find_other_data
+from senet_train.commands.evaluate.predictions import Predictions, predict_images
 from senet_train.commands.evaluate.score import corruption_scores, quality_of
-from senet_train.commands.evaluate.which_images import find_other_data
 from senet_train.config.schema import Choice
 from senet_train.data.images import MemoryImages
 from senet_train.errors import InputError
@@ -164,15 +164,15 @@ def test_other_images_than_the_record_are_noticed(
     assert "more than rounding explains" in caplog.text
 
 
-def random_answers() -> Answers:
-    """Answers to 400 images of 5 classes; some are entirely sure, rightly or not."""
+def random_answers() -> Predictions:
+    """Predictions to 400 images of 5 classes; some are entirely sure, rightly or not."""
     random = np.random.default_rng(0)
     confidence = random.uniform(0.2, 1, 400).astype(np.float32)
     confidence[:40] = 1.0
     labels, predicted = random.integers(0, 5, 400), random.integers(0, 5, 400)
     predicted[:250] = np.where(random.random(250) < 0.8, labels[:250], predicted[:250])
     in_top5 = np.ones(400, bool)
-    return Answers(labels, predicted, confidence, in_top5, random.random(400, np.float32))
+    return Predictions(labels, predicted, confidence, in_top5, random.random(400, np.float32))
 
 
 def test_calibration_error_is_the_textbooks() -> None:
@@ -211,7 +211,7 @@ def test_shares_and_intervals_are_the_libraries() -> None:
 
 
 def test_one_image_is_enough() -> None:
-    one = Answers(*(column[:1] for column in dataclasses.astuple(random_answers())))
+    one = Predictions(*(column[:1] for column in dataclasses.astuple(random_answers())))
     found = quality_of(one, list("abcde"))
     assert found.loss.low == found.loss.value
     assert len(found.per_class) == 1
@@ -267,7 +267,7 @@ def test_robustness_counts_what_the_network_says(
     run = load_run(seen[1])
     forward, test = Forward.of(run, 4), own_splits(run).test.take(torch.arange(0, 27, 3))
     assert isinstance(test, MemoryImages)
-    answers, hits = ask(forward, test, corruptions=True)
+    answers, hits = predict_images(forward, test, corruptions=True)
     expected = [
         sum(
             int(forward(corrupted(test.pixels[i : i + 1], c, s, [test.ids[i]])).argmax() == label)
@@ -276,8 +276,8 @@ def test_robustness_counts_what_the_network_says(
         for c, s in ((CORRUPTIONS[0], 5), (CORRUPTIONS[-1], 1))
     ]
     assert [hits[0][4], hits[-1][0]] == expected
-    monkeypatch.setattr(answers_module, "corrupted", lambda pixels, *_: pixels)
-    _, same = ask(forward, test, corruptions=True)
+    monkeypatch.setattr(predictions_module, "corrupted", lambda pixels, *_: pixels)
+    _, same = predict_images(forward, test, corruptions=True)
     clean = quality_of(answers, run.class_names)
     scores = corruption_scores(same, [c.name for c in CORRUPTIONS], clean)
     assert len(scores) == 9

@@ -19,7 +19,7 @@ from senet_train import load_run
 from senet_train.commands.predict import cli
 from senet_train.commands.predict.report import write_rows
 from senet_train.commands.predict.rows import Row, decoded, predicted
-from senet_train.commands.predict.walk import SkippedFile, image_files
+from senet_train.commands.predict.walk import SkippedFiles, image_files
 from senet_train.data.image_files import decoders_silent
 from senet_train.data.imagenet_subset import load_image
 from senet_train.runs.trained import forward
@@ -77,7 +77,7 @@ def test_another_preprocessing_says_something_else(seen: tuple[Path, Path]) -> N
     for change in changes:
         other = dataclasses.replace(run, preprocess=dataclasses.replace(run.preprocess, **change))
         said = predicted(
-            image_files([tree / "val"], SkippedFile()), Forward.of(other), 1, SkippedFile()
+            image_files([tree / "val"], SkippedFiles()), Forward.of(other), 1, SkippedFiles()
         )
         apart = [
             abs(row.classes[0][1] - known[str(Path(row.file).relative_to(tree))][1]) for row in said
@@ -188,7 +188,7 @@ def test_folders_are_walked_in_order_and_never_in_a_circle(tmp_path: Path) -> No
         (tmp_path / name).touch()
     (tmp_path / "b" / "up").symlink_to("..")
     (tmp_path / "d").symlink_to("b")  # no circle: followed
-    skipped = SkippedFile()
+    skipped = SkippedFiles()
     found = [Path(f).relative_to(tmp_path) for f in image_files([tmp_path], skipped)]
     assert list(map(str, found)) == ["a.jpg", "b/10.PNG", "b/2.png", "d/10.PNG", "d/2.png"]
     named = [tmp_path / "c" / "notes.txt"]  # named by itself, it is tried
@@ -205,7 +205,7 @@ def test_no_more_is_read_than_the_network_is_ahead(tmp_path: Path) -> None:
             given += 1
             yield f"{given}.png"
 
-    reading = decoded(endless(), lambda file: torch.zeros(2, 2, 3), SkippedFile(), ahead=8)
+    reading = decoded(endless(), lambda file: torch.zeros(2, 2, 3), SkippedFiles(), ahead=8)
     for _ in range(100):
         next(reading)
     assert given <= 100 + 8

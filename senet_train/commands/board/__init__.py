@@ -1,1 +1,1 @@
-"""TensorBoard over a folder of runs, for this machine alone."""
+"""senet-board: TensorBoard over a folder of runs, on this machine alone."""

@@ -1,4 +1,4 @@
-"""The command `senet-board`: opens TensorBoard on runs, or on the arms they make. No torch."""
+"""The command `senet-board`: opens TensorBoard on runs, or on their arms. No torch."""
 
 import argparse
 import tempfile
@@ -61,7 +61,7 @@ def board(arguments: argparse.Namespace) -> NoReturn:
 
 
 def refuse_without_runs(path: Path) -> None:
-    """Raises InputError for a folder that has nothing for TensorBoard."""
+    """Raises InputError for a folder without event files."""
     if not path.is_dir():
         raise InputError(f"{path} is no folder: give one that holds runs, such as outputs")
     if next(path.rglob("*tfevents*"), None) is None:
@@ -72,7 +72,7 @@ def refuse_without_runs(path: Path) -> None:
 
 
 def write_arms_of(path: Path, folder: Path) -> None:
-    """What `senet-compare PATH --tensorboard FOLDER` writes. Raises InputError, UnfairError."""
+    """Write what `senet-compare PATH --tensorboard FOLDER` does. Raises InputError, UnfairError."""
     from senet_train.commands.compare import judge_runs
     from senet_train.commands.compare import parse as parse_comparison
     from senet_train.compare.tensorboard.arms import event_files

@@ -14,15 +14,15 @@ HOST = "127.0.0.1"
 
 
 def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
-    """Serve the event files below `folder`, say where, and wait for a signal, which is raised.
+    """Serve the event files below `folder`, print the address, and wait for a signal.
 
-    Without a port the first free one from 6006 on. Raises InputError where nothing can listen.
+    A port of None is the first free one from 6006 on. Raises InputError where no port can be used.
     """
     server = TensorBoard()
     place = ["--port", str(port)] if port is not None else []
     server.configure(["senet-board", "--logdir", str(folder), "--host", HOST, *place])
     try:
-        # It advertises its faster loader there.
+        # TensorBoard prints advice about its faster loader there.
         with contextlib.redirect_stderr(io.StringIO()):
             address = server.launch()
     except (TensorBoardServerException, OSError) as error:

@@ -1,4 +1,4 @@
-"""The command `senet-data`: checks a tree of class folders. Changes no image; no torch."""
+"""The command `senet-data`: checks a tree of class folders and changes no image. No torch."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ Verdicts are kept, so that the next check decodes only files whose size or time 
 codes: 0 nothing to do, 1 something is to be excluded or mended, 2 bad input."""
 
 
-# What a file that may be overwritten begins with.
+# How a file begins that an earlier check wrote and this one may overwrite.
 BEGINNINGS = {"exclude": b"# Images to leave out", "out": b"kind,remedy,", "cache": b'{"schema":'}
 
 
@@ -54,9 +54,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def check(arguments: argparse.Namespace) -> int:
     """Check, print, write; the exit code. Raises InputError before anything is decoded."""
+    from senet_train.commands.data_check.decode_cache import NAME
     from senet_train.commands.data_check.inspect_tree import inspect_tree
-    from senet_train.commands.data_check.known import NAME
-    from senet_train.commands.data_check.report import lines_of, write_csv
+    from senet_train.commands.data_check.report import summary_lines, write_csv
     from senet_train.data.class_folders import find_parts
 
     base = arguments.path.expanduser()
@@ -66,10 +66,10 @@ def check(arguments: argparse.Namespace) -> int:
             refuse_file(getattr(arguments, option), f"--{option}", BEGINNINGS[option])
     cache = arguments.cache or base / NAME
     found = inspect_tree(parts, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
-    print(*lines_of(found, base), sep="\n")
-    if found.unkept:
+    print(*summary_lines(found, base), sep="\n")
+    if found.cache_error:
         print(
-            f"{cache} cannot be written ({found.unkept}): the next check decodes all again, "
+            f"{cache} cannot be written ({found.cache_error}): the next check decodes all again, "
             "unless --cache FILE names another place",
             file=sys.stderr,
         )
@@ -82,10 +82,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def exclude(findings: Sequence[Finding], file: Path) -> None:
-    """Write the list of exclusions; one that says something else is not overwritten.
-
-    Raises InputError.
-    """
+    """Write the list of exclusions. Raises InputError where the file has another content."""
     reasons = to_exclude(findings)
     text = exclusion_text(reasons.items())
     if file.exists() and file.read_bytes() != text.encode():

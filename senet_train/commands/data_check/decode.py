@@ -1,4 +1,4 @@
-"""Decode image files in processes of their own; one that a file kills ends no check."""
+"""Decode image files in other processes: a file that kills its process does not end the check."""
 
 import hashlib
 import multiprocessing
@@ -17,8 +17,8 @@ CHUNK = 16  # files a process takes at a time
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What decoding a file showed: `fault` is a kind of finding, or "" for none."""
+class DecodeResult:
+    """What decoding a file showed; `fault` is a kind of finding, or "" for none."""
 
     fault: str = ""
     detail: str = ""
@@ -26,26 +26,28 @@ class Verdict:
     pixels: str = ""  # hash of size and RGB values
 
 
-def judge(path: str) -> Verdict:
-    """Decode one file wholly, as training does."""
+def decode(path: str) -> DecodeResult:
+    """Decode the whole of one file, as training does."""
     try:
         picture, mode = read_rgb(path)
     except Unreadable as error:
-        return Verdict(error.kind, " ".join(str(error).split()))
+        return DecodeResult(error.kind, " ".join(str(error).split()))
     except OSError as error:
-        return Verdict("not opened", error.strerror or str(error))
+        return DecodeResult("not opened", error.strerror or str(error))
     except MemoryError:
-        return Verdict("not opened", "no memory to decode it")
+        return DecodeResult("not opened", "no memory to decode it")
     digest = hashlib.blake2b(f"{picture.size}".encode(), digest_size=16)
     digest.update(picture.tobytes())
-    return Verdict(mode=mode, pixels=digest.hexdigest())
+    return DecodeResult(mode=mode, pixels=digest.hexdigest())
 
 
-def judged(paths: Sequence[str], num_jobs: int) -> Generator[tuple[str, Verdict], None, None]:
-    """Each path with its verdict, in the order in which they are found, by `num_jobs` processes.
+def decode_all(
+    paths: Sequence[str], num_jobs: int
+) -> Generator[tuple[str, DecodeResult], None, None]:
+    """Yield each path with its result as they come from `num_jobs` processes.
 
-    When a process dies, what it and its siblings had not given is halved until the file that
-    kills stands alone.
+    When a process dies, the pool loses all results that are still out. Their files are decoded
+    again in two halves, and so on, until the file that kills its process is alone.
     """
     if not paths:
         return
@@ -53,11 +55,11 @@ def judged(paths: Sequence[str], num_jobs: int) -> Generator[tuple[str, Verdict]
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
     pool = start_pool(min(num_jobs, len(chunks)))
     try:
-        futures: dict[Future[list[Verdict]], Sequence[str]] = {}
+        futures: dict[Future[list[DecodeResult]], Sequence[str]] = {}
         for chunk in chunks:
             try:
-                futures[pool.submit(judge_each, chunk)] = chunk
-            except BrokenProcessPool:  # before all was handed out
+                futures[pool.submit(decode_each, chunk)] = chunk
+            except BrokenProcessPool:  # a process has died already
                 lost += chunk
         for future in as_completed(futures):
             chunk = futures.pop(future)
@@ -68,33 +70,33 @@ def judged(paths: Sequence[str], num_jobs: int) -> Generator[tuple[str, Verdict]
     finally:
         pool.shutdown(cancel_futures=True)
     if len(paths) == 1 and lost:
-        yield lost[0], Verdict("ends its decoder")
+        yield lost[0], DecodeResult("ends its decoder")
         return
     middle = (len(lost) + 1) // 2
     for half in (lost[:middle], lost[middle:]):
-        yield from judged(half, num_jobs)
+        yield from decode_all(half, num_jobs)
 
 
 def start_pool(num_processes: int) -> ProcessPoolExecutor:
-    """Spawned, not forked: this process may have threads, and a fork copies their locks as held."""
+    """A pool of spawned processes: a fork would copy the locks that other threads hold."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(num_processes, mp_context=context, initializer=be_a_worker)
+    return ProcessPoolExecutor(num_processes, mp_context=context, initializer=start_worker)
 
 
-def judge_each(paths: Sequence[str]) -> list[Verdict]:
-    """A worker's piece of the work."""
-    return [judge(path) for path in paths]
+def decode_each(paths: Sequence[str]) -> list[DecodeResult]:
+    """The results of one chunk, in a worker process."""
+    return [decode(path) for path in paths]
 
 
-def be_a_worker() -> None:
-    """Leave Ctrl-C to the parent, print no warnings into its bar, and never outlive it."""
+def start_worker() -> None:
+    """Set up a worker: Ctrl-C is the parent's, no warning disturbs its bar, both end together."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
-def end_with_the_parent() -> None:
-    """A killed parent says nothing, and its pool's queue never ends."""
+def exit_with_parent() -> None:
+    """Exit once the parent has ended: a killed parent closes no queue, and a worker would wait."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

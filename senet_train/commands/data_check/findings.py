@@ -1,10 +1,10 @@
-"""What a check can find, and what follows from it."""
+"""The kinds of finding of a check, the remedy of each, and copies among images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# exclude: the list of exclusions takes it; mend: a person has to; note: training copes with it.
+# exclude: goes into the list of exclusions; mend: a person has to repair it; note: training copes.
 Remedy = Literal["exclude", "mend", "note"]
 
 
@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[Remedy, str]] = {
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One odd thing: `path` is relative to the tree's root."""
+    """One fault or oddity; `path` is relative to the root of the tree."""
 
     kind: str
     path: str
@@ -46,12 +46,12 @@ class Finding:
 
     @property
     def remedy(self) -> Remedy:
-        """What is to be done about it."""
+        """What is to be done about it: exclude, mend or note."""
         return KINDS[self.kind][0]
 
 
 def to_exclude(findings: Iterable[Finding]) -> dict[str, str]:
-    """Path -> reason, of everything that a list of exclusions takes."""
+    """Path -> reason, of everything that goes into the list of exclusions."""
     reasons: dict[str, list[str]] = {}
     for finding in sorted(findings, key=lambda each: list(KINDS).index(each.kind)):
         if finding.remedy == "exclude":
@@ -60,31 +60,31 @@ def to_exclude(findings: Iterable[Finding]) -> dict[str, str]:
     return {path: "; ".join(each) for path, each in reasons.items()}
 
 
-def repeats(pixels: Mapping[str, str], train: str) -> Iterator[Finding]:
-    """Findings from path -> hash of pixels; `train` is the name of the training part."""
+def find_copies(pixels: Mapping[str, str], train: str) -> Iterator[Finding]:
+    """Leaks and duplicates, from path -> hash of pixels; `train` is the training part's name."""
     groups: dict[str, list[str]] = {}
     for path in sorted(pixels):
         groups.setdefault(pixels[path], []).append(path)
     for paths in groups.values():
         trained = [path for path in paths if path.startswith(f"{train}/")]
         tested = [path for path in paths if path not in trained]
-        yield from within(tested, "duplicate in test")
+        yield from copies_in_part(tested, "duplicate in test")
         if tested:
             yield from leaks(trained, tested)
         else:
-            yield from within(trained, "duplicate in training")
+            yield from copies_in_part(trained, "duplicate in training")
 
 
 def leaks(trained: Sequence[str], tested: Sequence[str]) -> Iterator[Finding]:
-    """Every training copy of a test image; that its label is another one is said too."""
+    """Every training copy of a test image; the detail says so if its label is another one."""
     for path in trained:
         alike = [other for other in tested if class_of(other) == class_of(path)]
         detail = f"same pixels as {(alike or tested)[0]}"
         yield Finding("leak", path, detail + ("" if alike else ", of another class"))
 
 
-def within(paths: Sequence[str], kind: str) -> Iterator[Finding]:
-    """Copies in one part: all but the first of each class, and each class's first beside others."""
+def copies_in_part(paths: Sequence[str], kind: str) -> Iterator[Finding]:
+    """Copies in one part: all but the first of each class, and copies in several classes."""
     first: dict[str, str] = {}
     for path in paths:
         if class_of(path) in first:

@@ -1,4 +1,4 @@
-"""A whole check: walk, decode what is new, compare, and say what was found."""
+"""A whole check: walk the tree, decode what is new, and gather the findings."""
 
 import time
 from collections import Counter
@@ -7,91 +7,95 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from senet_train.commands.data_check.decode import Verdict, judged
-from senet_train.commands.data_check.findings import Finding, repeats, to_exclude
-from senet_train.commands.data_check.known import read_known, write_known
+from senet_train.commands.data_check.decode import DecodeResult, decode_all
+from senet_train.commands.data_check.decode_cache import read_cache, write_cache
+from senet_train.commands.data_check.findings import Finding, find_copies, to_exclude
 from senet_train.commands.data_check.survey import ImageFile, Survey, survey
-from senet_train.commands.progress_bar import counted
+from senet_train.commands.progress_bar import progress_counter
 
-KEEP_EVERY_SECONDS = 60
+WRITE_EVERY_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class TreeReport:
-    """What a check saw. `unkept` says why its verdicts could not be kept, "" if they were."""
+    """The result of a check; `cache_error` says why the cache could not be written, or is ""."""
 
     num_images: dict[str, int]  # of each part, the training part first
     num_classes: int
     num_decoded: int
     findings: list[Finding]
-    unkept: str
+    cache_error: str
 
 
 def inspect_tree(
     parts: tuple[Path, Path], cache: Path, *, num_jobs: int, fresh: bool
 ) -> TreeReport:
-    """Check the tree with these training and test folders; verdicts are kept in `cache`."""
+    """Check the tree with these training and test folders; `cache` is a file that may be there."""
     seen = survey(parts)
-    known = {} if fresh else read_known(cache)
-    verdicts = {image: known[image] for image in seen.images if image in known}
-    num_known = len(verdicts)
-    unkept = decode_rest(seen, parts[0].parent, verdicts, cache, num_jobs)
-    findings = seen.findings + list(faults(verdicts))
-    pixels = {image.path: verdict.pixels for image, verdict in verdicts.items() if verdict.pixels}
-    findings += repeats(pixels, parts[0].name)
-    findings += too_few(seen, to_exclude(findings))
+    known = {} if fresh else read_cache(cache)
+    results = {image: known[image] for image in seen.images if image in known}
+    num_known = len(results)
+    cache_error = decode_unknown(seen, parts[0].parent, results, cache, num_jobs)
+    findings = seen.findings + list(decoding_findings(results))
+    pixels = {image.path: result.pixels for image, result in results.items() if result.pixels}
+    findings += find_copies(pixels, parts[0].name)
+    findings += small_classes(seen, to_exclude(findings))
     sizes = Counter(image.path.partition("/")[0] for image in seen.images)
     return TreeReport(
         {part: sizes[part] for part in seen.classes},
         len(set().union(*seen.classes.values())),
-        len(verdicts) - num_known,
+        len(results) - num_known,
         sorted(findings),
-        unkept,
+        cache_error,
     )
 
 
-def decode_rest(
-    seen: Survey, base: Path, verdicts: dict[ImageFile, Verdict], cache: Path, num_jobs: int
+def decode_unknown(
+    seen: Survey, base: Path, results: dict[ImageFile, DecodeResult], cache: Path, num_jobs: int
 ) -> str:
-    """Add the missing verdicts; why they could not be kept, or "".
+    """Decode the images that have no result yet and add theirs; the cache's error, or "".
 
-    They are kept every minute and on the way out, so that a check that is stopped goes on.
+    The cache is written every minute and at the end, also if the check is stopped: the next one
+    then continues.
     """
-    rest = {str(base / i.path): i for i in seen.images if i not in verdicts}
-    unkept, kept_at = "", time.monotonic()
+    rest = {str(base / i.path): i for i in seen.images if i not in results}
+    cache_error, written_at = "", time.monotonic()
     try:
-        with counted(len(rest), "decoded") as count, closing(judged(list(rest), num_jobs)) as found:
-            for path, verdict in found:
-                verdicts[rest[path]] = verdict
+        with (
+            progress_counter(len(rest), "decoded") as count,
+            closing(decode_all(list(rest), num_jobs)) as found,
+        ):
+            for path, result in found:
+                results[rest[path]] = result
                 count(1)
-                if time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
-                    unkept, kept_at = keep(cache, verdicts), time.monotonic()
+                if time.monotonic() - written_at > WRITE_EVERY_SECONDS:
+                    cache_error, written_at = try_to_write_cache(cache, results), time.monotonic()
     finally:
         if rest:
-            unkept = keep(cache, verdicts)
-    return unkept
+            cache_error = try_to_write_cache(cache, results)
+    return cache_error
 
 
-def keep(cache: Path, verdicts: dict[ImageFile, Verdict]) -> str:
-    """Write the verdicts; why that could not be, or ""."""
+def try_to_write_cache(cache: Path, results: dict[ImageFile, DecodeResult]) -> str:
+    """Write the cache; the error's text where that fails, else ""."""
     try:
-        write_known(cache, verdicts)
+        write_cache(cache, results)
     except OSError as error:
         return error.strerror or str(error)
     return ""
 
 
-def faults(verdicts: dict[ImageFile, Verdict]) -> Iterator[Finding]:
-    """What decoding showed of each file alone."""
-    for image, verdict in verdicts.items():
-        if verdict.fault:
-            yield Finding(verdict.fault, image.path, verdict.detail)
-        elif verdict.mode != "RGB":
-            yield Finding("not RGB", image.path, verdict.mode)
+def decoding_findings(results: dict[ImageFile, DecodeResult]) -> Iterator[Finding]:
+    """The findings of each file by itself."""
+    for image, result in results.items():
+        if result.fault:
+            yield Finding(result.fault, image.path, result.detail)
+        elif result.mode != "RGB":
+            yield Finding("not RGB", image.path, result.mode)
 
 
-def too_few(seen: Survey, excluded: dict[str, str]) -> Iterator[Finding]:
-    """Class folders that are too small once the exclusions are out."""
+def small_classes(seen: Survey, excluded: dict[str, str]) -> Iterator[Finding]:
+    """Class folders that have too few images without the excluded ones."""
     paths = (image.path for image in seen.images if image.path not in excluded)
     left = Counter(path.rpartition("/")[0] for path in paths)
     for (part, names), least in zip(seen.classes.items(), (2, 1), strict=True):

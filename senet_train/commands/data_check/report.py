@@ -1,4 +1,4 @@
-"""What a check found: a summary on standard output, every finding in a CSV file."""
+"""The result of a check: a summary on standard output, every finding in a CSV file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,27 +13,27 @@ NUM_SHOWN = 3  # of each kind
 CONSEQUENCE = {"exclude": "excluded", "mend": "to be mended", "note": "noted"}
 
 
-def lines_of(inspection: TreeReport, base: Path) -> Iterable[str]:
+def summary_lines(report: TreeReport, base: Path) -> Iterable[str]:
     """The summary: what was read, then each kind with its count and its first paths."""
-    counts = " and ".join(f"{count:,} in {part}/" for part, count in inspection.num_images.items())
-    known = sum(inspection.num_images.values()) - inspection.num_decoded
+    counts = " and ".join(f"{count:,} in {part}/" for part, count in report.num_images.items())
+    known = sum(report.num_images.values()) - report.num_decoded
     yield (
-        f"{base}: {counts}, {inspection.num_classes} classes; "
-        f"{inspection.num_decoded:,} images decoded, {known:,} known from an earlier check"
+        f"{base}: {counts}, {report.num_classes} classes; "
+        f"{report.num_decoded:,} images decoded, {known:,} known from an earlier check"
     )
     for kind, (remedy, meaning) in KINDS.items():
-        found = [finding for finding in inspection.findings if finding.kind == kind]
+        found = [finding for finding in report.findings if finding.kind == kind]
         if found:
             yield f"\n{kind}: {len(found):,} {CONSEQUENCE[remedy]} ({meaning})"
             yield from (f"  {shown(finding)}" for finding in found[:NUM_SHOWN])
             if len(found) > NUM_SHOWN:
                 yield f"  ... {len(found) - NUM_SHOWN:,} more"
-    if not inspection.findings:
+    if not report.findings:
         yield "nothing odd"
 
 
 def shown(finding: Finding) -> str:
-    """One line."""
+    """A finding on one line."""
     return printable(f"{finding.path} ({finding.detail})" if finding.detail else finding.path)
 
 

@@ -1,7 +1,7 @@
-"""Walk a tree of class folders as training lists it: the images to decode, and what is odd.
+"""Walk a tree of class folders as training lists it: the images to decode, and findings.
 
-Training refuses the first odd thing; here all of them are found. Nothing is followed below a class
-folder, so a link that leads back up cannot trap the walk.
+Training refuses the first fault; here all of them are found. The walk does not go below a class
+folder, so a link to a parent cannot make it endless.
 """
 
 import errno
@@ -18,7 +18,7 @@ from senet_train.data.class_folders import is_image_name
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image that is to be decoded; `size` in bytes, `mtime_ns` as the system tells it."""
+    """An image file to be decoded; `size` in bytes, `mtime_ns` its time of modification."""
 
     path: str  # part/class/name
     size: int
@@ -40,19 +40,19 @@ def survey(parts: tuple[Path, Path]) -> Survey:
     for folder in parts:
         seen.classes[folder.name] = []
         for entry in entries_of(folder, folder.name, seen.findings):
-            place_class(entry, f"{folder.name}/{entry.name}", seen)
+            inspect_class(entry, f"{folder.name}/{entry.name}", seen)
     train, test = seen.classes
     seen.findings += [*only_in(seen.classes, train, test), *only_in(seen.classes, test, train)]
     return seen
 
 
-def place_class(entry: os.DirEntry[str], path: str, seen: Survey) -> None:
-    """One entry beside the class folders; of a class folder, all that is in it."""
+def inspect_class(entry: os.DirEntry[str], path: str, seen: Survey) -> None:
+    """One entry of a part: a class folder with all that is in it, or something else."""
     if not os.path.isdir(entry.path):
         seen.findings.append(Finding("beside the classes", path))
     elif entry.name.startswith("."):
         seen.findings.append(Finding("hidden folder", path))
-    elif leads_up(entry.path):
+    elif links_to_a_parent(entry.path):
         seen.findings.append(Finding("folder loop", path))
     elif not is_plain(entry.name):
         seen.findings.append(Finding("odd name", path))
@@ -60,17 +60,19 @@ def place_class(entry: os.DirEntry[str], path: str, seen: Survey) -> None:
         part, _, name = path.partition("/")
         seen.classes[part].append(name)
         for file in entries_of(Path(entry.path), path, seen.findings):
-            found = look_at(file, f"{path}/{file.name}")
+            found = inspect_entry(file, f"{path}/{file.name}")
             if isinstance(found, Finding):
                 seen.findings.append(found)
             else:
                 seen.images.append(found)
 
 
-def look_at(entry: os.DirEntry[str], path: str) -> ImageFile | Finding:
-    """One entry of a class folder, by its name and what the system says of it."""
+def inspect_entry(entry: os.DirEntry[str], path: str) -> ImageFile | Finding:
+    """One entry of a class folder, by its name and its status; nothing is read."""
     if os.path.isdir(entry.path):
-        return Finding("folder loop" if leads_up(entry.path) else "folder in a class", path)
+        return Finding(
+            "folder loop" if links_to_a_parent(entry.path) else "folder in a class", path
+        )
     if entry.name.startswith("."):
         return Finding("hidden file", path)
     if not is_image_name(entry.name):
@@ -90,7 +92,7 @@ def look_at(entry: os.DirEntry[str], path: str) -> ImageFile | Finding:
 
 
 def entries_of(folder: Path, path: str, findings: list[Finding]) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder, by name; a finding if the system does not tell."""
+    """The entries of a folder, sorted by name; a finding where they cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -100,19 +102,19 @@ def entries_of(folder: Path, path: str, findings: list[Finding]) -> Iterator[os.
     yield from found
 
 
-def leads_up(folder: str) -> bool:
-    """Whether a folder is a link to one that holds it."""
+def links_to_a_parent(folder: str) -> bool:
+    """Whether a folder is a link to one of its own parents."""
     real, home = Path(folder).resolve(), Path(folder).parent.resolve()
     return os.path.islink(folder) and home.is_relative_to(real)
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name can stand on a line of a list: UTF-8 (no surrogate), no control character."""
+    """Whether a name is UTF-8 (no surrogate) without control characters, and fits on one line."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
 
 
 def only_in(classes: dict[str, list[str]], have: str, lack: str) -> Iterator[Finding]:
-    """The classes of one part that the other has not."""
+    """The classes of one part that the other part does not have."""
     for name in sorted(set(classes[have]) - set(classes[lack])):
         # In lower case, so that `Fox` is near `fox`.
         other = {there.lower(): there for there in set(classes[lack]) - set(classes[have])}

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.commands.command_line import Parser, at_least_one, command, refuse_folder
+from senet_train.commands.command_line import Parser, add_batch_size, command, refuse_folder
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
 images, each class, and with --corruptions how much is left on images made worse. Images are cut
@@ -31,12 +31,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="also on images made worse: 8 corruptions, 5 severities each",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least_one,
-        metavar="N",
-        help="images at a time (default: what this machine has room for)",
-    )
+    add_batch_size(parser)
     return parser.parse_args(list(argv))
 
 

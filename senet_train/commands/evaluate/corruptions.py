@@ -1,7 +1,7 @@
-"""Images made worse, as torchvision makes them worse: eight ways, five severities each.
+"""Eight corruptions of images by torchvision's functions, with five severities each.
 
-Done to what the network would see, cut out and scaled; not ImageNet-C's corruptions, though close
-to some of them. Shapes: B batch, H height, W width.
+They are applied to what the network would see, after cropping and scaling. Some resemble those of
+ImageNet-C; none is the same. Shapes: B batch, H height, W width.
 """
 
 import io
@@ -30,18 +30,18 @@ class Corruption:
 
 
 def noise(image: Tensor, sigma: float) -> Tensor:
-    """`sigma` is of pixels in 0..1."""
+    """Gaussian noise; `sigma` is in units of pixels in 0..1."""
     return F.gaussian_noise(image, sigma=sigma)
 
 
 def blur(image: Tensor, sigma: float) -> Tensor:
-    """`sigma` is a share of the side, so that it means as much at any size."""
+    """Gaussian blur; `sigma` is a share of the side, so that it is as strong at any size."""
     sigma *= image.shape[-1]
     return F.gaussian_blur(image, 2 * ceil(3 * sigma) + 1, sigma)
 
 
 def jpeg(image: Tensor, quality: float) -> Tensor:
-    """Written and read by Pillow: torchvision 0.29 is about to lose its encoder."""
+    """JPEG artefacts, by Pillow: torchvision 0.29 announces the end of its encoder."""
     file = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=int(quality))
     return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
@@ -62,9 +62,9 @@ CORRUPTIONS = (
 def corrupted(
     pixels: Tensor, corruption: Corruption, severity: int, image_ids: Sequence[str]
 ) -> Tensor:
-    """(B, H, W, 3) uint8 -> the same shape, worse by a severity of 1 to 5.
+    """(B, H, W, 3) uint8 -> the same shape, corrupted with a severity of 1 to 5.
 
-    What is drawn is drawn under a key of the image, so it depends on no other image.
+    Random numbers are keyed by the image, so the result depends on no other image.
     """
     strength = corruption.strengths[severity - 1]
     images = []

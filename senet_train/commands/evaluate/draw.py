@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: where the errors are, how far to trust a probability, robustness."""
+"""Pictures of an evaluation: the confusion matrix, the reliability diagram, the corruptions."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +10,8 @@ from senet_train.commands.evaluate.evaluation import Evaluation
 from senet_train.commands.evaluate.score import Bin, Confusion, CorruptionScore
 from senet_train.figures import BLUE, GREY, INK, PAPER, Picture, render_picture
 
-MOST_NUMBERS = 20  # classes up to which each cell says its figure
-MOST_NAMES = 60  # and each row its class
+MOST_NUMBERS = 20  # classes up to which each cell has its number
+MOST_NAMES = 60  # classes up to which each row has its class name
 LONGEST_NAME = 24
 
 
@@ -40,7 +40,7 @@ def draw_pictures(evaluation: Evaluation) -> list[Picture]:
 
 
 def draw_confusion(confusion: Confusion) -> Figure:
-    """Shares of each row; a class that has no image, only answers, is an empty row."""
+    """The shares of each row; a class without images, which was only predicted, is an empty row."""
     names = [name[:LONGEST_NAME] for name in confusion.classes]
     totals = confusion.counts.sum(1, keepdims=True)
     shares = 100 * confusion.counts / np.maximum(totals, 1)
@@ -57,7 +57,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
 
 
 def draw_cells(axes: Axes, percent: NDArray[np.float64], *, numbers: bool) -> None:
-    """A cell for each figure, darker the higher; `numbers` are written in."""
+    """A cell for each value, darker the higher it is, with its number if `numbers` is true."""
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest", aspect="auto")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -72,7 +72,7 @@ def draw_cells(axes: Axes, percent: NDArray[np.float64], *, numbers: bool) -> No
 
 
 def draw_reliability(bins: list[Bin]) -> Figure:
-    """Accuracy by confidence, and how often each confidence is."""
+    """Accuracy by confidence, and the number of images by confidence."""
     figure = Figure(figsize=(5, 5.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     lefts, widths = [bin.low for bin in bins], [bin.high - bin.low for bin in bins]
@@ -98,7 +98,7 @@ def draw_reliability(bins: list[Bin]) -> Figure:
 
 
 def draw_corruptions(rows: list[CorruptionScore]) -> Figure:
-    """Corruptions down, severities across."""
+    """A row for each corruption, a column for each severity."""
     figure = Figure(figsize=(6, 0.8 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     draw_cells(axes, 100 * np.array([row.top1 for row in rows]), numbers=True)

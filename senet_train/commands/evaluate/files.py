@@ -36,7 +36,7 @@ def tables(evaluation: Evaluation) -> dict[str, str]:
 
 
 def plain(evaluation: Evaluation) -> dict[str, Any]:
-    """The whole, unrounded; the confusion matrix as lists."""
+    """The evaluation as plain data, unrounded; the confusion matrix as lists."""
     tree = asdict(evaluation)
     confusion = tree["score"]["confusion"]
     confusion["counts"] = confusion["counts"].tolist()

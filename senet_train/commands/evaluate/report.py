@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from senet_train.commands.evaluate.evaluation import Evaluation, images_apart
+from senet_train.commands.evaluate.evaluation import Evaluation, num_images_apart
 from senet_train.commands.evaluate.score import ClassScore, CorruptionScore, Estimate
 from senet_train.system.console import printable, table_console
 
@@ -29,10 +29,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def against_record(evaluation: Evaluation) -> str:
-    """The same images, asked when the run ended and now."""
+    """How the recorded top-1 and this one differ, on the same images."""
     recorded = evaluation.recorded_top1
     assert recorded is not None
-    apart = images_apart(recorded, evaluation.score)
+    apart = num_images_apart(recorded, evaluation.score)
     return (
         f"the record says top-1 {recorded:.4f}, in precision {evaluation.recorded_precision}: "
         f"{apart:,} of {evaluation.score.num_images:,} images apart"
@@ -40,7 +40,7 @@ def against_record(evaluation: Evaluation) -> str:
 
 
 def simple_table(*columns: str) -> Table:
-    """The first column is words, the others figures."""
+    """A table whose first column is text and whose others are numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
@@ -58,7 +58,7 @@ def summary(evaluation: Evaluation) -> Table:
 
 
 def interval(estimate: Estimate) -> str:
-    """From the lower to the upper end."""
+    """`0.9012 to 0.9234`."""
     return f"{estimate.low:.4f} to {estimate.high:.4f}"
 
 

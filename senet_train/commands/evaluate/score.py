@@ -1,6 +1,6 @@
-"""Answers -> accuracy, loss and calibration with their uncertainty, and where the errors are.
+"""Accuracy, loss and calibration of predictions with their uncertainty, and where the errors are.
 
-Intervals are over images: what another test set of the same kind would say, of this one network.
+Intervals are over images: they say where the figures would be on another test set of the same kind.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from senet_train.commands.evaluate.answers import Answers
+from senet_train.commands.evaluate.predictions import Predictions
 
 NUM_BINS = 15  # Guo et al., "On Calibration of Modern Neural Networks", arXiv:1706.04599
 LEVEL = 0.95
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How many of one class's images were given that class."""
+    """The share of one class's images that were predicted as that class."""
 
     name: str
     num_images: int
@@ -41,7 +41,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Bin:
-    """The images of which the network was about as sure; shares in 0..1."""
+    """The images whose confidence lies between `low` and `high`; shares in 0..1."""
 
     low: float
     high: float
@@ -52,7 +52,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images by label (rows) and answer (columns), of the classes that were either."""
+    """Numbers of images by label (rows) and prediction (columns), of classes that have either."""
 
     classes: list[str]
     counts: NDArray[np.int64]
@@ -60,7 +60,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ClassifierQuality:
-    """All that is said of a run on a test set; `per_class` worst first."""
+    """Everything measured of a run on a test set; `per_class` has the worst class first."""
 
     num_images: int
     top1: Estimate
@@ -72,29 +72,29 @@ class ClassifierQuality:
     confusion: Confusion
 
 
-def quality_of(answers: Answers, class_names: Sequence[str]) -> ClassifierQuality:
-    """What the answers, to at least one image, are worth."""
+def quality_of(predictions: Predictions, class_names: Sequence[str]) -> ClassifierQuality:
+    """Measure the predictions for one image or more."""
     return ClassifierQuality(
-        num_images=len(answers.labels),
-        top1=share(answers.correct),
-        top5=share(answers.in_top5),
-        loss=mean(answers.loss),
-        calibration_error=calibration_error(answers),
-        bins=bins(answers),
-        per_class=per_class(answers, class_names),
-        confusion=confusion(answers, class_names),
+        num_images=len(predictions.labels),
+        top1=share(predictions.correct),
+        top5=share(predictions.in_top5),
+        loss=mean(predictions.loss),
+        calibration_error=calibration_error(predictions),
+        bins=bins(predictions),
+        per_class=per_class(predictions, class_names),
+        confusion=confusion(predictions, class_names),
     )
 
 
 def share(hits: NDArray[np.bool_]) -> Estimate:
-    """The share of hits with Wilson's interval, which holds near 0 and 1 and for few images."""
+    """The share of hits with Wilson's interval, valid also near 0 and 1 and for few images."""
     count = int(hits.sum())
     interval = stats.binomtest(count, len(hits)).proportion_ci(LEVEL, method="wilson")
     return Estimate(count / len(hits), float(interval.low), float(interval.high))
 
 
 def mean(values: NDArray[np.float32]) -> Estimate:
-    """The mean with its t-interval; of one image, or of equal ones, no more than the mean."""
+    """The mean with its t-interval, which has no width for one image or equal values."""
     wide = values.astype(np.float64)
     error = float(wide.std(ddof=1) / np.sqrt(len(wide))) if len(wide) > 1 else 0.0
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(wide) - 1)) * error if error else 0.0
@@ -102,46 +102,49 @@ def mean(values: NDArray[np.float32]) -> Estimate:
     return Estimate(middle, middle - half, middle + half)
 
 
-def per_class(answers: Answers, class_names: Sequence[str]) -> list[ClassScore]:
-    """The classes that have images."""
+def per_class(predictions: Predictions, class_names: Sequence[str]) -> list[ClassScore]:
+    """A score for each class that has images, the worst first."""
     scores = []
-    for index in np.unique(answers.labels).tolist():
-        hits = answers.correct[answers.labels == index]
+    for index in np.unique(predictions.labels).tolist():
+        hits = predictions.correct[predictions.labels == index]
         scores.append(ClassScore(class_names[index], len(hits), share(hits)))
     return sorted(scores, key=lambda score: (score.top1.value, score.name))
 
 
-def confusion(answers: Answers, class_names: Sequence[str]) -> Confusion:
-    """Counts by label and answer."""
-    predicted, labels = torch.from_numpy(answers.predicted), torch.from_numpy(answers.labels)
+def confusion(predictions: Predictions, class_names: Sequence[str]) -> Confusion:
+    """Numbers of images by label and prediction."""
+    predicted, labels = (
+        torch.from_numpy(predictions.predicted),
+        torch.from_numpy(predictions.labels),
+    )
     every = multiclass_confusion_matrix(predicted, labels, num_classes=len(class_names)).numpy()
-    kept = np.union1d(answers.labels, answers.predicted)
+    kept = np.union1d(predictions.labels, predictions.predicted)
     return Confusion([class_names[i] for i in kept.tolist()], every[np.ix_(kept, kept)])
 
 
 def below_one(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    """torchmetrics gives a probability of exactly 1 a bin of its own; it belongs to the last."""
+    """Confidence below 1: torchmetrics would give exactly 1 a bin of its own."""
     return np.minimum(confidence, np.nextafter(np.float32(1), np.float32(0)))
 
 
-def calibration_error(answers: Answers) -> float:
-    """Expected calibration error of the likeliest class, 15 bins of equal width."""
-    confidence = torch.from_numpy(below_one(answers.confidence))
-    correct = torch.from_numpy(answers.correct.astype(np.int64))
+def calibration_error(predictions: Predictions) -> float:
+    """The expected calibration error of the likeliest class, over 15 bins of equal width."""
+    confidence = torch.from_numpy(below_one(predictions.confidence))
+    correct = torch.from_numpy(predictions.correct.astype(np.int64))
     return float(binary_calibration_error(confidence, correct, n_bins=NUM_BINS, norm="l1"))
 
 
-def bins(answers: Answers) -> list[Bin]:
-    """What the reliability diagram shows: the bins that have images."""
+def bins(predictions: Predictions) -> list[Bin]:
+    """The bins of the reliability diagram that have images."""
     edges = np.linspace(0, 1, NUM_BINS + 1)
-    which = np.digitize(below_one(answers.confidence), edges) - 1
+    which = np.digitize(below_one(predictions.confidence), edges) - 1
     return [
         Bin(
             low=float(edges[i]),
             high=float(edges[i + 1]),
             num_images=int((which == i).sum()),
-            confidence=float(answers.confidence[which == i].mean()),
-            accuracy=float(answers.correct[which == i].mean()),
+            confidence=float(predictions.confidence[which == i].mean()),
+            accuracy=float(predictions.correct[which == i].mean()),
         )
         for i in np.unique(which).tolist()
     ]

@@ -1,1 +1,1 @@
-"""senet-predict: what a trained run sees in images."""
+"""senet-predict: the likeliest classes of images, by a trained run."""

@@ -1,4 +1,4 @@
-"""The command `senet-predict`: images in, the likeliest classes out. Writes what --out names."""
+"""The command `senet-predict`: images in, the likeliest classes out."""
 
 import argparse
 import sys
@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from senet_train.commands.command_line import Parser, at_least_one, command, refuse_file
+from senet_train.commands.command_line import (
+    Parser,
+    add_batch_size,
+    at_least_one,
+    command,
+    refuse_file,
+)
 from senet_train.commands.predict.walk import refuse_missing
 from senet_train.errors import InputError
 
@@ -43,12 +49,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="FILE",
         help="write there, as .csv or .json, and print no table",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least_one,
-        metavar="N",
-        help="images at a time (default: what this machine has room for)",
-    )
+    add_batch_size(parser)
     return parser.parse_args(list(argv))
 
 
@@ -59,7 +60,7 @@ def predict(arguments: argparse.Namespace) -> int:
         refuse_out(arguments.out)
     from senet_train.commands.predict.report import print_rows, write_rows
     from senet_train.commands.predict.rows import predicted
-    from senet_train.commands.predict.walk import SkippedFile, image_files
+    from senet_train.commands.predict.walk import SkippedFiles, image_files
     from senet_train.data.image_files import decoders_silent
     from senet_train.runs.trained.forward import Forward
     from senet_train.runs.trained.load import load_run
@@ -67,21 +68,21 @@ def predict(arguments: argparse.Namespace) -> int:
     run = load_run(arguments.run)
     top = number_of_classes(arguments.top, len(run.class_names))
     forward = Forward.of(run, arguments.batch_size)
-    skipped = SkippedFile()
+    skipped = SkippedFiles()
     with decoders_silent():
         rows = predicted(image_files(arguments.images, skipped), forward, top, skipped)
-        first = list(islice(rows, 1))  # with none, a file that is there stays as it is
+        first = list(islice(rows, 1))  # without a row, an existing file stays as it is
         count, rows = 0, chain(first, rows)
         if first and arguments.out is not None:
             count = write_rows(rows, arguments.out, top)
             print(f"{count:,} images: {arguments.out}")
         elif first:
             count = print_rows(rows, run.class_names)
-    return conclude(count, skipped.count)
+    return report_skipped(count, skipped.count)
 
 
-def conclude(count: int, num_skipped: int) -> int:
-    """Say how many were left out; the exit code."""
+def report_skipped(count: int, num_skipped: int) -> int:
+    """Print how many images were left out; return the exit code."""
     if num_skipped:
         print(f"{num_skipped:,} of {num_skipped + count:,} could not be read", file=sys.stderr)
     elif not count:
@@ -90,14 +91,14 @@ def conclude(count: int, num_skipped: int) -> int:
 
 
 def refuse_out(file: Path) -> None:
-    """Raises InputError for a file that cannot be written, or that is none of ours."""
+    """Raises InputError for a file of another type, or that must not be overwritten."""
     if file.suffix.lower() not in BEGINNINGS:
         raise InputError(f"--out {file} is neither .csv nor .json: name a file that ends so")
     refuse_file(file, "--out", BEGINNINGS[file.suffix.lower()])
 
 
 def number_of_classes(asked: int | None, num_classes: int) -> int:
-    """How many to show of each image. Raises InputError for more than there are."""
+    """How many classes to show of each image. Raises InputError for more than the run has."""
     if asked is not None and asked > num_classes:
         raise InputError(f"--top {asked} and the run has {num_classes} classes: choose fewer")
     return asked or min(TOP, num_classes)

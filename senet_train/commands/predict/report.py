@@ -1,4 +1,4 @@
-"""Rows on the terminal, or as CSV or JSON; each is written as it comes."""
+"""Rows on the terminal, or as CSV or JSON; each is written as soon as it is predicted."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from senet_train.commands.predict.rows import Row
-from senet_train.commands.progress_bar import counted
+from senet_train.commands.progress_bar import progress_counter
 from senet_train.system.console import printable, table_console
 from senet_train.system.csv_files import csv_line
 from senet_train.system.files import write_atomic
@@ -23,29 +23,29 @@ LONGEST_FILE, LONGEST_CLASS = 60, 32  # characters in a line; longer names go on
 
 
 def print_rows(rows: Iterator[Row], names: Iterable[str]) -> int:
-    """Tables of some images each, with the same columns, the header on the first; how many.
+    """Print tables of 20 images each, the header on the first; return the number of images.
 
-    The columns are as wide as the first images and all classes ask for.
+    The columns are as wide as the first images and all class names need.
     """
     console = table_console()
-    widest_class = fitting(names, "class", LONGEST_CLASS)
+    widest_class = column_width(names, "class", LONGEST_CLASS)
     room = max(console.width - widest_class - len("probability") - 6, 12)
     count, widest_file = 0, 0
     while block := list(islice(rows, BLOCK)):
         files = (printable(row.file) for row in block)
-        widest_file = widest_file or fitting(files, "image", min(LONGEST_FILE, room))
+        widest_file = widest_file or column_width(files, "image", min(LONGEST_FILE, room))
         console.print(table_of(block, widest_file, widest_class, header=not count))
         count += len(block)
     return count
 
 
-def fitting(words: Iterable[str], heading: str, longest: int) -> int:
-    """The width of a column of these words."""
+def column_width(words: Iterable[str], heading: str, longest: int) -> int:
+    """The width of a column with this heading and these words, at most `longest`."""
     return min(max(map(cell_len, (heading, *words))), longest)
 
 
 def table_of(rows: Iterable[Row], widest_file: int, widest_class: int, *, header: bool) -> Table:
-    """A line for each class of each image; the file's name beside the first."""
+    """A line for each class of each image, with the file's name beside the first."""
     table = Table(
         box=box.SIMPLE_HEAD,
         show_header=header,
@@ -64,13 +64,13 @@ def table_of(rows: Iterable[Row], widest_file: int, widest_class: int, *, header
 
 
 def write_rows(rows: Iterable[Row], file: Path, top: int) -> int:
-    """Write CSV or JSON, as the file's name says; how many rows. Raises OSError.
+    """Write CSV or JSON, by the ending of the file's name; return the number of rows.
 
-    Nothing is there until all of it is, and never more than a row is held.
+    The file appears when all of it is written; one row at a time is held. Raises OSError.
     """
     written = 0
 
-    def noted(count: Callable[[int], None]) -> Iterator[Row]:
+    def count_each(count: Callable[[int], None]) -> Iterator[Row]:
         nonlocal written
         for row in rows:
             yield row
@@ -79,8 +79,8 @@ def write_rows(rows: Iterable[Row], file: Path, top: int) -> int:
 
     def fill(binary: IO[bytes]) -> None:
         text = io.TextIOWrapper(binary, "utf-8", errors="backslashreplace", newline="")
-        with counted(None, "predicted") as count:
-            WRITERS[file.suffix.lower()](noted(count), text, top)
+        with progress_counter(None, "predicted") as count:
+            WRITERS[file.suffix.lower()](count_each(count), text, top)
         text.flush()
         text.detach()
 
@@ -98,7 +98,7 @@ def write_csv(rows: Iterable[Row], text: IO[str], top: int) -> None:
 
 
 def write_json(rows: Iterable[Row], text: IO[str], top: int) -> None:
-    """A list with an object for each image: file, classes (class, probability), falling."""
+    """A list with an object for each image: its file, and its classes from the likeliest on."""
     before = "[\n"
     for row in rows:
         classes = [{"class": name, "probability": round(p, 6)} for name, p in row.classes]

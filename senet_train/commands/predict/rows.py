@@ -1,4 +1,4 @@
-"""Image files -> what the run says of each, streaming: decoded ahead of the network, in order.
+"""Image files -> the run's predictions, in order; files are decoded ahead of the network.
 
 Shapes: B batch, H = W = the run's image size, K classes.
 """
@@ -20,14 +20,14 @@ from senet_train.runs.trained.forward import Forward
 
 @dataclass(frozen=True)
 class Row:
-    """One image: its file, and (class name, probability) of the likeliest classes, falling."""
+    """One image: its file, and (class name, probability) from the likeliest class on."""
 
     file: str
     classes: list[tuple[str, float]]
 
 
 def predicted(files: Iterable[str], forward: Forward, top: int, skip: Skip) -> Iterator[Row]:
-    """A row for each file that can be decoded, in their order; `skip` is told of the others."""
+    """Yield a row for each file that can be decoded, in order; `skip` is called for the others."""
     names = forward.run.class_names
     readable = decoded(files, forward.run.preprocess.pixels, skip, ahead=forward.batch_size)
     while batch := list(islice(readable, forward.batch_size)):
@@ -42,11 +42,10 @@ def predicted(files: Iterable[str], forward: Forward, top: int, skip: Skip) -> I
 def decoded(
     files: Iterable[str], read: Callable[[str], Tensor], skip: Skip, ahead: int
 ) -> Iterator[tuple[str, Tensor]]:
-    """Each file with its pixels (H, W, 3) uint8, in order, at most `ahead` files before their turn.
+    """Yield each file with its pixels (H, W, 3) uint8, in order; `ahead` files are decoded ahead.
 
-    Threads, as decoding lets go of Python: 48 images/s where one after the other gives 31
-    (photographs of 1600 x 1200, SE-ResNet-20, two cores that others used too); none lost on files
-    of 8 x 8.
+    In threads, as decoding releases the global interpreter lock: 48 images/s where one thread gives
+    31 (photographs of 1600 x 1200, SE-ResNet-20, two shared cores); no slower on files of 8 x 8.
     """
     pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1))  # one core is the network's
     waiting: deque[tuple[str, Future[Tensor]]] = deque()
@@ -55,7 +54,7 @@ def decoded(
         waiting.extend(islice(coming, ahead))
         while waiting:
             file, pixels = waiting.popleft()
-            if (reason := failure(pixels.exception())) is None:
+            if (reason := failure_reason(pixels.exception())) is None:
                 yield file, pixels.result()
             else:
                 skip(file, reason)
@@ -64,8 +63,8 @@ def decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def failure(error: BaseException | None) -> str | None:
-    """Why a file has no pixels, in words; None if it has. Raises what is no fault of the file."""
+def failure_reason(error: BaseException | None) -> str | None:
+    """Why a file could not be decoded, or None. Raises an error that is not due to the file."""
     match error:
         case None:
             return None

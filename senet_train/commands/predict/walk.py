@@ -1,4 +1,4 @@
-"""Arguments -> image files, one after the other, as they are found. No torch."""
+"""The command's arguments -> image files, as they are found. No torch."""
 
 import os
 import sys
@@ -15,13 +15,13 @@ Inode = tuple[int, int]
 
 
 @dataclass
-class SkippedFile:
-    """Says on standard error what is left out and why, and counts it."""
+class SkippedFiles:
+    """Called with each path that is left out and the reason: prints both and counts."""
 
     count: int = 0
 
     def __call__(self, path: str, reason: str) -> None:
-        """Leave out one path."""
+        """Print one path and its reason to standard error."""
         self.count += 1
         print(f"{printable(path)}: {printable(reason)}", file=sys.stderr)
 
@@ -36,21 +36,21 @@ def refuse_missing(paths: Sequence[Path]) -> None:
 
 
 def image_files(paths: Sequence[Path], skip: Skip) -> Iterator[str]:
-    """Files named by themselves, whatever they are called, and the images below folders."""
+    """Yield the files among `paths`, whatever their names, and the images below the folders."""
     for path in paths:
         if path.is_dir():
             yield from images_below(str(path), skip, frozenset())
         elif path.is_file():
             yield str(path)
-        else:  # a pipe would be waited for
+        else:  # reading a pipe would wait for its writer
             skip(str(path), "is no regular file")
 
 
 def images_below(folder: str, skip: Skip, above: frozenset[Inode]) -> Iterator[str]:
-    """Sorted by name, folders among files; hidden ones are left out.
+    """Yield the images below a folder, sorted by name; hidden files and folders are left out.
 
-    Links are followed, but none to a folder that one is in (`above`). One folder's names are held
-    at a time, so memory follows the largest folder and not the number of images.
+    Links are followed, except to a folder that holds them (`above`). Only the names of one folder
+    are held at a time, so memory does not grow with the number of images.
     """
     try:
         status = os.stat(folder)

@@ -1,6 +1,6 @@
 """What to evaluate on: the run's own test images, a folder of class folders, or a named data set.
 
-Wherever they are from, the run's preprocessing is done to them, and classes are mapped by name.
+Wherever the images are from, they get the run's preprocessing, and classes are mapped by name.
 """
 
 import re
@@ -22,8 +22,8 @@ from senet_train.runs.trained.own_data import find_own_data, restricted, test_im
 
 NUM_NAMED = 10  # classes, in one line
 SETTING = re.compile(r"data(\.\w+)?=")
-# What a reader may set of what is common to all data sets; the rest is the run's preprocessing.
-READERS_OWN = ("workers",)
+# The keys of config.Data that may be set here; the others are the run's preprocessing.
+SETTABLE = ("workers",)
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ def find_test_set(run: Trained, words: Sequence[str]) -> TestSet:
     if folders and "=" in folders[0] and not Path(folders[0]).exists():
         raise InputError(f"{folders[0]}: only data=NAME and data.KEY=VALUE can be set for a run")
     if folders:
-        return in_folder(run, Path(folders[0]).expanduser())
+        return test_set_in_folder(run, Path(folders[0]).expanduser())
     if any(word.startswith("data=") for word in words):
-        return named(run, words)
-    return own(run, words)
+        return named_test_set(run, words)
+    return own_test_set(run, words)
 
 
-def own(run: Trained, words: Sequence[str]) -> TestSet:
-    """The run's own test images; `data.root=DIR` says where they are by now."""
+def own_test_set(run: Trained, words: Sequence[str]) -> TestSet:
+    """The run's own test images; `data.root=DIR` says where they are now."""
     roots = [word.removeprefix("data.root=") for word in words]
     if len(words) > 1 or not all(word.startswith("data.root=") for word in words):
         raise InputError(
@@ -64,7 +64,7 @@ def own(run: Trained, words: Sequence[str]) -> TestSet:
     return TestSet("its own test images", test_images_of(source, run.config.data), is_own=True)
 
 
-def in_folder(run: Trained, folder: Path) -> TestSet:
+def test_set_in_folder(run: Trained, folder: Path) -> TestSet:
     """The images of `folder/<class>/*`, or of the test part if it holds training images too."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give one that holds class folders, or data=NAME")
@@ -77,11 +77,11 @@ def in_folder(run: Trained, folder: Path) -> TestSet:
     return TestSet(str(folder), replace(images, labels=index[images.labels]), is_own=False)
 
 
-def named(run: Trained, words: Sequence[str]) -> TestSet:
+def named_test_set(run: Trained, words: Sequence[str]) -> TestSet:
     """The test images of another data set, as `senet-train` would find it."""
     for word in words:
         key = word.partition("=")[0].removeprefix("data.")
-        if key in Data.__dataclass_fields__ and key not in READERS_OWN:
+        if key in Data.__dataclass_fields__ and key not in SETTABLE:
             raise InputError(f"{word}: data.{key} is the run's own, leave it out")
     asked = composed(words).data
     data = replace(run.config.data, source=asked.source, workers=asked.workers, cache="auto")
@@ -97,7 +97,7 @@ def named(run: Trained, words: Sequence[str]) -> TestSet:
 
 
 def find_other_data(data: Data) -> Source:
-    """The data set; what to do about a crop of files is not for the run. Raises InputError."""
+    """The data set. Raises InputError, with another way out where the run's crop does not fit."""
     try:
         return find_data(data)[0]
     except InputError as error:
@@ -110,7 +110,7 @@ def find_other_data(data: Data) -> Source:
 
 
 def indices_of(run: Trained, names: Sequence[str], where: str) -> torch.Tensor:
-    """The run's index of each class, by its name. Raises InputError naming what it never learnt."""
+    """The run's index of each class name. Raises InputError for a class that the run lacks."""
     unknown = [name for name in names if name not in run.class_names]
     if unknown:
         raise InputError(
@@ -121,6 +121,6 @@ def indices_of(run: Trained, names: Sequence[str], where: str) -> torch.Tensor:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names, or the first of many."""
+    """The names, or the first ten and how many more."""
     more = len(names) - NUM_NAMED
     return ", ".join(names[:NUM_NAMED]) + (f" and {more:,} more" if more > 0 else "")
