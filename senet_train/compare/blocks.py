@@ -99,11 +99,11 @@ def blocks_of(runs: Sequence[Run], allowed: Sequence[str]) -> list[RunsOfBlock]:
     """
     facts = [facts_of(run) for run in runs]
     refuse_unknown(allowed, facts)
-    homes = recipes_that_join(runs, facts, allowed)
+    joined = recipes_that_join(runs, facts, allowed)
     blocks: dict[Recipe, dict[str, RunsOfArm]] = {}
     for run, own in zip(runs, facts, strict=True):
         recipe = recipe_of(own, [*allowed, *run.record.factor])
-        block = recipe if run.record.factor else homes.get(recipe, recipe)
+        block = recipe if run.record.factor else joined.get(recipe, recipe)
         arms = blocks.setdefault(block, {})
         arm = arms.setdefault(run.record.arm, RunsOfArm(run.record.arm, {}, []))
         arm.runs[run.record.seed] = run
@@ -114,25 +114,25 @@ def blocks_of(runs: Sequence[Run], allowed: Sequence[str]) -> list[RunsOfBlock]:
 def recipes_that_join(
     runs: Sequence[Run], facts: Sequence[Facts], allowed: Sequence[str]
 ) -> dict[Recipe, Recipe]:
-    """Recipe of runs without a factor -> recipe of the block with a declared factor it joins."""
+    """Recipe of runs without a factor -> recipe of the block with a factor that they join."""
     ordinary = {
         recipe_of(own, allowed): own
         for run, own in zip(runs, facts, strict=True)
         if not run.record.factor
     }
-    homes = {}
+    joined = {}
     for run, own in zip(runs, facts, strict=True):
         if not run.record.factor:
             continue
         free = [*allowed, *run.record.factor]
         block = recipe_of(own, free)
-        near = [recipe for recipe, other in ordinary.items() if recipe_of(other, free) == block]
+        fitting = [recipe for recipe, other in ordinary.items() if recipe_of(other, free) == block]
         exact = recipe_of(own, allowed)
-        if exact in near:
-            homes[exact] = block
-        elif len(near) == 1:
-            homes.setdefault(near[0], block)
-    return homes
+        if exact in fitting:
+            joined[exact] = block
+        elif len(fitting) == 1:
+            joined.setdefault(fitting[0], block)
+    return joined
 
 
 def recipe_of(facts: Facts, free: Sequence[str]) -> Recipe:

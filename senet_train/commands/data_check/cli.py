@@ -12,11 +12,11 @@ from senet_train.errors import InputError
 from senet_train.system.files import write_text
 from senet_train.system.resources import usable_cores
 
-DESCRIPTION = "Look after the images of data=imagenet_subset."
-CHECK = """Decode every image below PATH as training would and list what is odd: damaged files,
-test images that are in training too, copies, classes that one part lacks, links to nowhere.
-Verdicts are kept, so that the next check decodes only files whose size or time has changed. Exit
-codes: 0 nothing to do, 1 something is to be excluded or mended, 2 bad input."""
+DESCRIPTION = "Check the images of data=imagenet_subset."
+CHECK = """Decode every image below PATH as training would and list what is wrong: damaged files,
+test images that are in training too, copies, classes that one part lacks, broken links. Results are
+cached, so that the next check decodes only files whose size or time has changed. Exit codes: 0
+nothing to do, 1 something is to be excluded or mended, 2 bad input."""
 
 
 # How a file begins that an earlier check wrote and this one may overwrite.
@@ -27,7 +27,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = Parser(prog="senet-data", description=DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="check")
-    checking = commands.add_parser("check", help="decode all, list what is odd", description=CHECK)
+    checking = commands.add_parser(
+        "check", help="decode all, list what is wrong", description=CHECK
+    )
     checking.add_argument(
         "path", type=Path, metavar="PATH", help="the folder that holds train/ and val/ or test/"
     )
@@ -44,10 +46,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--jobs", type=at_least_one, default=usable_cores(), help="processes (default: %(default)s)"
     )
     checking.add_argument(
-        "--cache", type=Path, metavar="FILE", help="verdicts (default: PATH/.senet-data.json)"
+        "--cache",
+        type=Path,
+        metavar="FILE",
+        help="results of earlier checks (default: PATH/.senet-data.json)",
     )
     checking.add_argument(
-        "--fresh", action="store_true", help="decode everything, whatever is known"
+        "--fresh", action="store_true", help="decode every file, without the cache"
     )
     return parser.parse_args(list(argv))
 

@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[Remedy, str]] = {
     "folder in a class": ("mend", "images lie in their class folder"),
     "folder loop": ("mend", "a link to a folder that holds it"),
     "hidden folder": ("mend", "no class: remove it"),
-    "not opened": ("mend", "the system does not give it"),
+    "not opened": ("mend", "the system cannot open it"),
     "odd name": ("mend", "not UTF-8, or with a control character: rename it"),
     "duplicate in test": ("note", "counts more than once"),
     "not RGB": ("note", "trained on as RGB"),

@@ -7,9 +7,9 @@ from pathlib import Path
 from senet_train.commands.command_line import Parser, add_batch_size, command, refuse_folder
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
-images, each class, and with --corruptions how much is left on images made worse. Images are cut
-out, scaled and normalised as the run was tested; classes are mapped by name. Exit codes: 0 done, 1
-an image could not be read, 2 bad input."""
+images, each class, and with --corruptions what is left of it on corrupted images. Images are
+cropped, scaled and normalised as in the run's own test; classes are mapped by name. Exit codes: 0
+done, 1 an image could not be read, 2 bad input."""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         nargs="*",
         metavar="FOLDER | data=NAME data.KEY=VALUE",
         help="a folder that holds <class>/*, or a data set as senet-train names it (default: the "
-        "run's own test images; data.root=DIR says where they are by now)",
+        "run's own test images; data.root=DIR says where they are now)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write JSON, CSV and pictures there"
@@ -29,7 +29,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--corruptions",
         action="store_true",
-        help="also on images made worse: 8 corruptions, 5 severities each",
+        help="also on corrupted images: 8 corruptions, 5 severities each",
     )
     add_batch_size(parser)
     return parser.parse_args(list(argv))

@@ -18,10 +18,10 @@ from senet_train.errors import InputError
 
 TOP = 5
 BEGINNINGS = {".csv": b"file,class_1,", ".json": b'[\n{"file": '}  # of what --out may overwrite
-DESCRIPTION = """Say what a trained run sees in images: its likeliest classes, with their
-probabilities. Images are cut out, scaled and normalised as the run was tested. One that cannot be
-read is named and left out. Exit codes: 0 done, 1 an image could not be read, or there was none,
-2 bad input."""
+DESCRIPTION = """Predict the likeliest classes of images, with their probabilities, by a trained
+run. Images are cropped, scaled and normalised as in the run's own test. One that cannot be read is
+named and left out. Exit codes: 0 done, 1 an image could not be read, or there was none, 2 bad
+input."""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
