@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from senet_train.compare.comparison import Comparison
 
 
-DESCRIPTION = """Compare arms: is it fair, how good, is it better, at what cost. Runs that are
-equal in everything but attention, placement and declared factors make a block; every block has
-its own control and table. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
+DESCRIPTION = """Compare arms: is the comparison fair, how good is each arm, is it better than its
+control, and at what cost? Runs that are equal in everything but attention, placement and declared
+factors make a block; every block has its own control and table. Exit codes: 0 done, 2 bad input, 3
+unfair comparison."""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -32,13 +32,13 @@ def read_cache(file: Path) -> dict[ImageFile, DecodeResult]:
         if [content["schema"], content["pillow"]] != [SCHEMA, pillow_version]:
             return {}
         rows = ROWS.validate_python([tuple(row) for row in content["files"]], strict=True)
-        refuse_odd(rows)  # the tree, and this file in it, may be anybody's
+        refuse_foreign(rows)  # the tree, and this file in it, may be anybody's
     except (OSError, ValueError, TypeError, KeyError, ValidationError):
         return {}  # everything is decoded again
     return {ImageFile(*row[:3]): DecodeResult(*row[3:]) for row in rows}
 
 
-def refuse_odd(rows: list[Row]) -> None:
+def refuse_foreign(rows: list[Row]) -> None:
     """Raises ValueError for a result that this program cannot have written."""
     for *_, fault, detail, mode, pixels in rows:
         if fault not in ("", *KINDS) or not f"{detail}{mode}{pixels}".isprintable():

@@ -91,7 +91,7 @@ def judge(accuracies: Accuracies, control: str, *, margin: float = MARGIN) -> li
     pooled = pooled_contrasts(accuracies, control)
     judged = judge_at_every_look(paired, margin)
     return [
-        describe(
+        difference_of(
             arm,
             differences,
             judged.get(arm),
@@ -148,7 +148,7 @@ def paired_differences(accuracies: Accuracies, control: str) -> dict[str, NDArra
     }
 
 
-def describe(
+def difference_of(
     arm: str,
     differences: NDArray[np.float64],
     judged: JudgedArm | None,
