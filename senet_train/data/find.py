@@ -5,9 +5,22 @@ from dataclasses import replace
 
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
-from senet_train.data import SOURCES
+from senet_train.data.cifar import cifar10, cifar100
+from senet_train.data.digits import digits
+from senet_train.data.fake import fake
+from senet_train.data.imagenet_subset import imagenet_subset
 from senet_train.data.images import Source
 from senet_train.errors import InputError
+
+# What `data.name` may say: `source(*, options)` finds the data and returns a `Source`. Further
+# names come from the entry points `senet_train.data`.
+SOURCES: dict[str, Callable[..., Source]] = {
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "digits": digits,
+    "fake": fake,
+    "imagenet_subset": imagenet_subset,
+}
 
 
 def find_data(

@@ -16,7 +16,7 @@ from senet_train.backbones import BACKBONES
 from senet_train.config.compose import register_resolvers
 from senet_train.config.read import read_config
 from senet_train.config.schema import Config
-from senet_train.data import SOURCES
+from senet_train.data.find import SOURCES
 from senet_train.errors import InputError
 from senet_train.networks.bind import LIBRARIES
 from senet_train.runs.identity import (

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from senet_train.config.schema import Config
-from senet_train.data import SOURCES
+from senet_train.data.find import SOURCES
 from senet_train.data.images import ClassImages
 from senet_train.data.loaders import Batch
 from senet_train.networks.bind import bind_network
