@@ -42,8 +42,8 @@ class Forward:
         mixes = any(getattr(module, "mixes_images", False) for module in run.model.modules())
         if mixes:
             log.warning(
-                "warning: %s uses other images of the batch: the prediction for an image depends on "
-                "the images beside it",
+                "warning: %s uses other images of the batch: the prediction for an image depends "
+                "on the images beside it",
                 run.label,
             )
         if batch_size is None:
