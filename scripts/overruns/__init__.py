@@ -1,0 +1,1 @@
+"""The parts of scripts/find_overruns.py."""
