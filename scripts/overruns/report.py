@@ -48,6 +48,13 @@ def table(findings: Iterable[Finding]) -> str:
     return markdown(HEADINGS.split("|"), rows)
 
 
+def refusals(findings: Iterable[Finding]) -> str:
+    """What could not be run, or not under guard."""
+    alike = Counter((one.job["op"], one.job["dtype"], one.fault) for one in findings)
+    rows = [[*key, str(number)] for key, number in sorted(alike.items())]
+    return markdown(["operator", "dtype", "why", "cases"], rows)
+
+
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table."""
     return "\n".join(
