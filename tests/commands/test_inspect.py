@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +18,9 @@ from senet_train import load_run
 from senet_train.attention import ATTENTIONS
 from senet_train.attention.convolutional_block import ConvolutionalBlockAttention
 from senet_train.attention.squeeze_excite import SqueezeExcite
-from senet_train.backbones.cifar_resnet import resnet20
+from senet_train.backbones.cifar_resnet import CifarResNet, resnet20
 from senet_train.cli import main as train
 from senet_train.commands.compare import main as compare
-from senet_train.commands.inspect import timing
 from senet_train.commands.inspect.alarms import Layer, alarms_of
 from senet_train.commands.inspect.cli import main
 from senet_train.commands.inspect.knockout import (
@@ -34,7 +34,11 @@ from senet_train.commands.inspect.knockout import (
 from senet_train.commands.inspect.look import look_at
 from senet_train.commands.inspect.maps import SPATIAL
 from senet_train.commands.inspect.statistics import EDGES, GateStatistics
+from senet_train.commands.inspect.timing import added_times
+from senet_train.commands.profile.measure import measure
+from senet_train.commands.profile.networks import of_run, spec_of
 from senet_train.data.loaders import EvaluationBatches
+from senet_train.networks import stopwatch
 from senet_train.networks.insertion import insert
 from senet_train.networks.watch import energies, factors, pixel_factors, watched
 from senet_train.runs.checkpoint_files import read_checkpoint
@@ -67,7 +71,8 @@ def run(se_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "ROUNDS", 2)
+    monkeypatch.setattr(stopwatch, "LEAST_ROUNDS", 2)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
 
 
 def test_factors_of_a_gate_are_the_gate() -> None:
@@ -339,6 +344,36 @@ def test_files(run: Path, tmp_path: Path, capsys) -> None:
     assert main([str(run), "--no-knockout"]) == 0
     assert not events(out)["graph"]  # in place of the ones before
     assert not (out / "losses.png").exists()
+
+
+def test_senet_profile_and_senet_inspect_report_the_same_added_time(
+    se_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that advances 10 ms in each forward pass, and 1 ms for each of 9 SE layers."""
+    run, cpu, now = load_run(se_run), torch.device("cpu"), 0.0
+    layers = look_at(run, own_splits(run, None).test, cpu).layers
+    forward = CifarResNet.forward
+
+    def counted(network: CifarResNet, images: torch.Tensor) -> torch.Tensor:
+        nonlocal now
+        now += 0.010 + 0.001 * sum(isinstance(m, SqueezeExcite) for m in network.modules())
+        return forward(network, images)
+
+    monkeypatch.setattr(CifarResNet, "forward", counted)
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now))
+    with torch.inference_mode():
+        inspected = {
+            added.batch_size: [percent / 100 for percent in added.percent]
+            for added in added_times(run, layers, cpu)
+            if added.name == "all"
+        }
+    [profile] = measure([("a run", spec_of(of_run(se_run).config, cpu))], cpu, [32], [1, 128])
+    shares = {timing.batch_size: timing.share for timing in profile.timings}
+    profiled = {size: [s.lower, s.median, s.upper] for size, s in shares.items() if s}
+    assert list(inspected) == list(profiled) == [1, 128]
+    for batch_size, added in inspected.items():
+        assert added == pytest.approx([0.9] * 3)  # 19 ms with, 10 ms without
+        assert added == pytest.approx(profiled[batch_size])
 
 
 def events(folder: Path) -> dict:

@@ -4,23 +4,20 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY, Result, run_folders
 
-from senet_train.commands.profile import quantities as latency
 from senet_train.commands.profile.asked import composed, grouped
 from senet_train.commands.profile.cli import main
-from senet_train.commands.profile.measure import activation_bytes
+from senet_train.commands.profile.measure import Quartiles, activation_bytes
 from senet_train.commands.profile.networks import Built, build, spec_of
-from senet_train.commands.profile.quantities import (
-    LatencyQuartiles,
-    bytes_an_image,
-    in_turn,
-    share_of,
-)
+from senet_train.commands.profile.quantities import bytes_an_image
+from senet_train.networks import stopwatch
+from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import read_record
 
 CPU = torch.device("cpu")
@@ -35,7 +32,7 @@ def profile(
 ) -> Profile:
     """`profile("model=resnet20")` at one image, timed briefly, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
 
     def run(*arguments: str) -> Result:
         code = main([*arguments, "--batch-sizes", "1"])
@@ -91,14 +88,19 @@ def test_weights_and_repetitions_are_not_counted() -> None:
 
 
 def test_networks_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
     calls: list[str] = []
-    times = in_turn([lambda: calls.append("a"), lambda: calls.append("b")], CPU)
+
+    def append(name: str) -> float:
+        return milliseconds(partial(calls.append, name), CPU)
+
+    times = compare_times([lambda: append("a"), lambda: append("b")])
     assert calls[:6] == ["a", "b", "a", "b", "b", "a"]  # one round warms up
-    assert [len(own) for own in times] == [latency.LEAST_ROUNDS] * 2
+    assert [len(own) for own in times] == [stopwatch.LEAST_ROUNDS] * 2
     # A machine that slows down to a third while it measures: the share does not see it.
     drift = [1.0, 1.5, 2.0, 2.5, 3.0]
-    assert share_of([1.25 * t for t in drift], drift) == LatencyQuartiles(0.25, 0.25, 0.25, 5)
+    added = added_time([1.25 * t for t in drift], drift)
+    assert Quartiles.of(added) == Quartiles(0.25, 0.25, 0.25, 5)
 
 
 def test_words_make_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +151,7 @@ def test_a_run_and_its_record_agree(
     assert [name for p in other["points"] for name in p["names"]] == [
         f"layer{stage}.{block}.attend.standard" for stage in (1, 2, 3) for block in (0, 1, 2)
     ]
-    assert run["timings"][0]["share"]["num"] == latency.LEAST_ROUNDS
+    assert run["timings"][0]["share"]["num"] == stopwatch.LEAST_ROUNDS
     for line in ("parameters", "attention's pools", "kept for backward", "float32, 1 image"):
         assert line in result.out
 
@@ -193,7 +195,7 @@ def test_a_batch_that_does_not_fit_is_said(
     def full(*arguments: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
-    monkeypatch.setattr("senet_train.commands.profile.measure.in_turn", full)
+    monkeypatch.setattr("senet_train.commands.profile.measure.compare_times", full)
     result = profile(*SMALL, "model=resnet20")
     assert result.code == 0
     assert "1 image: too much for the memory, left out" in result.err

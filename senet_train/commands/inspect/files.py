@@ -13,7 +13,7 @@ from senet_train.commands.inspect.events import write_events
 from senet_train.commands.inspect.knockout import Knockout
 from senet_train.commands.inspect.report import mean_of, report_of, spread_of
 from senet_train.commands.inspect.session import RunInspection
-from senet_train.commands.inspect.timing import Saving
+from senet_train.commands.inspect.timing import AddedTime
 from senet_train.compare.excitations import KNOCKOUTS, LAYERS
 from senet_train.compare.render.markdown import markdown
 from senet_train.compare.render.page import page
@@ -44,7 +44,7 @@ def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path
         LAYERS: as_csv([layer_row(layer) for layer in layers]),
         "channels.csv": as_csv([row for layer in layers for row in channel_rows(layer)]),
         KNOCKOUTS: as_csv([knockout_row(k) for k in inspection.knockouts]),
-        "savings.csv": as_csv([saving_row(saving) for saving in inspection.savings]),
+        "savings.csv": as_csv([added_time_row(added) for added in inspection.added_times]),
     }
     texts = {name: text for name, text in texts.items() if text}
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,17 +109,17 @@ def knockout_row(knockout: Knockout) -> dict[str, Any]:
     }
 
 
-def saving_row(saving: Saving) -> dict[str, Any]:
+def added_time_row(added: AddedTime) -> dict[str, Any]:
     """A row in savings.csv."""
-    low, median, high = saving.share
+    low, median, high = added.percent
     return {
-        "layers": saving.name,
-        "images": saving.batch_size,
-        "with_ms": saving.whole_ms,
-        "without_ms": saving.without_ms,
-        "saved_percent": median,
-        "saved_percent_low": low,
-        "saved_percent_high": high,
+        "layers": added.name,
+        "images": added.batch_size,
+        "with_ms": added.with_ms,
+        "without_ms": added.without_ms,
+        "added_percent": median,
+        "added_percent_low": low,
+        "added_percent_high": high,
     }
 
 

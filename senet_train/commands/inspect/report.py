@@ -9,7 +9,7 @@ from senet_train.commands.inspect.knockout import Knockout, Loss
 from senet_train.commands.inspect.maps import SPATIAL
 from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
-from senet_train.commands.inspect.timing import Saving
+from senet_train.commands.inspect.timing import AddedTime
 from senet_train.compare.render.cells import (
     NOTHING,
     counted,
@@ -67,7 +67,7 @@ def sheets_of(inspection: RunInspection) -> list[Sheet]:
     return [
         gate_sheet(inspection.look.layers),
         knockout_sheet(inspection.knockouts, inspection.run.record),
-        saving_sheet(inspection.savings),
+        added_time_sheet(inspection.added_times),
     ]
 
 
@@ -130,24 +130,26 @@ def knockout_sheet(knockouts: list[Knockout], record: RunRecord | None) -> Sheet
     )
 
 
-def saving_sheet(savings: list[Saving]) -> Sheet:
-    """What removing saves in time."""
+def added_time_sheet(added_times: list[AddedTime]) -> Sheet:
+    """A row for each stage and batch size: what the layers add to the time of a forward pass."""
     rows = [
         [
-            s.name,
-            str(s.batch_size),
-            f"{s.whole_ms:.2f}",
-            f"{s.without_ms:.2f}",
-            f"{signed(s.share[1])} ({signed(s.share[0])} to {signed(s.share[2])})",
+            added.name,
+            str(added.batch_size),
+            f"{added.with_ms:.2f}",
+            f"{added.without_ms:.2f}",
+            f"{signed(median)} ({signed(low)} to {signed(high)})",
         ]
-        for s in savings
+        for added in added_times
+        for low, median, high in [added.percent]
     ]
     return Sheet(
-        "What is saved in time?",
-        ["layers", "images", "with, ms", "without, ms", "saved, %"],
+        "What do they add to the time?",
+        ["layers", "images", "with, ms", "without, ms", "added, %"],
         rows,
-        footnote="One forward pass here and now, with and without by turns; medians, the share "
-        "with its quartiles over rounds.",
+        footnote="One forward pass on this machine, with and without the layers in turn; medians. "
+        "added: (with - without) / without of each round, the median and the quartiles over "
+        "rounds, as in senet-profile.",
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from senet_train.commands.inspect.knockout import Knockout, knock_out
 from senet_train.commands.inspect.look import Look, look_at
 from senet_train.commands.inspect.maps import Overlay, has_captum, overlays
-from senet_train.commands.inspect.timing import Saving, savings
+from senet_train.commands.inspect.timing import AddedTime, added_times
 from senet_train.config.read import suggestion
 from senet_train.data.images import Images
 from senet_train.data.loaders import Splits
@@ -33,7 +33,7 @@ class RunInspection:
     look: Look
     classes: list[int]  # indices of those that pictures show by name
     knockouts: list[Knockout]
-    savings: list[Saving]
+    added_times: list[AddedTime]
     overlays: list[Overlay]
 
 
@@ -60,13 +60,13 @@ def inspect_run(
     look = look_at(run, images, device)
     maps = overlays(run, images, shown, device)
     knockouts: list[Knockout] = []
-    saved: list[Saving] = []
+    added: list[AddedTime] = []
     if knockout and run.slots:
         with as_trained(run, device):
             knockouts = knock_out(run, look.layers, images, told)
-            told(f"{run.label}: time saved")
-            saved = savings(run, look.layers, device)
-    return RunInspection(run, part, images, look, shown, knockouts, saved, maps)
+            told(f"{run.label}: time of a forward pass")
+            added = added_times(run, look.layers, device)
+    return RunInspection(run, part, images, look, shown, knockouts, added, maps)
 
 
 def indices_of(classes: list[str], run: Trained) -> list[int]:

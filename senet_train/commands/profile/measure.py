@@ -15,28 +15,46 @@ from senet_train.commands.profile.networks import Built, Spec, build
 from senet_train.commands.profile.quantities import (
     MORE,
     AttentionOperations,
-    LatencyQuartiles,
     Points,
     bytes_an_image,
-    in_turn,
     points_of,
-    share_of,
 )
 from senet_train.config.schema import Precision
 from senet_train.errors import CannotExist, OutOfMemory
 from senet_train.keyed import keyed_generator
 from senet_train.networks.cost import NetworkCost
+from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
+from senet_train.runs.record import median_and_quartiles
 from senet_train.system.memory import disable_malloc_trim, explain_out_of_memory
 
 
 @dataclass(frozen=True)
+class Quartiles:
+    """The median of several measurements, the quartiles, and how many they were."""
+
+    median: float
+    lower: float
+    upper: float
+    num: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Quartiles":
+        """Of at least one value."""
+        median, (lower, upper) = median_and_quartiles(values)
+        return cls(median, lower, upper, len(values))
+
+
+@dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one forward pass; `share` is what attention adds, None without attention."""
+    """Milliseconds of one forward pass; `share` is what attention adds to those without it.
+
+    A fraction, see `added_time`; None for a network without attention.
+    """
 
     precision: str
     batch_size: int
-    milliseconds: LatencyQuartiles
-    share: LatencyQuartiles | None
+    milliseconds: Quartiles
+    share: Quartiles | None
 
 
 @dataclass(frozen=True)
@@ -155,21 +173,20 @@ def timed(
 
     try:
         with explain_out_of_memory(batch_size):
-            passes = [
-                partial(forward, each, images_for(each, batch_size, device)) for each in built
-            ]
-            times = in_turn(passes, device)
+            batches = [images_for(each, batch_size, device) for each in built]
+            passes = [partial(forward, *pair) for pair in zip(built, batches, strict=True)]
+            times = compare_times([partial(milliseconds, one_pass, device) for one_pass in passes])
     except OutOfMemory:
         print(f"{images(batch_size)}: too much for the memory, left out", file=sys.stderr)
         return [[] for _ in built]
     plain = [built_index(each.spec.plain(), built) for each in built]
-    shares = [share_of(own, times[i]) for own, i in zip(times, plain, strict=True)]
+    shares = [Quartiles.of(added_time(own, times[i])) for own, i in zip(times, plain, strict=True)]
     return [
         [
             Timing(
                 name_of(precision),
                 batch_size,
-                LatencyQuartiles.of(own),
+                Quartiles.of(own),
                 share if each.slots else None,
             )
         ]

@@ -6,8 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from senet_train.commands.profile.measure import Profile, Timing, images
-from senet_train.commands.profile.quantities import LatencyQuartiles, Points
+from senet_train.commands.profile.measure import Profile, Quartiles, Timing, images
+from senet_train.commands.profile.quantities import Points
 from senet_train.compare.render.cells import first_unique
 from senet_train.compare.render.terminal import wide_enough
 from senet_train.runs.record import Environment
@@ -100,7 +100,7 @@ def share(timing: Timing) -> str:
     return spread(timing.share, "{:+.1%}")
 
 
-def spread(found: LatencyQuartiles, form: str) -> str:
+def spread(found: Quartiles, form: str) -> str:
     """The median, and the quartiles."""
     median, lower, upper = map(form.format, (found.median, found.lower, found.upper))
     return f"{median} ({lower} to {upper})"
