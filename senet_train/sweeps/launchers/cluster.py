@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import asdict
 from io import StringIO
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -23,7 +23,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from submitit import Job
 
 from senet_train.cli import config_flags
 from senet_train.config.read import explain
@@ -31,6 +30,9 @@ from senet_train.config.schema import STRICT, Count, Natural
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.launchers.cluster_job import ClusterJob
 from senet_train.sweeps.launchers.local import WORTH_SAYING
+
+if TYPE_CHECKING:  # submitit is an extra: Hydra imports this file without it, too
+    from submitit import Job
 
 log = logging.getLogger("senet_train")
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
-from optuna.trial import Trial
 
 from senet_train.config.read import read_config
 from senet_train.config.schema import Config
@@ -28,7 +27,9 @@ from senet_train.sweeps.view import standing_of
 from senet_train.system.files import write_json
 from senet_train.system.lock import file_lock
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # optuna is an extra: Hydra imports this file without it, too
+    from optuna.trial import Trial
+
     from senet_train.sweeps.search.space import Space
     from senet_train.sweeps.search.study import Study
 
