@@ -117,8 +117,9 @@ def made(value: Any, job: dict[str, Any], place: int) -> Any:
 
 def fold(job: dict[str, Any]) -> None:
     """Our own compiled passes: BatchNorm, SE if asked, shortcut and ReLU in one."""
-    from senet_train.attention import SqueezeExcite
     from senet_train.fold.folded import folded
+
+    from senet_train.attention import SqueezeExcite
 
     maps, with_attention = job["args"]
     y, shortcut = made(maps, job, 0), made(maps, job, 0)

@@ -11,6 +11,9 @@ from typing import Any
 
 import torch
 from compose_library import OF_TIMM, OF_TORCHVISION
+from senet_train.insertion import insert
+from senet_train.larger import detectors, segmenters
+from senet_train.options import check_options
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import models
@@ -21,9 +24,6 @@ from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config import stem_for
 from senet_train.errors import CannotExist
-from senet_train.insertion import insert
-from senet_train.larger import detectors, segmenters
-from senet_train.options import check_options
 
 # Parts of operators' names.
 KINDS = ("convolution", "pool", "upsample", "norm", "mm", "mean", "amax", "grid_sampler")

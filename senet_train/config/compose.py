@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
@@ -17,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from senet_train.config.read import known_keys, read_config, suggestion, unknown_key
+from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 
@@ -82,38 +81,3 @@ def unread_settings(raw: DictConfig, words: Sequence[str]) -> str:
         f"{' '.join(unread)} changes nothing, as nothing reads it with attention={attention}: "
         "leave it out, or choose another model or attention"
     )
-
-
-def config_dir() -> str:
-    """The conf/ folder: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parent.parent
-    packaged = package / "conf"
-    return str(packaged if packaged.is_dir() else package.parent / "conf")
-
-
-def stem_for(image_size: object) -> str:
-    """The stem that suits an image size: an ImageNet stem leaves 1 pixel of a 32 px image."""
-    return "imagenet" if isinstance(image_size, int) and image_size > 64 else "cifar"
-
-
-def crop_for(image_size: object) -> str:
-    """The usual training crop for an image size: padded for CIFAR's, resized for ImageNet's."""
-    return "resized" if isinstance(image_size, int) and image_size > 64 else "pad"
-
-
-def identity_for(pretrained: object) -> bool:
-    """Whether attention starts as the identity: in a network that has learnt something it does."""
-    return pretrained is not False
-
-
-def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
-    """`MULTIRUN` for a preset with arms or for more seeds than one, so that no -m is needed."""
-    return "MULTIRUN" if arms or seeds != [seed] else None
-
-
-def register_resolvers() -> None:
-    """Make the functions above available to conf/; they compute and never refuse."""
-    OmegaConf.register_new_resolver("mode_for", mode_for, replace=True)
-    OmegaConf.register_new_resolver("stem_for", stem_for, replace=True)
-    OmegaConf.register_new_resolver("crop_for", crop_for, replace=True)
-    OmegaConf.register_new_resolver("identity_for", identity_for, replace=True)

@@ -14,13 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from senet_train.config.compose import (
     combinations,
-    config_dir,
     explain_composition,
     key_of,
-    register_resolvers,
     unread_settings,
 )
 from senet_train.config.read import read_config
+from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 
