@@ -30,7 +30,7 @@ class World:
         """Whether this process is the one that writes and logs."""
         return self.rank == 0
 
-    def shard(self, batch: Tensor) -> Tensor:
+    def shard(self, batch: "Tensor") -> "Tensor":
         """The part of a batch that this process trains on, (B, ...) -> (B / size, ...)."""
         return batch[self.rank :: self.size]
 
