@@ -11,11 +11,11 @@ import pytest
 import torch
 from conftest import TINY, Result, run_folders
 
-from senet_train.commands.profile.asked import composed, grouped
 from senet_train.commands.profile.cli import main
+from senet_train.commands.profile.counts import saved_bytes_per_image
 from senet_train.commands.profile.measure import Quartiles, activation_bytes
 from senet_train.commands.profile.networks import Built, build, spec_of
-from senet_train.commands.profile.quantities import bytes_an_image
+from senet_train.commands.profile.requested import group_settings, requested_networks
 from senet_train.networks import stopwatch
 from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import read_record
@@ -43,7 +43,7 @@ def profile(
 
 
 def built(*words: str, kernel: str = "composed") -> Built:
-    [asked] = composed([*words, f"trainer.kernel={kernel}"])
+    [asked] = requested_networks([*words, f"trainer.kernel={kernel}"])
     return build(spec_of(asked.config, CPU), CPU)
 
 
@@ -82,9 +82,10 @@ def test_weights_and_repetitions_are_not_counted() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Sigmoid())
     images = torch.randn(4, 5)
     context = torch.enable_grad
-    assert bytes_an_image(network, images, context) == 4 * (5 + 7)  # x for W, sigmoid for itself
+    expected = 4 * (5 + 7)  # x for W, sigmoid for itself
+    assert saved_bytes_per_image(network, images, context) == expected
     twice = torch.nn.Sequential(network, torch.nn.Unflatten(1, (7,)), torch.nn.Flatten())
-    assert bytes_an_image(twice, images, context) == 4 * (5 + 7)
+    assert saved_bytes_per_image(twice, images, context) == expected
 
 
 def test_networks_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,26 +107,26 @@ def test_networks_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_words_make_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=run").mkdir()
-    assert grouped(["data=fake", "model=a", "ratio=4", "model=b"]) == [
+    assert group_settings(["data=fake", "model=a", "ratio=4", "model=b"]) == [
         ["data=fake", "model=a", "ratio=4"],
         ["data=fake", "model=b"],
     ]
-    assert grouped(["model=a", "ratio=4 model=b", "ratio=8"]) == [
+    assert group_settings(["model=a", "ratio=4 model=b", "ratio=8"]) == [
         ["model=a", "ratio=8"],
         ["ratio=4", "model=b"],
     ]
-    assert grouped([]) == [[]]
-    assert grouped(["ratio=8"]) == [["ratio=8"]]
-    assert grouped(["a=run"]) == [Path("a=run")]
-    assert grouped(["a=run", "ratio=8"]) == [Path("a=run"), ["ratio=8"]]
+    assert group_settings([]) == [[]]
+    assert group_settings(["ratio=8"]) == [["ratio=8"]]
+    assert group_settings(["a=run"]) == [Path("a=run")]
+    assert group_settings(["a=run", "ratio=8"]) == [Path("a=run"), ["ratio=8"]]
 
 
 def test_values_and_tables_make_several() -> None:
-    assert [a.words for a in composed(["model=se_resnet20", "ratio=4,8"])] == [
+    assert [a.words for a in requested_networks(["model=se_resnet20", "ratio=4,8"])] == [
         "model=se_resnet20 ratio=4",
         "model=se_resnet20 ratio=8",
     ]
-    table = list(composed(["model=resnet20", "experiment=se_ratio"]))
+    table = list(requested_networks(["model=resnet20", "experiment=se_ratio"]))
     assert [a.config.attention.options.get("ratio") for a in table] == [None, 2, 4, 8, 16, 32]
 
 
@@ -205,5 +206,5 @@ def test_a_batch_that_does_not_fit_is_said(
 def test_equal_networks_are_one() -> None:
     plain = built("model=resnet20", *SMALL).spec
     se = built("model=se_resnet20", *SMALL).spec
-    assert se.plain() == plain
-    assert replace(se, image_size=9).plain() != plain
+    assert se.without_attention() == plain
+    assert replace(se, image_size=9).without_attention() != plain

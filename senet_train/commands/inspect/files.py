@@ -1,4 +1,4 @@
-"""What an inspection leaves: tables, pictures, a page, and events for TensorBoard."""
+"""The files of an inspection: tables, pictures, a page, and events for TensorBoard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.draw import draw_pictures
-from senet_train.commands.inspect.draw_maps import draw_maps
 from senet_train.commands.inspect.events import write_events
 from senet_train.commands.inspect.knockout import Knockout
 from senet_train.commands.inspect.report import mean_of, report_of, spread_of
@@ -28,7 +27,7 @@ def write_inspection(inspection: RunInspection, folder: Path, *, graph: bool) ->
 
     Raises OSError (disk full, no permission).
     """
-    pictures = [*draw_pictures(inspection), *draw_maps(inspection.overlays)]
+    pictures = draw_pictures(inspection)
     written = write_files(inspection, pictures, folder)
     write_events(inspection, pictures, folder, graph=graph)
     return written
@@ -36,7 +35,7 @@ def write_inspection(inspection: RunInspection, folder: Path, *, graph: bool) ->
 
 def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path) -> list[Path]:
     """Tables, pictures and the page; the files written."""
-    layers = inspection.look.layers
+    layers = inspection.gates.layers
     report = report_of(inspection)
     texts = {
         "index.html": page(report, [pictures], [], title="Excitations"),
@@ -57,7 +56,7 @@ def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path
 
 
 def drop_old(folder: Path) -> None:
-    """Remove what an earlier inspection drew or measured and this one may not."""
+    """Remove files of an earlier inspection that this one may not write."""
     for name in (*(f"{drawn}.*" for drawn in PICTURES), KNOCKOUTS, "savings.csv"):
         for file in folder.glob(name):
             file.unlink()
@@ -126,7 +125,7 @@ def added_time_row(added: AddedTime) -> dict[str, Any]:
 def arrays(inspection: RunInspection) -> dict[str, Any]:
     """What gates.npz holds: the classes' names, and each layer's `mean` and `std`, (K, C)."""
     found: dict[str, Any] = {"classes": np.array(inspection.run.class_names, dtype=np.str_)}
-    for layer in inspection.look.layers:
+    for layer in inspection.gates.layers:
         found[f"{layer.name}.mean"] = layer.gates.mean.astype(np.float32)
         found[f"{layer.name}.std"] = layer.gates.std.astype(np.float32)
     return found

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from senet_train.backbones.slots import Backbone
 from senet_train.commands.inspect.alarms import Layer
-from senet_train.commands.inspect.knockout import groups_of, removed, replaced
+from senet_train.commands.inspect.knockout import knockout_groups, removed, replaced
 from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import median_and_quartiles
 from senet_train.runs.trained.load import Trained
@@ -34,7 +34,7 @@ class AddedTime:
 
 def added_times(run: Trained, layers: Sequence[Layer], device: torch.device) -> list[AddedTime]:
     """Of each stage with several layers, and of all. Called under the autocast to measure in."""
-    size, groups = run.config.data.image_size, groups_of(layers)
+    size, groups = run.config.data.image_size, knockout_groups(layers)
     wide = {name: chosen for name, chosen in groups.items() if len(chosen) > 1} or groups
     image = torch.zeros(1, 3, size, size, device=device)
     return [

@@ -14,7 +14,7 @@ from senet_train.networks.insertion import Slot
 FEW, MORE = 2, 4  # batch sizes: what does not grow with the batch cancels in the difference
 
 
-def bytes_an_image(network: nn.Module, images: Tensor, context: Callable[[], Any]) -> int:
+def saved_bytes_per_image(network: nn.Module, images: Tensor, context: Callable[[], Any]) -> int:
     """Bytes that every further image adds to what is saved, itself included; `images` are 4.
 
     `context` is the autocast of training. Each storage counts once, however often it is saved.
@@ -75,7 +75,7 @@ def attention_operations(
     )
 
 
-def points_of(slots: Sequence[Slot]) -> list[Points]:
+def insertion_points_of(slots: Sequence[Slot]) -> list[Points]:
     """Every insertion point, in the network's order."""
     alike = groupby(slots, lambda slot: (slot.stage, slot.channels, slot.hidden))
     return [Points(*key, [slot.name for slot in group]) for key, group in alike]
