@@ -1,4 +1,4 @@
-"""Settings as on senet-train's command line -> the configuration they make, or one line."""
+"""Settings as on senet-train's command line -> the configuration, or an error of one line."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -21,7 +21,7 @@ from senet_train.errors import InputError
 
 
 def composed(settings: Sequence[str]) -> Config:
-    """What senet-train would train with these settings. Raises InputError."""
+    """The configuration that senet-train composes from these settings. Raises InputError."""
     register_resolvers()
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
@@ -31,7 +31,7 @@ def composed(settings: Sequence[str]) -> Config:
 
 
 def explain_composition(error: Exception) -> str:
-    """Hydra's many lines in one: what was given, and what could have been."""
+    """Hydra's error in one line: what was given, and what is possible."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is none of the options: {', '.join(error.options or ())}"
@@ -39,7 +39,7 @@ def explain_composition(error: Exception) -> str:
         return f"{error.override} is no setting: write key=value (and a list as key=[a,b])"
     if isinstance(error, SearchPathException):
         return f"{error}: give a folder that exists"
-    if isinstance(error.__cause__, InputError):  # of a launcher, which Hydra builds
+    if isinstance(error.__cause__, InputError):  # raised by a launcher, which Hydra instantiates
         return str(error.__cause__)
     if key := unknown_key(error):
         return f"there is no key {key}{suggestion(key, known_keys())}"
@@ -66,7 +66,7 @@ def key_of(setting: str) -> str:
 
 
 def unread_settings(raw: DictConfig, words: Sequence[str]) -> str:
-    """A line on a ratio or placement among the words that nothing reads; "" if all are read."""
+    """An error line for a ratio or placement in `words` that nothing reads; "" if all are read."""
     attention = raw.attention.name
     reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
     unread = [

@@ -14,7 +14,7 @@ def config_dir() -> str:
 
 
 def stem_for(image_size: object) -> str:
-    """The stem that suits an image size: an ImageNet stem leaves 1 pixel of a 32 px image."""
+    """The default stem for an image size: an ImageNet stem leaves 1 pixel of a 32 px image."""
     return "imagenet" if isinstance(image_size, int) and image_size > 64 else "cifar"
 
 
@@ -24,7 +24,7 @@ def crop_for(image_size: object) -> str:
 
 
 def identity_for(pretrained: object) -> bool:
-    """Whether attention starts as the identity: in a network that has learnt something it does."""
+    """Whether attention starts as the identity: it does in a pretrained network."""
     return pretrained is not False
 
 
@@ -34,7 +34,7 @@ def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
 
 
 def register_resolvers() -> None:
-    """Make the functions above available to conf/; they compute and never refuse."""
+    """Register the functions above for conf/. They raise no errors."""
     OmegaConf.register_new_resolver("mode_for", mode_for, replace=True)
     OmegaConf.register_new_resolver("stem_for", stem_for, replace=True)
     OmegaConf.register_new_resolver("crop_for", crop_for, replace=True)

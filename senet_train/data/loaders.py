@@ -68,7 +68,7 @@ def load_splits(source: Source, data: Data) -> Splits:
 
 
 def store(images: Images, data: Data) -> Images:
-    """Decode into memory if asked to, or if it fits and no random crop needs the file each epoch."""
+    """Decode into memory if asked to, or if it fits and no random crop needs the files again."""
     if isinstance(images, MemoryImages):
         return images.resized(data.image_size)
     if isinstance(images, SceneImages):  # not resized: their boxes and masks would have to be, too
