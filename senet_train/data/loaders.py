@@ -60,14 +60,14 @@ class Splits:
 
 def load_splits(source: Source, data: Data) -> Splits:
     """Read the data set, store it as `data.cache` asks, split validation from training."""
-    pool, test = (store(images, data) for images in source.load())
+    pool, test = (store_images(images, data) for images in source.load())
     train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
     assert len(train) > 0, "a Source promises two images of every class"
     assert len(validation) > 0
     return Splits(pool.take(train), pool.take(validation), test)
 
 
-def store(images: Images, data: Data) -> Images:
+def store_images(images: Images, data: Data) -> Images:
     """Decode into memory if asked to, or if it fits and no random crop needs the files again."""
     if isinstance(images, MemoryImages):
         return images.resized(data.image_size)
@@ -171,13 +171,13 @@ class DataModule(pl.LightningDataModule):
         """Resume: that epoch begins with that batch."""
         self.first = (epoch, batch % self.steps_per_epoch)  # 0 after an epoch's last
 
-    def laid_out(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         """The images in the memory format asked for."""
         return images.contiguous(memory_format=self.memory_format)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, targets, indices = batch
-        return self.laid_out(images), targets, indices
+        return self.to_memory_format(images), targets, indices
 
     def train_dataloader(self) -> TrainingBatches:
         assert self.trainer is not None
