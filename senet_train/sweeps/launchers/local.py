@@ -84,12 +84,9 @@ class LocalLauncher(Launcher):
                     wait_for_one(running, returns)
                 output = Path(outputs) / f"{number}.txt"
                 place = min(set(range(jobs)) - {child.place for child in running})
-                gpus = gpus_of(place, num_gpus, self.devices)
                 argv = [*self.flags, *words, "hydra.mode=RUN"]
-                arguments = (argv, threads, gpus, str(output))
-                process = context.Process(target=run_in_child, args=arguments)
-                with without_interrupts():  # until it is in a group of its own
-                    process.start()
+                gpus = gpus_of(place, num_gpus, self.devices)
+                process = start(context, argv, threads, gpus, output)
                 running.append(Child(process, number, place, names[number], output))
             while running:
                 wait_for_one(running, returns)
@@ -112,10 +109,23 @@ def start_method(on_gpu: bool) -> SpawnContext | ForkServerContext:
     if on_gpu:
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(
-        ["senet_train.cli", "senet_train.training.run"]
-    )  # torch, Lightning
+    # The second imports torch and Lightning.
+    server.set_forkserver_preload(["senet_train.cli", "senet_train.training.run"])
     return server
+
+
+def start(
+    context: SpawnContext | ForkServerContext,
+    argv: list[str],
+    threads: int,
+    gpus: str,
+    output: Path,
+) -> BaseProcess:
+    """Start the process of one run."""
+    process = context.Process(target=run_in_child, args=(argv, threads, gpus, str(output)))
+    with without_interrupts():  # until it is in a process group of its own
+        process.start()
+    return process
 
 
 @contextmanager
