@@ -1,4 +1,4 @@
-"""`python -m senet_train`: the command, also as one of several processes that make one run."""
+"""`python -m senet_train`: the command, also as one of the processes of a distributed run."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from senet_train.training.distributed.world import STORE
 
 
 def end_with_the_parent() -> None:
-    """Should the process that started this one be killed, save what is there and end."""
+    """Wait for the end of the process that started this one, then stop as by SIGTERM."""
     os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns at the pipe's end
     os.kill(os.getpid(), signal.SIGTERM)
 

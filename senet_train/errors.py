@@ -1,4 +1,4 @@
-"""The ways a run can end other than well; each carries the exit code the command returns."""
+"""The errors that end a run; each has the exit code that the command returns."""
 
 import signal
 
@@ -10,15 +10,15 @@ class RunError(Exception):
 
 
 class Diverged(RunError):
-    """The loss is not finite; the weights were not touched by it."""
+    """The loss is not finite; the optimizer did not step on it."""
 
 
 class OutOfMemory(RunError):
-    """The device or the machine has no memory left. Nothing was changed to make the run fit."""
+    """The device or the machine has no memory left. Batch size and settings are never reduced."""
 
 
 class Pruned(Exception):
-    """A search has asked this run to stop: it is saved, and did not fail."""
+    """A search has stopped this run: it is saved, and did not fail."""
 
     def __init__(self, reason: str, val_score: float) -> None:
         super().__init__(reason)
@@ -26,13 +26,13 @@ class Pruned(Exception):
 
 
 class InputError(RunError, ValueError):
-    """The user asked for something that cannot be: states the rule, the value and the way out."""
+    """Invalid input. The message has the rule, the value and the way out."""
 
     exit_code = 2
 
 
 class CannotExist(InputError):
-    """This attention cannot be built into this network: a table skips such an arm."""
+    """This attention cannot be inserted into this network: a table skips such an arm."""
 
 
 class HeldError(RunError):
@@ -42,11 +42,11 @@ class HeldError(RunError):
 
 
 class PeerLost(RunError):
-    """One of the processes that train this run together is gone; the run can be gone on with."""
+    """One of the processes of a distributed run is gone; the run can be resumed."""
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived. No `Exception`, so that nothing on the way out mistakes it."""
+    """SIGINT or SIGTERM arrived. A BaseException, so that no `except Exception` catches it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)

@@ -19,8 +19,8 @@ from conftest import CONF, ROOT, TINY, Command, Result, run_folders
 from torch import nn
 
 from senet_train.attention.squeeze_excite import SqueezeExcite
-from senet_train.cli import config_flags
 from senet_train.config import options
+from senet_train.config.hydra_arguments import config_flags
 from senet_train.runs.record import read_record
 
 Senet = Callable[..., Result]
@@ -454,7 +454,7 @@ def test_help(senet: Senet) -> None:
 
 def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from senet_train.cli import config_flags, main; code = main(sys.argv[1:]); "
+        "import sys; from senet_train.cli import main; code = main(sys.argv[1:]); "
         "sys.exit(code or 10 * ('torch' in sys.modules or 'pytorch_lightning' in sys.modules))"
     )
     for arguments in (["--help"], ["-sc", "query=bash"], ["--cfg", "job"], ["ratio=0"]):

@@ -19,8 +19,8 @@ from overruns.cases import Case
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
-from senet_train.config.compose import stem_for
 from senet_train.config.options import check_options
+from senet_train.config.resolvers import stem_for
 from senet_train.errors import CannotExist
 from senet_train.networks.heads import detectors, segmenters
 from senet_train.networks.heads.detectors import detector_on

@@ -1,1 +1,1 @@
-"""What a run may be asked: its schema, how it is read and composed, names to constructors."""
+"""The configuration of a run: its schema, composed by Hydra, read and checked, names resolved."""

@@ -1,4 +1,4 @@
-"""A `Choice` -> a constructor with its options bound: names come from our tables or entry points.
+"""A `Choice` -> a constructor with its options bound, found in a table or among entry points.
 
 An option's types are the constructor's keyword signature, so a new class needs no schema.
 """

@@ -1,4 +1,4 @@
-"""A composed configuration, typed and checked: one line for whatever it may not say."""
+"""Read a composed configuration into the schema; every mistake is an InputError of one line."""
 
 import difflib
 import json
@@ -28,7 +28,7 @@ def read_tree(given: Mapping[str, Any]) -> Config:
     refuse_targets(given, "")
     tree = dict(given)
     for key in SWEEP_KEYS:
-        tree.pop(key, None)  # the sweeper's: a run knows its own arm and seed alone
+        tree.pop(key, None)  # for the sweeper: a run has one arm and one seed
     data = dict(tree.get("data") or {})
     common = {key: data.pop(key) for key in list(data) if key in Data.__dataclass_fields__}
     tree["data"] = {**common, "source": as_choice(data, "data")}
@@ -52,7 +52,7 @@ def as_choice(node: Any, where: str) -> dict[str, Any]:
 
 
 def refuse_targets(node: Any, path: str) -> None:
-    """Configurations name things of ours; one that asks for an import is refused, not obeyed."""
+    """Raises InputError for a key such as `_target_`: a configuration must not import code."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if str(key).startswith("_") and str(key).endswith("_"):
@@ -61,9 +61,9 @@ def refuse_targets(node: Any, path: str) -> None:
 
 
 def refuse_code(folder: Path) -> None:
-    """Refuse a stranger's configuration folder that would have Hydra run something.
+    """Refuse a configuration folder that would make Hydra run code. Raises InputError.
 
-    Hydra obeys callbacks and launchers before our code sees the configuration. Raises InputError.
+    Hydra runs callbacks and launchers before our code sees the configuration.
     """
     for file in sorted(folder.rglob("*.yaml")):
         try:
@@ -87,7 +87,7 @@ def keys_of(node: Any) -> Iterator[str]:
 
 
 def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -> str:
-    """The first thing that is wrong, in one line: `key=value: rule`."""
+    """The first error in one line: `key=value: rule`."""
     first, *rest = error.errors()
     path = known_path(first["loc"], tree)
     key = (prefix + ".".join(map(str, path))).replace(".options.", ".").replace(".source.", ".")

@@ -1,4 +1,4 @@
-"""The typed configuration: what a run may be asked."""
+"""The schema of the configuration: a dataclass for each group, checked by pydantic."""
 
 from dataclasses import field
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ SWEEP_KEYS = ("arms", "seeds", "max_seeds")
 class Choice:
     """One named option of a group and the keyword arguments its constructor gets.
 
-    `library` is whose name it is: "" for ours.
+    `library` is the library that the name belongs to, "" for senet-train.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """The name, with the library's where that is not ours."""
+        """The name, with its library in front if it has one."""
         return f"{self.library}_{self.name}" if self.library else self.name
 
 
@@ -78,7 +78,7 @@ class Placement:
 
 @dataclass(frozen=True, config=STRICT)
 class Optim:
-    """SGD, what it minimises, what it moves, and how its learning rate does."""
+    """SGD, the loss, which parameters are trained, and the schedule of the learning rate."""
 
     lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -94,7 +94,7 @@ class Optim:
 
 @dataclass(frozen=True, config=STRICT)
 class Trainer:
-    """How long, on what, and in which numbers."""
+    """How long to train, on which hardware, and in which precision."""
 
     max_epochs: Count
     precision: Precision
@@ -110,7 +110,7 @@ class Trainer:
 
 @dataclass(frozen=True, config=STRICT)
 class Config:
-    """All that a run is."""
+    """The whole configuration of one run."""
 
     data: Data
     model: Choice

@@ -23,7 +23,7 @@ def draw_table(num_images: int, seed: int, epoch: int) -> Tensor:
 
 
 def mirrored(draws: Tensor) -> Tensor:
-    """Which images of a batch are flipped where that is asked for, (B, NUM_DRAWS) -> (B,)."""
+    """Which images of a batch are flipped if `flip` is set, (B, NUM_DRAWS) -> (B,) bool."""
     return draws[:, 2] < 0.5
 
 

@@ -56,7 +56,7 @@ def cifar100(*, root: str, download: bool) -> Source:
 
 
 def cifar(name: str, archive: Archive, root: Path, download: bool) -> Source:
-    """Find the archive, or know where to get it; torchvision reads it later."""
+    """The archive as a Source: downloaded by `prepare`, read by torchvision in `load`."""
     path = root / archive.file
     if not download and (not path.is_file() or file_sha256(path) != archive.sha256):
         raise InputError(
@@ -70,16 +70,16 @@ def cifar(name: str, archive: Archive, root: Path, download: bool) -> Source:
 
     def load() -> tuple[MemoryImages, MemoryImages]:
         with file_lock(lock_of(path), str(path), wait=True):  # torchvision unpacks in place
-            refuse_odd_members(path)
+            refuse_unsafe_members(path)
             return read_part(name, root, train=True), read_part(name, root, train=False)
 
     return Source(CLASS_NAMES[name], archive.sha256, load, prepare=prepare)
 
 
-def refuse_odd_members(path: Path) -> None:
+def refuse_unsafe_members(path: Path) -> None:
     """Raises tarfile.TarError for a member that would be written, or point, outside the folder.
 
-    The checksum is known by now; this is what Python from 3.11.4 on does itself when it unpacks.
+    The checksum was verified before; Python from 3.11.4 on checks this itself when it unpacks.
     """
     if hasattr(tarfile, "data_filter"):
         return

@@ -1,6 +1,6 @@
-"""A tree of class folders, as training lists it: `train/<class>/*`, and `val/` or `test/`.
+"""List a tree of class folders: `train/<class>/*`, and `val/<class>/*` or `test/<class>/*`.
 
-What a training run would trip over later is refused here; `senet-data check` lists it instead.
+What would make a training run fail later is refused here; `senet-data check` reports it instead.
 """
 
 import os
@@ -9,54 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.errors import InputError
-
-
-def excluded_from(list_file: str, parts: tuple[Path, Path]) -> frozenset[str]:
-    """The paths in the list, none for `none`; `parts` are the tree's training and test folder.
-
-    Raises InputError for a list that cannot be read or that names what is not in the tree.
-    """
-    if list_file == "none":
-        return frozenset()
-    paths = read_exclusions(Path(list_file).expanduser())
-    for path in paths:
-        if not is_listed_in(path, parts):
-            raise InputError(
-                f"data.exclude={list_file} names {path}, which is not in {parts[0].parent}: "
-                "check that tree anew with senet-data check, or take the line out "
-                "(a reason stands on a line of its own that begins with #)"
-            )
-    return frozenset(paths)
-
-
-def read_exclusions(file: Path) -> list[str]:
-    """The paths in a list. Raises InputError."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"data.exclude={file} cannot be read ({error}): "
-            "write it with senet-data check DIR --exclude FILE, or choose none"
-        ) from error
-    # Not splitlines: a file's name may hold the rarer line ends that it knows.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return [line for line in lines if line.strip() and not line.startswith("#")]
-
-
-def exclusion_text(reasons: Iterable[tuple[str, str]]) -> str:
-    """The list as text, from (path, reason) pairs."""
-    head = "# Images to leave out of training and test: senet-train data.exclude=THIS_FILE\n"
-    return head + "".join(f"# {reason}\n{path}\n" for path, reason in sorted(reasons))
-
-
-def is_listed_in(path: str, parts: tuple[Path, Path]) -> bool:
-    """Whether `<part>/<class>/<file>` is there, be it a broken link."""
-    part, *below = path.split("/")
-    folders = {folder.name: folder for folder in parts}
-    if part not in folders or len(below) != 2 or not set(below).isdisjoint(("", ".", "..")):
-        return False
-    return os.path.lexists(folders[part].joinpath(*below))
-
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TEST_FOLDERS = ("val", "test")
@@ -71,7 +23,7 @@ class ClassFolders:
 
 
 def find_parts(base: Path, asked: str) -> tuple[Path, Path]:
-    """The training and the test folder below the root, `asked` for as `data.root`, say.
+    """The training and the test folder below `base`; `asked` is its setting, such as `data.root`.
 
     Raises InputError.
     """
@@ -92,7 +44,7 @@ def find_parts(base: Path, asked: str) -> tuple[Path, Path]:
 def list_part(folder: Path, wanted: list[str], excluded: frozenset[str]) -> ClassFolders:
     """The images of every (wanted) class folder, sorted, without the `excluded` paths.
 
-    Raises InputError listing what is odd.
+    Raises InputError for hidden, missing or empty class folders.
     """
     found = sorted(path.name for path in folder.iterdir() if path.is_dir())
     hidden = [name for name in found if name.startswith(".")]
@@ -134,7 +86,7 @@ def is_image_name(name: str) -> bool:
 
 
 def refuse_mismatch(train: ClassFolders, test: ClassFolders) -> None:
-    """Both parts must have the same classes."""
+    """Raises InputError unless both parts have the same classes."""
     for have, lack in ((train, test), (test, train)):
         missing = sorted(set(have.files) - set(lack.files))
         if missing:
@@ -145,10 +97,57 @@ def refuse_mismatch(train: ClassFolders, test: ClassFolders) -> None:
 
 
 def refuse_single(train: ClassFolders) -> None:
-    """A class needs an image to train on and one to validate on."""
+    """Raises InputError for a class of one image: training and validation each need one."""
     single = [name for name, images in train.files.items() if len(images) < 2]
     if single:
         raise InputError(
             f"{train.folder} has class folders with a single image ({', '.join(single)}): "
             "training and validation each need one"
         )
+
+
+def excluded_from(list_file: str, parts: tuple[Path, Path]) -> frozenset[str]:
+    """The paths in the list, none for `none`; `parts` are the tree's training and test folder.
+
+    Raises InputError for a list that cannot be read or that names what is not in the tree.
+    """
+    if list_file == "none":
+        return frozenset()
+    paths = read_exclusions(Path(list_file).expanduser())
+    for path in paths:
+        if not is_listed_in(path, parts):
+            raise InputError(
+                f"data.exclude={list_file} names {path}, which is not in {parts[0].parent}: "
+                "check that tree anew with senet-data check, or take the line out "
+                "(a reason stands on a line of its own that begins with #)"
+            )
+    return frozenset(paths)
+
+
+def read_exclusions(file: Path) -> list[str]:
+    """The paths in a list. Raises InputError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"data.exclude={file} cannot be read ({error}): "
+            "write it with senet-data check DIR --exclude FILE, or choose none"
+        ) from error
+    # Not splitlines: a file's name may hold the rarer line ends that it knows.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def exclusion_text(reasons: Iterable[tuple[str, str]]) -> str:
+    """The list as text, from (path, reason) pairs."""
+    head = "# Images to leave out of training and test: senet-train data.exclude=THIS_FILE\n"
+    return head + "".join(f"# {reason}\n{path}\n" for path, reason in sorted(reasons))
+
+
+def is_listed_in(path: str, parts: tuple[Path, Path]) -> bool:
+    """Whether `<part>/<class>/<file>` exists, if only as a broken link."""
+    part, *below = path.split("/")
+    folders = {folder.name: folder for folder in parts}
+    if part not in folders or len(below) != 2 or not set(below).isdisjoint(("", ".", "..")):
+        return False
+    return os.path.lexists(folders[part].joinpath(*below))

@@ -1,4 +1,4 @@
-"""What `data=` names, found and not yet read; refused where the data cannot give what is asked."""
+"""Find the data set that `data=` names, and refuse settings that it cannot satisfy."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -41,7 +41,7 @@ def find_data(
 
 
 def refuse_storage(data: Data, source: Source) -> None:
-    """Refuse a crop or a cache that the source cannot give. Raises InputError."""
+    """Refuse a crop or a cache that the source does not support. Raises InputError."""
     if data.cache == "stream" and not source.from_files:
         raise InputError(
             f"data.cache=stream reads image files and {data.source.name} has none: "
@@ -60,7 +60,9 @@ def refuse_storage(data: Data, source: Source) -> None:
 
 
 def resolve_classes(data: Data, source: Source) -> Data:
-    """`data.num_classes=auto` -> the data's. Raises InputError for fewer than the data have."""
+    """Replace `data.num_classes=auto` by the number of classes of the data.
+
+    Raises InputError for fewer classes than the data have."""
     present, asked = len(source.class_names), data.num_classes
     if asked == "auto":
         return replace(data, num_classes=present)

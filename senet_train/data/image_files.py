@@ -22,7 +22,7 @@ class Unreadable(ValueError):
 
 
 def kind_of(error: Exception) -> Literal["truncated", "too many pixels", "unreadable"]:
-    """Pillow has no class for a file that ends early: only its words tell."""
+    """Pillow has no exception class for a truncated file: only its message tells."""
     if isinstance(error, Image.DecompressionBombError):
         return "too many pixels"
     early = isinstance(error, EOFError) or "truncated" in str(error).lower()
@@ -62,7 +62,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 @contextmanager
 def decoders_silent() -> Iterator[None]:
-    """For the block, no warnings of large and of odd files: what cannot be used, we name."""
+    """For the block, silence Pillow's warnings about large and damaged files: we report those."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

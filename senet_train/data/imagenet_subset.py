@@ -100,9 +100,9 @@ def limit(part: ClassFolders, images_per_class: int) -> ClassFolders:
 
 
 def fingerprint(*parts: ClassFolders, excluded: frozenset[str]) -> str:
-    """A hash of class names, file names and sizes, and of what is excluded: contents are not read.
+    """A hash of class names, file names and sizes, and of excluded paths; contents are not read.
 
-    With nothing excluded it is what it was before lists of exclusions were.
+    Without exclusions it is the hash of runs that were made before exclusions existed.
     """
     digest = hashlib.sha256()
     for number, part in enumerate(parts):

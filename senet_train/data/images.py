@@ -1,4 +1,4 @@
-"""Images as training sees them: uint8 batches by index, from memory or from files.
+"""Images in memory or in files, read as uint8 batches of indices; and `Source`, a data set.
 
 Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
 """
@@ -28,13 +28,13 @@ class Labelled:
     labels: Tensor  # (N,) int64
 
     def targets(self, indices: Tensor) -> Tensor:
-        """What is to be said of a batch of indices, (B,) -> (B,)."""
+        """The labels of a batch of indices, (B,) -> (B,)."""
         return self.labels[indices]
 
     def augmented(
         self, pixels: Tensor, indices: Tensor, draws: Tensor, augment: Augment
     ) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3), augmented, and what is to be said of them, (B,)."""
+        """Augmented images (B, H, W, 3) and their labels (B,)."""
         return augment(pixels, draws), self.targets(indices)
 
 
@@ -56,13 +56,13 @@ class MemoryImages(Labelled):
         return replace(self, pixels=resize(self.pixels, size))
 
     def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
-        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` changes nothing."""
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect."""
         for batch in batches:
             yield self.pixels[batch]
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
-    """(N, H, W, 3) -> (N, size, size, 3), bilinear; untouched where the size is right."""
+    """(N, H, W, 3) -> (N, size, size, 3), bilinear; the same tensor where the size is right."""
     if tuple(pixels.shape[1:3]) == (size, size):
         return pixels
     planes = pixels.permute(0, 3, 1, 2)
@@ -96,7 +96,7 @@ class FileImages(Labelled):
         a key nothing random is done.
         """
         reader = torch.utils.data.DataLoader(
-            _Keyed(self, key),
+            KeyedDataset(self, key),
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=self.workers,
             collate_fn=torch.stack,
@@ -125,9 +125,9 @@ class FileImages(Labelled):
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
-    """A worker inherits our handlers, and Ctrl-C reaches it too, as does a scheduler's SIGTERM.
+    """Ignore SIGINT and SIGTERM in a data worker: it inherits our handlers, and gets both signals.
 
-    One that obeyed would take from the parent the batch after which it wants to save itself.
+    A worker that ended would take from the parent the batch after which it wants to save itself.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -135,9 +135,9 @@ def leave_signals_to_the_parent(worker: int) -> None:
 
 @contextmanager
 def workers_explained(workers: int) -> Iterator[None]:
-    """For the block, raise RunError with the cause where a data worker died or went silent.
+    """For the block, raise RunError with the cause where a data worker died or timed out.
 
-    Torch tells of a death in a signal handler: the error comes up wherever the program is by then.
+    Torch raises from a signal handler when a worker dies: at any line of the main process.
     """
     try:
         yield
@@ -158,8 +158,8 @@ def workers_explained(workers: int) -> Iterator[None]:
         ) from error
 
 
-class _Keyed(torch.utils.data.Dataset[Tensor]):
-    """Map-style view of FileImages for one pass: index -> pixels under the pass's key."""
+class KeyedDataset(torch.utils.data.Dataset[Tensor]):
+    """FileImages as a map-style dataset for one pass: index -> pixels under the key of the pass."""
 
     def __init__(self, images: FileImages, key: tuple[int | str, ...]) -> None:
         self.images, self.key = images, key
@@ -175,7 +175,7 @@ Images = ClassImages | SceneImages
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found but not read yet: cheap to make; `prepare` fetches what is missing.
+    """A data set that was found but not read yet; `prepare()` downloads what is missing.
 
     `load()` returns the images to train and validate on, at least two of every class, and the
     test images.

@@ -1,4 +1,4 @@
-"""Data set -> splits -> batches: what a Trainer iterates over.
+"""Data set -> splits -> batches -> the LightningDataModule.
 
 Everything random is keyed: the split by `split_seed`, an epoch's order and draws by (seed, epoch).
 """
@@ -41,11 +41,11 @@ MEMORY_LIMIT = 2 * 1024**3
 # Images (B, 3, H, W), labels (B,) or a target for each, indices (B,).
 Batch = tuple[Tensor, Any, Tensor]
 
-Shard = Callable[[Tensor], Tensor]  # a process's part of a batch of indices
+Shard = Callable[[Tensor], Tensor]  # a batch of indices -> the part that one process reads
 
 
 def whole_batch(batch: Tensor) -> Tensor:
-    """The share of a process that is alone."""
+    """The shard of the only process: all of the batch."""
     return batch
 
 
@@ -60,18 +60,18 @@ class Splits:
 
 def load_splits(source: Source, data: Data) -> Splits:
     """Read the data set, store it as `data.cache` asks, split validation from training."""
-    pool, test = (store(images, data) for images in source.load())
+    pool, test = (store_images(images, data) for images in source.load())
     train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
     assert len(train) > 0, "a Source promises two images of every class"
     assert len(validation) > 0
     return Splits(pool.take(train), pool.take(validation), test)
 
 
-def store(images: Images, data: Data) -> Images:
-    """In memory if it fits or is asked for, and if no random crop needs the file each epoch."""
+def store_images(images: Images, data: Data) -> Images:
+    """Decode into memory if asked to, or if it fits and no random crop needs the files again."""
     if isinstance(images, MemoryImages):
         return images.resized(data.image_size)
-    if isinstance(images, SceneImages):  # at their size, since what is in them has it too
+    if isinstance(images, SceneImages):  # not resized: their boxes and masks would have to be, too
         return images
     num_bytes = len(images.paths) * 3 * data.image_size**2
     fits = data.crop != "resized" and num_bytes <= MEMORY_LIMIT
@@ -83,9 +83,9 @@ def store(images: Images, data: Data) -> Images:
 class TrainingBatches:
     """One epoch of training batches from the `start`-th on: shuffled, augmented, of `batch_size`.
 
-    The images that fill no batch sit this epoch out (another few the next), unless there is
-    only that one batch: BatchNorm must not see a rest of one image. Of each batch a process reads
-    the part that is its own; image and draw are the same whoever reads them.
+    The last, incomplete batch is dropped (other images in the next epoch), unless it is the only
+    one: BatchNorm must not get a batch of one image. Of each batch a process reads its shard; image
+    and augmentation do not depend on the process that reads them.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class TrainingBatches:
 
 
 def num_full_batches(num_images: int, batch_size: int) -> int:
-    """How many batches an epoch trains on: the full ones, or the only one."""
+    """The number of batches of an epoch: the full ones, or the only one."""
     return max(num_images // batch_size, 1)
 
 
@@ -146,7 +146,7 @@ class EvaluationBatches:
 
 
 class DataModule(pl.LightningDataModule):
-    """Hands the Trainer one epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
+    """The splits as batches, an epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
 
     def __init__(
         self,
@@ -160,24 +160,24 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.splits, self.data, self.seed, self.shard = splits, data, seed, shard
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.first = (0, 0)  # epoch and batch to go on from
+        self.first = (0, 0)  # epoch and batch to start with
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches a whole epoch has."""
+        """The number of batches of a whole epoch."""
         return num_full_batches(len(self.splits.train.labels), self.data.batch_size)
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Let that epoch begin with that batch."""
-        self.first = (epoch, batch % self.steps_per_epoch)  # one that is done is not trained
+        """Resume: that epoch begins with that batch."""
+        self.first = (epoch, batch % self.steps_per_epoch)  # 0 after an epoch's last
 
-    def laid_out(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         """The images in the memory format asked for."""
         return images.contiguous(memory_format=self.memory_format)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, targets, indices = batch
-        return self.laid_out(images), targets, indices
+        return self.to_memory_format(images), targets, indices
 
     def train_dataloader(self) -> TrainingBatches:
         assert self.trainer is not None

@@ -1,6 +1,6 @@
-"""Images with things in them: a box, a label and a mask for each, for detection and segmentation.
+"""Images with a box, a label and a mask for each object, for detection and segmentation.
 
-Shapes: N images, K things of one image, B batch, H height, W width.
+Shapes: N images, K objects of one image, B batch, H height, W width.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ Target = dict[str, Tensor]  # boxes (K, 4), labels (K,), classes (H, W): see Sce
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and what is in it, in the form that torchvision's detectors are trained with."""
+    """One image and its objects, in the form that torchvision's detectors are trained with."""
 
     pixels: Tensor  # (H, W, 3) uint8
     boxes: Tensor  # (K, 4) float32: left, top, right, bottom in pixels, the last two excluded
@@ -28,7 +28,7 @@ class Scene:
         return (self.masks * self.labels[:, None, None]).sum(0)
 
     def target(self) -> Target:
-        """What a network is to say of it."""
+        """The target that a network is trained with."""
         return {"boxes": self.boxes, "labels": self.labels, "classes": self.classes()}
 
 
@@ -42,13 +42,13 @@ class SceneImages:
 
     @classmethod
     def of(cls, scenes: Sequence[Scene], ids: Sequence[str]) -> "SceneImages":
-        """As many scenes, of one size, as ids."""
+        """The scenes, all of one size, and an id for each."""
         pixels = torch.stack([scene.pixels for scene in scenes])
         return cls(pixels, [scene.target() for scene in scenes], ids)
 
     @property
     def labels(self) -> Tensor:
-        """How many things are in each, (N,): the share of validation is taken from every number."""
+        """The number of objects of each image, (N,): the split is stratified by it."""
         return torch.tensor([len(target["labels"]) for target in self.truth])
 
     def take(self, indices: Tensor) -> "SceneImages":
@@ -58,20 +58,20 @@ class SceneImages:
         return replace(self, pixels=self.pixels[indices], truth=truth, ids=ids)
 
     def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
-        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` changes nothing."""
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect."""
         for batch in batches:
             yield self.pixels[batch]
 
     def targets(self, indices: Tensor) -> list[Target]:
-        """What is to be said of a batch of indices (B,)."""
+        """The targets of a batch of indices (B,)."""
         return [self.truth[i] for i in indices.tolist()]
 
     def augmented(
         self, pixels: Tensor, indices: Tensor, draws: Tensor, augment: Augment
     ) -> tuple[Tensor, list[Target]]:
-        """Images (B, H, W, 3) and what is to be said of them, mirrored together.
+        """Images (B, H, W, 3) and their targets, mirrored together.
 
-        Of an Augment that mirrors and does nothing else.
+        Only for an Augment that mirrors and does nothing else.
         """
         flips = mirrored(draws).tolist() if augment.flip else [False] * len(draws)
         targets = [

@@ -1,8 +1,8 @@
-"""Seeded images of shapes on noise, with a box, a label and a mask each: to find and to segment.
+"""Seeded images of shapes on noise, with a box, a label and a mask for each shape.
 
 One to four rectangles, ellipses and triangles of one colour each. A shape drawn later may cover a
-part of an earlier one; masks and boxes are of what is left to be seen, and of every shape at least
-MIN_VISIBLE pixels are. Lengths below are of an image of SIZE pixels, and grow with it.
+part of an earlier one; masks and boxes are of the visible part, and of every shape at least
+MIN_VISIBLE pixels are visible. Lengths below are for an image of SIZE pixels, and scale with it.
 
 Shapes: N images, K shapes of one image, H = W = `size` pixels.
 """
@@ -41,12 +41,12 @@ def rectangle(draw: ImageDraw.ImageDraw, frame: Frame) -> None:
 
 
 def ellipse(draw: ImageDraw.ImageDraw, frame: Frame) -> None:
-    """What touches all four sides of the frame."""
+    """The ellipse that touches all four sides of the frame."""
     draw.ellipse(frame, fill=1)
 
 
 def triangle(draw: ImageDraw.ImageDraw, frame: Frame) -> None:
-    """On the frame's bottom, its tip in the middle of the top."""
+    """Its base is the frame's bottom, its tip the middle of the top."""
     left, top, right, bottom = frame
     draw.polygon([(left, bottom), (right, bottom), ((left + right) // 2, top)], fill=1)
 
@@ -90,7 +90,7 @@ def refuse_size(image_size: int) -> None:
 
 
 def shapes(num_images: int, *, seed: int, size: int = SIZE) -> list[Scene]:
-    """Images 0 to `num_images` of a seed; one hangs on the seed, its number and size alone."""
+    """The first `num_images` images of a seed; each depends on seed, number and size alone."""
     return [scene(seed, number, size) for number in range(num_images)]
 
 

@@ -1,4 +1,4 @@
-"""What a sweep asks for: the command line's combinations, a preset's arms, and seeds. Pure.
+"""The arms and seeds of a table, read from the configuration and checked.
 
 An arm is a list of settings, changes to a base: one factor at a time, not a product.
 """
@@ -15,7 +15,7 @@ from senet_train.config.read import explain
 from senet_train.config.schema import Seed
 from senet_train.errors import InputError
 
-NOT_AN_ARMS = (
+WHOLE_TABLE_KEYS = (
     "arms",
     "seeds",
     "max_seeds",
@@ -30,7 +30,7 @@ NOT_AN_ARMS = (
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
 class Table:
-    """A preset's arms (one without settings where it names none) and every arm's seeds."""
+    """The arms of a preset, and the seeds of every arm. Without arms the base is the only one."""
 
     arms: list[Annotated[list[str], Field(min_length=1)]]
     seeds: (
@@ -41,13 +41,13 @@ class Table:
     max_seeds: Annotated[int, Field(ge=1, le=10_000)] = 20
 
     def seed_list(self) -> list[int]:
-        """`seeds=5` means 0 to 4; `seeds=auto` those that it may come to."""
+        """`seeds=5` means 0 to 4; `seeds=auto` all that may be added."""
         seeds = self.max_seeds if self.seeds == "auto" else self.seeds
         return list(dict.fromkeys(range(seeds) if isinstance(seeds, int) else seeds))
 
 
 def read_table(tree: Mapping[str, Any]) -> Table:
-    """What a composed configuration says of arms and seeds, checked. Raises InputError."""
+    """Read arms and seeds from a composed configuration. Raises InputError."""
     given = {key: tree.get(key) for key in ("arms", "seeds", "max_seeds")}
     try:
         return TypeAdapter(Table).validate_json(json.dumps(given))
@@ -55,8 +55,8 @@ def read_table(tree: Mapping[str, Any]) -> Table:
         raise InputError(explain(error, given)) from None
 
 
-def refuse_both(base: Sequence[str], table: Table) -> None:
-    """Refuse a setting that the table also makes: one of the two would silently lose.
+def refuse_conflicts(base: Sequence[str], table: Table) -> None:
+    """Refuse a setting that the table also makes: one of the two would silently have no effect.
 
     Raises InputError.
     """
@@ -86,12 +86,12 @@ def refuse_both(base: Sequence[str], table: Table) -> None:
 
 
 def refuse_arm(arm: Sequence[str]) -> None:
-    """Raises InputError for a key that an arm sets twice, or that is not an arm's to set."""
+    """Raises InputError for a key that an arm sets twice, or that holds for the whole table."""
     keys = [key_of(setting) for setting in arm]
     for key in keys:
         if keys.count(key) > 1:
             raise InputError(f"the arm {' '.join(arm)} sets {key} twice: leave one of them out")
-        if key in NOT_AN_ARMS:
+        if key in WHOLE_TABLE_KEYS:
             raise InputError(
                 f"the arm {' '.join(arm)} sets {key}, which holds for the whole table: "
                 "set it beside the arms"

@@ -1,8 +1,7 @@
-"""`seeds=auto`: a table grows from one planned look to the next, only where a verdict is open.
+"""`seeds=auto`: seeds are added from one planned look to the next, where a verdict is open.
 
-What is decided at a look follows from the records of the first so many seeds and from nothing
-else, by the rule of `senet-compare`: the same line typed again finds the same runs and decides
-the same.
+The decision at a look depends on the records of the first seeds alone, by the rule of
+`senet-compare`: the same command finds the same runs and decides the same.
 """
 
 import logging
@@ -29,45 +28,51 @@ log = logging.getLogger("senet_train")
 
 @dataclass
 class GrowingStudy:
-    """A table on its way; arms are named by their folders.
+    """A table with seeds=auto; arms are named by their folders.
 
-    `controls` holds the control of every arm that has one. `going`: those of them whose verdict
-    is open; they and their controls train up to `look`.
+    `controls` maps every arm to its control. `open_arms` are those whose verdict is open: they and
+    their controls train up to `look` seeds.
     """
 
     plans: dict[str, Plan]
     controls: dict[str, str]
     baseline: str
     max_seeds: int
-    going: list[str]
+    open_arms: list[str]
     look: int = min(LOOKS)
     last_look: int = 0
 
     def judge(self) -> set[str]:
-        """Judge the look, say so in one line, set the next; the arms that train up to it.
+        """Judge the look, log it in one line, set the next look; the arms that train up to it.
 
         Raises InputError, UnfairError if the runs cannot be compared.
         """
-        lacking = {arm: self.lacking(arm) or self.lacking(self.controls[arm]) for arm in self.going}
-        said = [f"{arm} stays unsettled without {run}" for arm, run in lacking.items() if run]
-        whole = [arm for arm, run in lacking.items() if not run]
-        going, compared = [], set()
-        for arm, step in self.steps(whole):
+        missing = {
+            arm: self.missing(arm) or self.missing(self.controls[arm]) for arm in self.open_arms
+        }
+        messages = [f"{arm} stays unsettled without {run}" for arm, run in missing.items() if run]
+        complete = [arm for arm, run in missing.items() if not run]
+        going_on, compared = [], set()
+        for arm, step in self.steps(complete):
             compared.add(arm.folder)
-            if step.state == "open" or (step.state == "hopeless" and self.is_there(arm.folder)):
-                going.append(arm.folder)
+            if step.state == "open" or (
+                step.state == "hopeless" and self.next_look_is_trained(arm.folder)
+            ):
+                going_on.append(arm.folder)
             else:
-                said.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
-        alone = [arm for arm in whole if arm not in compared]
-        said += [f"{arm} differs from its control in more than attention" for arm in alone]
-        self.last_look, self.going = self.look, going
+                messages.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
+        alone = [arm for arm in complete if arm not in compared]
+        messages += [f"{arm} differs from its control in more than attention" for arm in alone]
+        self.last_look, self.open_arms = self.look, going_on
         self.look = next_look(self.last_look) or self.last_look
-        said.append(f"to {self.look} seeds: {', '.join(going)}" if going else "nothing goes on")
-        log.info("look at %d seeds: %s", self.last_look, "; ".join(said))
-        return {*going, *(self.controls[arm] for arm in going)}
+        messages.append(
+            f"to {self.look} seeds: {', '.join(going_on)}" if going_on else "nothing goes on"
+        )
+        log.info("look at %d seeds: %s", self.last_look, "; ".join(messages))
+        return {*going_on, *(self.controls[arm] for arm in going_on)}
 
     def steps(self, arms: Sequence[str]) -> Iterator[tuple[Arm, Step]]:
-        """What becomes of these arms, whose runs are whole up to the look."""
+        """The next step of these arms, whose runs up to the look have all finished."""
         for block in self.compared(self.look).blocks if arms else []:
             num_arms = len(block.arms) - 1
             for arm in block.arms:
@@ -76,7 +81,7 @@ class GrowingStudy:
                     yield arm, next_step(arm.difference, num_arms, MARGIN, self.max_seeds)
 
     def refuse_mixed(self, found: Difference) -> None:
-        """Runs of one arm by two versions of the program are two arms. Raises UnfairError."""
+        """Raises UnfairError where runs of one arm were made by two versions of the program."""
         if found.num_seeds != self.look:
             raise UnfairError(
                 f"the {self.look} seeds of {found.arm} and its control were not all made alike "
@@ -85,12 +90,12 @@ class GrowingStudy:
             )
 
     def command(self) -> list[str]:
-        """The line that compares all these runs."""
+        """The command that compares all these runs."""
         options = [] if self.baseline == CONTROL else ["--baseline", self.baseline]
         return ["senet-compare", *map(str, self.paths()), *options]
 
     def compared(self, num_seeds: int) -> Comparison:
-        """The finished runs of the first so many seeds, as `senet-compare` judges them."""
+        """The finished runs of the first `num_seeds` seeds, compared as by `senet-compare`."""
         runs, left_out = collect(self.paths())
         runs = [run for run in runs if run.record.seed < num_seeds]
         return assemble(
@@ -111,29 +116,29 @@ class GrowingStudy:
         folder = self.plans[arm].folder
         return {seed for seed in range(self.look) if replace(folder, seed=seed).finished}
 
-    def lacking(self, arm: str) -> str:
-        """`seed 1 of resnet20-...`: what an arm lacks up to the look; "" if it is whole."""
-        missing = sorted(set(range(self.look)) - self.seeds_of(arm))
-        words = "seed" if len(missing) == 1 else "seeds"
-        return f"{words} {', '.join(map(str, missing))} of {arm}" if missing else ""
+    def missing(self, arm: str) -> str:
+        """`seed 1 of resnet20-...`: the runs up to the look that have not finished, "" for none."""
+        seeds = sorted(set(range(self.look)) - self.seeds_of(arm))
+        word = "seed" if len(seeds) == 1 else "seeds"
+        return f"{word} {', '.join(map(str, seeds))} of {arm}" if seeds else ""
 
-    def is_there(self, arm: str) -> bool:
-        """Whether the next look costs nothing: its runs were made before."""
+    def next_look_is_trained(self, arm: str) -> bool:
+        """Whether all runs of the next look have finished, so that it costs nothing."""
         seeds = range(next_look(self.look) or 0)
         folders = (self.plans[name].folder for name in (arm, self.controls[arm]))
         again = self.plans[arm].config.overwrite
-        there = (replace(folder, seed=seed).finished for folder in folders for seed in seeds)
-        return self.look < len(seeds) <= self.max_seeds and not again and all(there)
+        finished = (replace(folder, seed=seed).finished for folder in folders for seed in seeds)
+        return self.look < len(seeds) <= self.max_seeds and not again and all(finished)
 
     def forecast(self) -> str:
-        """What a dry run adds to the forecast of the first look."""
+        """The line that a dry run adds: the looks after the first."""
         looks = [str(look) for look in LOOKS if self.look < look <= self.max_seeds]
         if not looks:
             return f"that is the only look up to max_seeds={self.max_seeds}"
         return f"the first look: arms whose verdict is then open go on to {', '.join(looks)} seeds"
 
     def print_verdicts(self) -> None:
-        """What `senet-compare` says of all these runs, in short, and its own command line."""
+        """Print the verdict of `senet-compare` on each arm, and the command for the report."""
         if not any(self.seeds_of(arm) & self.seeds_of(self.controls[arm]) for arm in self.controls):
             return
         print("verdicts:")
@@ -144,7 +149,7 @@ class GrowingStudy:
 
 
 def ending(arm: Arm, step: Step, max_seeds: int) -> str:
-    """Why an arm does not go on."""
+    """Why an arm gets no further seeds."""
     words = arm.difference.words if arm.difference else ""
     if step.state == "settled":
         return f"is {words}"
@@ -152,7 +157,7 @@ def ending(arm: Arm, step: Step, max_seeds: int) -> str:
 
 
 def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
-    """The table of these arms at its first look. Raises InputError if no verdict can come of it."""
+    """The table of these arms at its first look. Raises InputError if no verdict is possible."""
     if look_reached(max_seeds) == 0:
         raise InputError(
             f"max_seeds={max_seeds} reaches no look: the first is planned at {min(LOOKS)} seeds, "

@@ -1,4 +1,4 @@
-"""What a table would cost and what it could show, before it is trained: `dry_run=true`."""
+"""`dry_run=true`: what a table would cost, and which differences it could show."""
 
 import logging
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from senet_train.training.plan import Plan
 log = logging.getLogger("senet_train")
 
 
-def print_forecast(plans: Sequence[Plan]) -> None:
-    """Arms, runs finished and left, hours, and the smallest difference so many seeds can show."""
+def print_dry_run(plans: Sequence[Plan]) -> None:
+    """Print arms, runs finished and left, hours, and the smallest difference that can be shown."""
     records = [record for plan in plans if (record := record_of(plan))]
     finished = [(record.arm, record.seed) for record in records]
     arms: dict[str, list[Plan]] = {}
@@ -39,7 +39,7 @@ def print_forecast(plans: Sequence[Plan]) -> None:
 
 
 def record_of(plan: Plan) -> RunRecord | None:
-    """The finished run's record; None where there is none, or a damaged one, which is said."""
+    """The finished run's record; None where there is none, or a damaged one, which is logged."""
     if not plan.folder.finished:
         return None
     try:

@@ -1,4 +1,4 @@
-"""How a sweep ended: a row for each arm, by what stands in the run folders."""
+"""The table at the end of a sweep: a row for each arm, read from the run folders."""
 
 import math
 import shlex
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from senet_train.errors import RunError
-from senet_train.sweeps.view import Standing, standing_of
+from senet_train.sweeps.view import RunProgress, progress_of
 
 if TYPE_CHECKING:
     from senet_train.training.plan import Plan
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass
 class ProcessReturn(JobReturn):
-    """What became of a run whose process we started ourselves: how it ended, if not well."""
+    """The result of a run in a process of our own; `how` says why it failed."""
 
     how: str = ""
 
 
-def report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
+def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
     """Print the table to standard output. Raises RunError if a run did not finish."""
-    arms: dict[str, list[tuple[Standing, str]]] = {}
+    arms: dict[str, list[tuple[RunProgress, str]]] = {}
     for plan, end in zip(plans, returns, strict=True):
         how = end.how if isinstance(end, ProcessReturn) else ""
-        arms.setdefault(plan.identity.arm, []).append((standing_of(plan), how))
-    titles = dict.fromkeys(standing.title for arm in arms.values() for standing, _ in arm)
+        arms.setdefault(plan.identity.arm, []).append((progress_of(plan), how))
+    titles = dict.fromkeys(run.title for arm in arms.values() for run, _ in arm)
     score = f"mean val {', '.join(titles)}"
     table = Table(Column("arm", overflow="fold"), "finished", score, "not finished")
-    for arm, standings in arms.items():
-        table.add_row(*cells_of(arm, standings))
+    for arm, runs in arms.items():
+        table.add_row(*cells_of(arm, runs))
     Console().print(table)
     failed = [plan for plan, end in zip(plans, returns, strict=True) if not is_finished(plan, end)]
     print(f"finished {len(plans) - len(failed)} of {len(plans)} runs")
@@ -43,28 +43,28 @@ def report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
         print(f"verdict: senet-compare {shlex.quote(str(folder))}")
     if failed:
         names = ", ".join(
-            f"{plan.identity.arm} seed {plan.config.seed} ({standing_of(plan).state})"
+            f"{plan.identity.arm} seed {plan.config.seed} ({progress_of(plan).state})"
             for plan in failed
         )
         raise RunError(f"{len(failed)} of {len(plans)} runs did not finish: {names}")
 
 
-def cells_of(arm: str, ends: Sequence[tuple[Standing, str]]) -> tuple[str, ...]:
-    """One row of the table: how many seeds are there, how good, and what became of the others."""
-    finished = [standing.val_score for standing, _ in ends if standing.state == "finished"]
+def cells_of(arm: str, ends: Sequence[tuple[RunProgress, str]]) -> tuple[str, ...]:
+    """One row of the table: the finished seeds, their mean score, and the state of the others."""
+    finished = [run.val_score for run, _ in ends if run.state == "finished"]
     others = [
-        f"seed {standing.seed} {how if standing.state == 'killed' and how else standing.state}"
-        for standing, how in ends
-        if standing.state != "finished"
+        f"seed {run.seed} {how if run.state == 'killed' and how else run.state}"
+        for run, how in ends
+        if run.state != "finished"
     ]
     mean = f"{fmean(finished):.4f}" if finished else ""
     return (arm, f"{len(finished)} of {len(ends)}", mean, ", ".join(others))
 
 
 def is_finished(plan: "Plan", end: JobReturn) -> bool:
-    """Whether the run is there, whole, and this sweep had no trouble with it.
+    """Whether the run has a record and did not fail in this sweep.
 
-    A run returns nan for trouble; a launcher may report an exception instead.
+    A run that failed returns nan; a launcher may report an exception instead.
     """
     if end.status != JobStatus.COMPLETED or not plan.folder.finished:
         return False

@@ -1,8 +1,8 @@
 """The sweeper: arms x seeds x the command line's own sweeps, planned first, then launched.
 
-Every network is built on the meta device before the first run starts, so that what cannot exist
-is listed and not tried, what is the same network is run once, and a typing error costs nothing.
-Whatever `hydra/launcher` is set runs the jobs.
+Every network is built on the meta device before the first run starts, so that a network that
+cannot exist is listed and skipped, equal networks are trained once, and a typing error costs no
+time. The launcher chosen by `hydra/launcher` runs the jobs.
 """
 
 import json
@@ -24,9 +24,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from senet_train.config.compose import combinations, key_of
 from senet_train.config.read import read_config, unknown_key
 from senet_train.errors import CannotExist, InputError
-from senet_train.sweeps.arms import read_table, refuse_both
-from senet_train.sweeps.report import report
-from senet_train.sweeps.view import shown
+from senet_train.sweeps.arms import read_table, refuse_conflicts
+from senet_train.sweeps.report import print_report
+from senet_train.sweeps.view import live_view
 from senet_train.training.distributed.world import world
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ log = logging.getLogger("senet_train")
 
 @dataclass(frozen=True)
 class Job:
-    """One run to make: its settings, and the plan that they lead to."""
+    """One run to train: its settings, and the plan made from them."""
 
     settings: list[str]
     plan: "Plan"
@@ -65,7 +65,7 @@ class ArmSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        """Plan every run, say what is not run, launch the rest. Raises InputError, RunError."""
+        """Plan every run, log what is skipped, launch the rest. Raises InputError, RunError."""
         if world().size > 1:
             raise InputError(
                 "torchrun starts the processes of one run, and this is a sweep: leave torchrun "
@@ -79,9 +79,9 @@ class ArmSweeper(Sweeper):
             log.warning("skipped: %s: %s", " ".join(arm.settings), arm.reason)
         jobs = by_seed([(job, seeds[: study.look] if study else seeds) for job, seeds in arms])
         if any(job.plan.config.dry_run for job in jobs):
-            from senet_train.sweeps.dry_run import print_forecast
+            from senet_train.sweeps.dry_run import print_dry_run
 
-            print_forecast([job.plan for job in jobs])
+            print_dry_run([job.plan for job in jobs])
             if study:
                 print(study.forecast())
             return []
@@ -98,12 +98,12 @@ class ArmSweeper(Sweeper):
             returns += self.run(fresh)
         if study:
             study.print_verdicts()
-        report([job.plan for job in jobs], returns)
+        print_report([job.plan for job in jobs], returns)
         return returns
 
     def run(self, jobs: list[Job]) -> list[JobReturn]:
-        """Launch what is not finished; a run that is costs no process."""
-        found = {position: found_finished(job) for position, job in enumerate(jobs)}
+        """Launch what is not finished; a finished run starts no process."""
+        found = {position: finished_result(job) for position, job in enumerate(jobs)}
         ends = {position: end for position, end in found.items() if end is not None}
         left = [position for position in range(len(jobs)) if position not in ends]
         # Each job is composed anew, with one seed: it must still know that it is one of many.
@@ -115,13 +115,13 @@ class ArmSweeper(Sweeper):
         return [ends[position] for position in range(len(jobs))]
 
     def view(self, plans: list["Plan"]) -> AbstractContextManager[None]:
-        """How the runs stand, unless they say so themselves, being in this process."""
-        if self.root.hydra.launcher._target_.endswith(".BasicLauncher"):
+        """The view of the runs; none where this process runs them and prints their progress."""
+        if self.root.hydra.runtime.choices["hydra/launcher"] == "basic":
             return nullcontext()
-        return shown(plans)
+        return live_view(plans)
 
     def study(self, arms: list[tuple[Job, list[int]]]) -> "GrowingStudy":
-        """The table as one that grows look by look. Raises InputError if it cannot be judged."""
+        """The table with seeds=auto. Raises InputError if its arms cannot be compared."""
         from senet_train.sweeps.auto_seeds import growing_study
 
         return growing_study([job.plan for job, _ in arms], min(len(seeds) for _, seeds in arms))
@@ -129,14 +129,14 @@ class ArmSweeper(Sweeper):
     def plan(
         self, arguments: list[str]
     ) -> tuple[list[tuple[Job, list[int]]], list[SkippedArm], bool]:
-        """Every arm and its seeds; the arms left out; whether seeds are added where they tell."""
+        """Every arm and its seeds, the arms left out, and whether seeds=auto was asked for."""
         parser = OverridesParser.create(config_loader=self.loader)
         arms: list[tuple[Job, list[int]]] = []
         skipped: list[SkippedArm] = []
         grows = set()
         for base in combinations(parser.parse_overrides(arguments)):
             table = read_table(self.compose(base))
-            refuse_both(base, table)
+            refuse_conflicts(base, table)
             grows.add(table.seeds == "auto")
             for arm in table.arms or [[]]:
                 try:
@@ -146,7 +146,7 @@ class ArmSweeper(Sweeper):
                     skipped.append(SkippedArm(arm or base, str(error)))
         if len(grows) > 1:
             raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
-        return without_twins(arms), skipped, True in grows
+        return without_duplicates(arms), skipped, True in grows
 
     def plan_arm(self, base: list[str], arm: list[str], seeds: Sequence[int] = ()) -> Job:
         """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""
@@ -173,8 +173,8 @@ class ArmSweeper(Sweeper):
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
-def found_finished(job: Job) -> JobReturn | None:
-    """What a finished run returns; None where there is something to be done."""
+def finished_result(job: Job) -> JobReturn | None:
+    """The result of a run that has finished already; None where it is to be trained."""
     from senet_train.training.notices import read_finished
 
     if job.plan.config.overwrite or not job.plan.folder.settled:
@@ -186,13 +186,13 @@ def found_finished(job: Job) -> JobReturn | None:
     return JobReturn(status=JobStatus.COMPLETED, _return_value=score)
 
 
-def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:
-    """Leave out what builds the network of an earlier arm: ratios that give equal widths."""
+def without_duplicates(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:
+    """Leave out arms that build the network of an earlier arm: ratios that give equal widths."""
     first: dict[str, Job] = {}
     seen: dict[str, set[int]] = {}
     kept = []
     for job, seeds in arms:
-        key = network_of(job.plan)
+        key = network_key(job.plan)
         fresh = [seed for seed in seeds if seed not in seen.setdefault(key, set())]
         seen[key].update(seeds)
         if fresh:
@@ -204,8 +204,8 @@ def without_twins(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int
     return kept
 
 
-def network_of(plan: "Plan") -> str:
-    """What tells this arm from others, the ratio replaced by the widths that it really gave."""
+def network_key(plan: "Plan") -> str:
+    """A key that equal networks share: the identity with the widths in place of the ratio."""
     attention = dict(plan.identity.content["attention"])
     if any(slot.hidden for slot in plan.slots):
         attention.pop("ratio", None)
@@ -217,7 +217,7 @@ def network_of(plan: "Plan") -> str:
 def by_seed(arms: list[tuple[Job, list[int]]]) -> list[Job]:
     """The first seed of every arm, then the second, so that a cut study is balanced.
 
-    With one seed the settings stay as given.
+    With one seed the settings stay unchanged.
     """
     longest = max((len(seeds) for _, seeds in arms), default=0)
     return [

@@ -1,6 +1,6 @@
-"""A sweep while it goes on: a live table on a terminal, else a line whenever a run's state changes.
+"""The view of a running sweep: a live table on a terminal, else a line for each change of state.
 
-All of it is read from the run folders, so that it is true under any launcher that shares them.
+All of it is read from the run folders, so it works with every launcher that shares them.
 """
 
 import logging
@@ -34,13 +34,13 @@ ORDER = ("running", "failed", "diverged", "killed", "interrupted", "finished", "
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one run of the sweep stands."""
+class RunProgress:
+    """How far one run of the sweep has come."""
 
     label: str
     seed: int
     state: str
-    num_epochs: int  # that are done
+    num_epochs: int  # finished
     max_epochs: int
     val_score: float = 0.0  # the best so far, 0 before the first
     epoch_seconds: float = 0.0  # the mean of its epochs, validation aside
@@ -48,13 +48,13 @@ class Standing:
 
     @property
     def line(self) -> str:
-        """As said where there is no table."""
+        """The line that is logged where there is no table."""
         done = f", val {self.title} {self.val_score:.4f}" if self.num_epochs else ""
         return f"{self.label} seed {self.seed}: {self.state}{done}"
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As shown in the table."""
+        """As live_view in the table."""
         left = (self.max_epochs - self.num_epochs) * self.epoch_seconds
         return (
             self.label,
@@ -66,19 +66,19 @@ class Standing:
         )
 
 
-def standing_of(plan: "Plan", started: str = "") -> Standing:
-    """What the run's folder says; what is to be overwritten counts from `started` on."""
+def progress_of(plan: "Plan", started: str = "") -> RunProgress:
+    """Read from the run's folder; a run to overwrite is waiting until it begins after `started`."""
     folder, config = plan.folder.path, plan.config
     title = plan.task.learner.score.title
     status = read_status(folder)
     if config.overwrite and status and status.since < started:
         total = config.trainer.max_epochs
-        return Standing(plan.identity.label, config.seed, "waiting", 0, total, title=title)
+        return RunProgress(plan.identity.label, config.seed, "waiting", 0, total, title=title)
     epochs = read_epochs(folder)
-    return Standing(
+    return RunProgress(
         plan.identity.label,
         config.seed,
-        state_in_words(status),
+        state_of(status),
         len(epochs),
         config.trainer.max_epochs,
         max((epoch.val_score for epoch in epochs), default=0.0),
@@ -87,8 +87,8 @@ def standing_of(plan: "Plan", started: str = "") -> Standing:
     )
 
 
-def state_in_words(status: Status | None) -> str:
-    """The status's own word, but for a run that nobody has begun, or whose process is gone."""
+def state_of(status: Status | None) -> str:
+    """The state in status.json; `waiting` without one, `killed` where its process is gone."""
     if status is None:
         return "waiting"
     here = status.host == socket.gethostname()
@@ -97,48 +97,48 @@ def state_in_words(status: Status | None) -> str:
 
 
 @contextmanager
-def shown(plans: Sequence["Plan"]) -> Iterator[None]:
-    """For the block, show how the runs go on: on standard error."""
+def live_view(plans: Sequence["Plan"]) -> Iterator[None]:
+    """For the block, show how far the runs have come, on standard error."""
     console = Console(stderr=True)
-    pace = Pace(plans)
+    progress = SweepProgress(plans)
     if console.is_terminal:
-        table = partial(table_of, pace, console)
+        table = partial(progress_table, progress, console)
         with Live(get_renderable=table, console=console, refresh_per_second=1 / POLL_SECONDS):
             yield
         return
     ended = threading.Event()
-    teller = threading.Thread(target=tell_changes, args=(pace, ended))
-    teller.start()
+    thread = threading.Thread(target=log_changes, args=(progress, ended))
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        thread.join()
 
 
-class Pace:
-    """How fast the sweep's epochs go by, and so how long the rest will take."""
+class SweepProgress:
+    """The runs of a sweep, and from the speed of its epochs the time that is left."""
 
     def __init__(self, plans: Sequence["Plan"]) -> None:
         self.start, self.plans = time.monotonic(), plans
         self.started = datetime.now(UTC).isoformat(timespec="seconds")  # as statuses have it
-        self.epochs_before = sum(standing.num_epochs for standing in self.standings())
+        self.epochs_before = sum(run.num_epochs for run in self.runs())
 
-    def standings(self) -> list[Standing]:
-        """Of every run, now."""
-        return [standing_of(plan, self.started) for plan in self.plans]
+    def runs(self) -> list[RunProgress]:
+        """The progress of every run at this moment."""
+        return [progress_of(plan, self.started) for plan in self.plans]
 
-    def summary(self, standings: Sequence[Standing]) -> str:
+    def summary(self, runs: Sequence[RunProgress]) -> str:
         """`3 of 12 finished, about 0:04:10 left`."""
-        finished = sum(standing.state == "finished" for standing in standings)
-        words = f"{finished} of {len(standings)} finished"
-        done = sum(standing.num_epochs for standing in standings)
-        still = ("running", "waiting", "interrupted")
-        left = sum(s.max_epochs - s.num_epochs for s in standings if s.state in still)
-        fresh = done - self.epochs_before
-        if fresh < 1 or not left:
-            return words
-        return f"{words}, about {clock(left * (time.monotonic() - self.start) / fresh)} left"
+        finished = sum(run.state == "finished" for run in runs)
+        text = f"{finished} of {len(runs)} finished"
+        done = sum(run.num_epochs for run in runs)
+        unfinished = ("running", "waiting", "interrupted")
+        left = sum(s.max_epochs - s.num_epochs for s in runs if s.state in unfinished)
+        since_start = done - self.epochs_before
+        if since_start < 1 or not left:
+            return text
+        return f"{text}, about {clock(left * (time.monotonic() - self.start) / since_start)} left"
 
 
 def clock(seconds: float) -> str:
@@ -146,28 +146,28 @@ def clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def table_of(pace: Pace, console: Console) -> Table:
-    """As many runs as the terminal has lines for: those that go on and those in trouble first."""
-    standings = pace.standings()
-    score = f"val {', '.join(dict.fromkeys(standing.title for standing in standings))}"
+def progress_table(progress: SweepProgress, console: Console) -> Table:
+    """As many runs as the terminal has lines for: running and failed ones before finished ones."""
+    runs = progress.runs()
+    score = f"val {', '.join(dict.fromkeys(run.title for run in runs))}"
     table = Table("arm", "seed", "state", "epoch", score, "left", box=None)
-    table.caption, table.caption_justify = pace.summary(standings), "left"
+    table.caption, table.caption_justify = progress.summary(runs), "left"
     lines = max(console.height - 4, 1)
-    urgent = sorted(standings, key=lambda standing: ORDER.index(standing.state))[:lines]
-    for standing in standings:
-        if standing in urgent:
-            table.add_row(*standing.cells)
+    urgent = sorted(runs, key=lambda run: ORDER.index(run.state))[:lines]
+    for run in runs:
+        if run in urgent:
+            table.add_row(*run.cells)
     return table
 
 
-def tell_changes(pace: Pace, ended: threading.Event) -> None:
-    """Until `ended`, and once more then, say whose state is another than before."""
-    before = pace.standings()
+def log_changes(progress: SweepProgress, ended: threading.Event) -> None:
+    """Until `ended` is set, and once more then, log every run whose state has changed."""
+    before = progress.runs()
     last = False
     while not last:
         last = ended.wait(POLL_SECONDS)
-        now = pace.standings()
+        now = progress.runs()
         for old, new in zip(before, now, strict=True):
             if new.state != old.state:
-                log.info("%s (%s)", new.line, pace.summary(now))
+                log.info("%s (%s)", new.line, progress.summary(now))
         before = now

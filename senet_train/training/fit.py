@@ -109,7 +109,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     finally:
         journal.close()
     autocast = trainer.precision_plugin.forward_context
-    image = data.laid_out(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
+    image = data.to_memory_format(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
     return Fitted(metrics, speed.steady(), speed.earlier_seconds, latency, peak)
 

@@ -8,6 +8,7 @@ from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import read_record
 from senet_train.runs.status import read_status
 from senet_train.system.lock import file_lock
+from senet_train.system.signals import describe_kill
 from senet_train.training.distributed.processes import run_in_processes
 from senet_train.training.make_record import environment_of
 from senet_train.training.notices import report_finished
@@ -51,4 +52,5 @@ def result_of(folder: RunFolder, num_processes: int, exit_code: int) -> float:
     if exit_code == Diverged.exit_code and status and status.state == "diverged":
         error = Diverged
     became = f"{status.state} ({status.reason})" if status else "not begun"
-    raise error(f"{folder.path} of {num_processes} processes: {became}, exit code {exit_code}")
+    how = describe_kill(-exit_code) if exit_code < 0 else f"exit code {exit_code}"
+    raise error(f"{folder.path} of {num_processes} processes: {became}, {how}")

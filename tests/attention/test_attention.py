@@ -16,8 +16,8 @@ from torchvision.ops import SqueezeExcitation
 from senet_train.attention import ATTENTIONS
 from senet_train.attention.controls import ShuffledSqueezeExcite
 from senet_train.attention.squeeze_excite import SqueezeExcite
-from senet_train.config.compose import register_resolvers
 from senet_train.config.options import defaults
+from senet_train.config.resolvers import register_resolvers
 
 ATTENTION_FILES = sorted((CONF / "attention").glob("*.yaml"))
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
-from senet_train.config.compose import register_resolvers
 from senet_train.config.options import bind
 from senet_train.config.read import read_config
+from senet_train.config.resolvers import register_resolvers
 from senet_train.config.schema import Config
 from senet_train.networks.cost import measure_cost
 from senet_train.networks.insertion import build_network

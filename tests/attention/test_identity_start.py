@@ -22,9 +22,9 @@ from senet_train.attention import ATTENTIONS
 from senet_train.attention import gate as gates
 from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.backbones.tail import composed
-from senet_train.config.compose import register_resolvers
 from senet_train.config.options import bind, defaults
 from senet_train.config.read import read_config, read_tree
+from senet_train.config.resolvers import register_resolvers
 from senet_train.config.schema import Choice, Config, Placement
 from senet_train.keyed import forked_random
 from senet_train.networks.hardware import TAILS

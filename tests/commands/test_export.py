@@ -24,16 +24,17 @@ from senet_train.attention import ATTENTIONS
 from senet_train.backbones.cifar_resnet import CifarResNet
 from senet_train.backbones.slots import Backbone
 from senet_train.cli import main as train
-from senet_train.commands.export import as_onnx, as_torch_export, check
+from senet_train.commands.export import check
 from senet_train.commands.export.card import card, image_line
 from senet_train.commands.export.check import largest_difference, trial_images
 from senet_train.commands.export.cli import main
-from senet_train.commands.export.deployed import deployed
-from senet_train.commands.export.encoders import facts_of
+from senet_train.commands.export.encoders import ENCODERS, TorchExport
+from senet_train.commands.export.metadata import metadata_of
+from senet_train.commands.export.pipeline import folded_pipeline
 from senet_train.commands.export.verdict import verdict_of
-from senet_train.config.compose import register_resolvers
 from senet_train.config.options import bind
 from senet_train.config.read import read_config
+from senet_train.config.resolvers import register_resolvers
 from senet_train.errors import InputError
 from senet_train.networks.insertion import insert
 from senet_train.runs.network import NetworkBuilder
@@ -108,7 +109,7 @@ def as_trained(model: Backbone) -> Backbone:
 
 def folded_difference(run: Trained) -> tuple[float, int]:
     """Between the run and its folded network, and the BatchNorms that are left."""
-    model, _ = deployed(run)
+    model, _ = folded_pipeline(run)
     left = [m for m in model.modules() if isinstance(m, NORMS)]
     return relative(run, lambda images: model(images)[0].detach()), len(left)
 
@@ -131,7 +132,7 @@ def relative(run: Trained, logits_of: Callable[[Tensor], Tensor]) -> float:
 def test_folding_adds_no_error(name: str) -> None:
     """Against float64, from which a deep net is itself as far in float32."""
     run = untrained(f"model={name}")
-    model, _ = deployed(run)
+    model, _ = folded_pipeline(run)
     pixels = run.preprocess.normalise(next(trial_images(SIZE)))
     with torch.no_grad():
         exact = copy.deepcopy(run.model).double()(pixels.double())
@@ -146,7 +147,7 @@ def test_folding_adds_no_error(name: str) -> None:
 def test_a_convolution_that_is_also_a_shortcut_stays() -> None:
     """The stem of a pre-activation net feeds a BatchNorm, and the first block's shortcut."""
     run = untrained("model=preact_resnet20")
-    model, said = deployed(run)
+    model, said = folded_pipeline(run)
     names = {name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
     assert "network.layer1.0.bn1" in names
     assert "network.layer1.0.bn2" not in names
@@ -174,11 +175,12 @@ def test_every_attention_in_onnx() -> None:
     run = every_attention()
     filled = {type(run.model.get_submodule(slot.name)) for slot in run.slots}
     assert filled >= {kind for kind in ATTENTIONS.values() if isinstance(kind, type)}
-    model, _ = deployed(run)
+    model, _ = folded_pipeline(run)
     left = [name for name, m in model.named_modules() if isinstance(m, NORMS)]
     assert len(left) == 1  # srm's reads no layer's output
     assert relative(run, lambda images: model(images)[0].detach()) < 1e-5
-    assert relative(run, as_onnx.reader(as_onnx.encode(model, run, facts_of(run)))) < 1e-5
+    onnx = ENCODERS["onnx"]
+    assert relative(run, onnx.reader(onnx.encode(model, run, metadata_of(run)))) < 1e-5
 
 
 @pytest.mark.slow
@@ -188,8 +190,8 @@ def test_an_attention_in_resnet20(name: str) -> None:
     difference, left = folded_difference(run)
     assert difference < 1e-5
     assert left == (9 if name == "srm" else 0)
-    for encoder in (as_onnx, as_torch_export):
-        content = encoder.encode(deployed(run)[0], run, facts_of(run))
+    for encoder in (ENCODERS["onnx"], ENCODERS["torch-export"]):
+        content = encoder.encode(folded_pipeline(run)[0], run, metadata_of(run))
         assert relative(run, encoder.reader(content)) < 1e-5
 
 
@@ -308,8 +310,10 @@ def test_other_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_what_differs_is_not_written(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-    true = as_torch_export.reader
-    monkeypatch.setattr(as_torch_export, "reader", lambda c: lambda images: true(c)(images) + 2e-4)
+    true = TorchExport.reader
+    monkeypatch.setattr(
+        TorchExport, "reader", lambda s, c: lambda images: true(s, c)(images) + 2e-4
+    )
     result = export("--format", "torch-export")
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "differ from the run's by 0.0002, above --tolerance 0.0001: nothing was w" in result.err
@@ -369,7 +373,7 @@ def test_what_cannot_be_traced_is_one_line(
     run = untrained("model=resnet20", "attention=simam")
     run.model.layer3[0].attend["standard"] = Undecided(64)
     with pytest.raises(InputError, match="x cannot be exported by torch: Could not guard"):
-        deployed(run)
+        folded_pipeline(run)
     assert capfd.readouterr() == ("", "")
 
 

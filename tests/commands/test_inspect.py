@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,24 +18,27 @@ from senet_train import load_run
 from senet_train.attention import ATTENTIONS
 from senet_train.attention.convolutional_block import ConvolutionalBlockAttention
 from senet_train.attention.squeeze_excite import SqueezeExcite
-from senet_train.backbones.cifar_resnet import resnet20
+from senet_train.backbones.cifar_resnet import CifarResNet, resnet20
 from senet_train.cli import main as train
 from senet_train.commands.compare import main as compare
-from senet_train.commands.inspect import timing
 from senet_train.commands.inspect.alarms import Layer, alarms_of
 from senet_train.commands.inspect.cli import main
+from senet_train.commands.inspect.gates import inspect_gates
 from senet_train.commands.inspect.knockout import (
     Changes,
-    blocks_of,
-    from_first,
     knock_out,
-    remembered,
+    recorded_outputs,
     replaced,
+    residual_blocks,
+    skipping_earlier_blocks,
 )
-from senet_train.commands.inspect.look import look_at
 from senet_train.commands.inspect.maps import SPATIAL
 from senet_train.commands.inspect.statistics import EDGES, GateStatistics
+from senet_train.commands.inspect.timing import added_times
+from senet_train.commands.profile.measure import measure
+from senet_train.commands.profile.networks import request_run, spec_of
 from senet_train.data.loaders import EvaluationBatches
+from senet_train.networks import stopwatch
 from senet_train.networks.insertion import insert
 from senet_train.networks.watch import channel_gates, pixel_gates, unexplained_energy, watched
 from senet_train.runs.checkpoint_files import read_checkpoint
@@ -67,7 +71,8 @@ def run(se_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "ROUNDS", 2)
+    monkeypatch.setattr(stopwatch, "LEAST_ROUNDS", 2)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
 
 
 def test_factors_of_a_gate_are_the_gate() -> None:
@@ -171,7 +176,7 @@ def planted(run: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Non
 
 def alarms(folder: Path) -> list[str]:
     run = load_run(folder)
-    layers = look_at(run, own_splits(run).test, torch.device("cpu")).layers
+    layers = inspect_gates(run, own_splits(run).test, torch.device("cpu")).layers
     return [line for layer in layers for line in alarms_of(layer)]
 
 
@@ -220,7 +225,7 @@ def test_gates_that_may_go_to_two(identity: bool) -> None:
     """Over 0.95 is then no end of their range, and where they started is 1."""
     noise = 0.005 * np.random.default_rng(0).standard_normal((40, 8))
     labels = np.arange(40) % 4
-    told = []
+    alarms = []
     for level in (1.6, 1.0, 0.5):
         layer = Layer(
             *("layer1.0.attend.standard", 1, 8, 2, "se"),
@@ -231,21 +236,25 @@ def test_gates_that_may_go_to_two(identity: bool) -> None:
             strength=1.0,
             gates=gathered(level + noise, np.ones_like(noise), labels, [40]).result(),
         )
-        told += [f"{level}: {line}" for line in alarms_of(layer)]
+        alarms += [f"{level}: {line}" for line in alarms_of(layer)]
     started = "layer1.0: every gate within 0.02 of {}, where it started: hardly trained"
     if identity:
-        assert told == ["1.0: " + started.format("1.00")]
+        assert alarms == ["1.0: " + started.format("1.00")]
     else:
         open_ = (
             "layer1.0: 100 % of gates over 0.95: close to the identity, see what removing it costs"
         )
-        assert told == [f"1.6: {open_}", f"1.0: {open_}", "0.5: " + started.format("0.50")]
+        assert alarms == [
+            f"1.6: {open_}",
+            f"1.0: {open_}",
+            "0.5: " + started.format("0.50"),
+        ]
 
 
 def test_knock_outs_are_what_the_changed_network_says(se_run: Path) -> None:
     run = load_run(se_run)
     images = own_splits(run).test
-    seen = look_at(run, images, torch.device("cpu"))
+    seen = inspect_gates(run, images, torch.device("cpu"))
     with torch.inference_mode():
         found = {k.name: k for k in knock_out(run, seen.layers, images, lambda text: None)}
     assert list(found) == [
@@ -282,17 +291,17 @@ def test_knock_outs_are_what_the_changed_network_says(se_run: Path) -> None:
 
 def test_skipping_what_lies_before_changes_no_bit(se_run: Path) -> None:
     run = load_run(se_run)
-    layers = look_at(run, own_splits(run).test, torch.device("cpu")).layers
+    layers = inspect_gates(run, own_splits(run).test, torch.device("cpu")).layers
     x = torch.randn(4, 3, 8, 8)
     with torch.inference_mode():
-        with remembered(blocks_of(run.model)) as outputs:
+        with recorded_outputs(residual_blocks(run.model)) as outputs:
             run.model(x)
         with replaced(run.model, [layers[4]], lambda layer: nn.Identity()):
             whole = run.model(x)
-            with from_first(run.model, [layers[4]], outputs):
+            with skipping_earlier_blocks(run.model, [layers[4]], outputs):
                 assert torch.equal(run.model(x), whole)
                 outputs.update({block: y + 1 for block, y in outputs.items()})
-            with from_first(run.model, [layers[4]], outputs):
+            with skipping_earlier_blocks(run.model, [layers[4]], outputs):
                 assert not torch.equal(run.model(x), whole)
 
 
@@ -339,6 +348,36 @@ def test_files(run: Path, tmp_path: Path, capsys) -> None:
     assert main([str(run), "--no-knockout"]) == 0
     assert not events(out)["graph"]  # in place of the ones before
     assert not (out / "losses.png").exists()
+
+
+def test_senet_profile_and_senet_inspect_report_the_same_added_time(
+    se_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that advances 10 ms in each forward pass, and 1 ms for each of 9 SE layers."""
+    run, cpu, now = load_run(se_run), torch.device("cpu"), 0.0
+    layers = inspect_gates(run, own_splits(run, None).test, cpu).layers
+    forward = CifarResNet.forward
+
+    def counted(network: CifarResNet, images: torch.Tensor) -> torch.Tensor:
+        nonlocal now
+        now += 0.010 + 0.001 * sum(isinstance(m, SqueezeExcite) for m in network.modules())
+        return forward(network, images)
+
+    monkeypatch.setattr(CifarResNet, "forward", counted)
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now))
+    with torch.inference_mode():
+        inspected = {
+            added.batch_size: [percent / 100 for percent in added.percent]
+            for added in added_times(run, layers, cpu)
+            if added.name == "all"
+        }
+    [profile] = measure([("a run", spec_of(request_run(se_run).config, cpu))], cpu, [32], [1, 128])
+    shares = {timing.batch_size: timing.share for timing in profile.timings}
+    profiled = {size: [s.lower, s.median, s.upper] for size, s in shares.items() if s}
+    assert list(inspected) == list(profiled) == [1, 128]
+    for batch_size, added in inspected.items():
+        assert added == pytest.approx([0.9] * 3)  # 19 ms with, 10 ms without
+        assert added == pytest.approx(profiled[batch_size])
 
 
 def events(folder: Path) -> dict:

@@ -4,23 +4,20 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY, Result, run_folders
 
-from senet_train.commands.profile import quantities as latency
-from senet_train.commands.profile.asked import composed, grouped
 from senet_train.commands.profile.cli import main
-from senet_train.commands.profile.measure import activation_bytes
+from senet_train.commands.profile.counts import saved_bytes_per_image
+from senet_train.commands.profile.measure import Quartiles, activation_bytes
 from senet_train.commands.profile.networks import Built, build, spec_of
-from senet_train.commands.profile.quantities import (
-    LatencyQuartiles,
-    bytes_an_image,
-    in_turn,
-    share_of,
-)
+from senet_train.commands.profile.requested import group_settings, requested_networks
+from senet_train.networks import stopwatch
+from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import read_record
 
 CPU = torch.device("cpu")
@@ -35,7 +32,7 @@ def profile(
 ) -> Profile:
     """`profile("model=resnet20")` at one image, timed briefly, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
 
     def run(*arguments: str) -> Result:
         code = main([*arguments, "--batch-sizes", "1"])
@@ -46,7 +43,7 @@ def profile(
 
 
 def built(*words: str, kernel: str = "composed") -> Built:
-    [asked] = composed([*words, f"trainer.kernel={kernel}"])
+    [asked] = requested_networks([*words, f"trainer.kernel={kernel}"])
     return build(spec_of(asked.config, CPU), CPU)
 
 
@@ -85,45 +82,51 @@ def test_weights_and_repetitions_are_not_counted() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Sigmoid())
     images = torch.randn(4, 5)
     context = torch.enable_grad
-    assert bytes_an_image(network, images, context) == 4 * (5 + 7)  # x for W, sigmoid for itself
+    expected = 4 * (5 + 7)  # x for W, sigmoid for itself
+    assert saved_bytes_per_image(network, images, context) == expected
     twice = torch.nn.Sequential(network, torch.nn.Unflatten(1, (7,)), torch.nn.Flatten())
-    assert bytes_an_image(twice, images, context) == 4 * (5 + 7)
+    assert saved_bytes_per_image(twice, images, context) == expected
 
 
 def test_networks_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
     calls: list[str] = []
-    times = in_turn([lambda: calls.append("a"), lambda: calls.append("b")], CPU)
+
+    def append(name: str) -> float:
+        return milliseconds(partial(calls.append, name), CPU)
+
+    times = compare_times([lambda: append("a"), lambda: append("b")])
     assert calls[:6] == ["a", "b", "a", "b", "b", "a"]  # one round warms up
-    assert [len(own) for own in times] == [latency.LEAST_ROUNDS] * 2
+    assert [len(own) for own in times] == [stopwatch.LEAST_ROUNDS] * 2
     # A machine that slows down to a third while it measures: the share does not see it.
     drift = [1.0, 1.5, 2.0, 2.5, 3.0]
-    assert share_of([1.25 * t for t in drift], drift) == LatencyQuartiles(0.25, 0.25, 0.25, 5)
+    added = added_time([1.25 * t for t in drift], drift)
+    assert Quartiles.of(added) == Quartiles(0.25, 0.25, 0.25, 5)
 
 
 def test_words_make_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=run").mkdir()
-    assert grouped(["data=fake", "model=a", "ratio=4", "model=b"]) == [
+    assert group_settings(["data=fake", "model=a", "ratio=4", "model=b"]) == [
         ["data=fake", "model=a", "ratio=4"],
         ["data=fake", "model=b"],
     ]
-    assert grouped(["model=a", "ratio=4 model=b", "ratio=8"]) == [
+    assert group_settings(["model=a", "ratio=4 model=b", "ratio=8"]) == [
         ["model=a", "ratio=8"],
         ["ratio=4", "model=b"],
     ]
-    assert grouped([]) == [[]]
-    assert grouped(["ratio=8"]) == [["ratio=8"]]
-    assert grouped(["a=run"]) == [Path("a=run")]
-    assert grouped(["a=run", "ratio=8"]) == [Path("a=run"), ["ratio=8"]]
+    assert group_settings([]) == [[]]
+    assert group_settings(["ratio=8"]) == [["ratio=8"]]
+    assert group_settings(["a=run"]) == [Path("a=run")]
+    assert group_settings(["a=run", "ratio=8"]) == [Path("a=run"), ["ratio=8"]]
 
 
 def test_values_and_tables_make_several() -> None:
-    assert [a.words for a in composed(["model=se_resnet20", "ratio=4,8"])] == [
+    assert [a.words for a in requested_networks(["model=se_resnet20", "ratio=4,8"])] == [
         "model=se_resnet20 ratio=4",
         "model=se_resnet20 ratio=8",
     ]
-    table = list(composed(["model=resnet20", "experiment=se_ratio"]))
+    table = list(requested_networks(["model=resnet20", "experiment=se_ratio"]))
     assert [a.config.attention.options.get("ratio") for a in table] == [None, 2, 4, 8, 16, 32]
 
 
@@ -149,7 +152,7 @@ def test_a_run_and_its_record_agree(
     assert [name for p in other["points"] for name in p["names"]] == [
         f"layer{stage}.{block}.attend.standard" for stage in (1, 2, 3) for block in (0, 1, 2)
     ]
-    assert run["timings"][0]["share"]["num"] == latency.LEAST_ROUNDS
+    assert run["timings"][0]["share"]["num"] == stopwatch.LEAST_ROUNDS
     for line in ("parameters", "attention's pools", "kept for backward", "float32, 1 image"):
         assert line in result.out
 
@@ -193,7 +196,7 @@ def test_a_batch_that_does_not_fit_is_said(
     def full(*arguments: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
-    monkeypatch.setattr("senet_train.commands.profile.measure.in_turn", full)
+    monkeypatch.setattr("senet_train.commands.profile.measure.compare_times", full)
     result = profile(*SMALL, "model=resnet20")
     assert result.code == 0
     assert "1 image: too much for the memory, left out" in result.err
@@ -203,5 +206,5 @@ def test_a_batch_that_does_not_fit_is_said(
 def test_equal_networks_are_one() -> None:
     plain = built("model=resnet20", *SMALL).spec
     se = built("model=se_resnet20", *SMALL).spec
-    assert se.plain() == plain
-    assert replace(se, image_size=9).plain() != plain
+    assert se.without_attention() == plain
+    assert replace(se, image_size=9).without_attention() != plain

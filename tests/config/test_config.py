@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
-from senet_train.config.compose import register_resolvers
 from senet_train.config.read import read_config
+from senet_train.config.resolvers import register_resolvers
 from senet_train.config.schema import Config
 from senet_train.data.find import SOURCES
 from senet_train.errors import InputError

@@ -11,7 +11,7 @@ from torch import nn
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
-from senet_train.commands.profile.quantities import attention_operations
+from senet_train.commands.profile.counts import attention_operations
 from senet_train.config.schema import Placement
 from senet_train.networks.cost import count_operations, count_parameters, products
 from senet_train.networks.graph.weave import weave

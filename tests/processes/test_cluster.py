@@ -23,7 +23,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder), prepend=":")
-    for pause in ("SECONDS_BETWEEN_QUESTIONS", "SECONDS_BETWEEN_LOOKS"):
+    for pause in ("SQUEUE_SECONDS", "POLL_SECONDS"):
         monkeypatch.setattr(cluster_launcher, pause, 0.0)
 
     def put(sbatch: str, squeue: str) -> None:

@@ -177,7 +177,7 @@ def files(tmp_path: Path) -> tuple[str, ...]:
     )
 
 
-LOAD = "senet_train.data.images:_Keyed.__getitem__"
+LOAD = "senet_train.data.images:KeyedDataset.__getitem__"
 
 
 def sleeping(function: Callable[..., Any], call: int) -> Callable[..., Any]:

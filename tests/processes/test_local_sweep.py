@@ -12,7 +12,7 @@ import pytest
 from conftest import TINY, Command, Result, run_folders
 
 from senet_train.runs.status import is_alive
-from senet_train.sweeps.launchers.local import MEMORY_A_RUN, gpus_of, usual_jobs
+from senet_train.sweeps.launchers.local import MEMORY_A_RUN, default_jobs, gpus_of
 from senet_train.system.resources import available_memory_bytes
 
 Senet = Callable[..., Result]
@@ -121,10 +121,10 @@ def test_lines_where_there_is_no_terminal(senet: Senet, tmp_path: Path) -> None:
 
 
 def test_places_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert usual_jobs(0, 1, 1) == usual_jobs(0, 2, 2) == usual_jobs(1, 8, 2) == 1
-    assert usual_jobs(8, 2, 1) == 8
-    assert usual_jobs(8, 2, 2) == 4
-    assert 1 <= usual_jobs(0, 10**6, 1) <= available_memory_bytes() // MEMORY_A_RUN
+    assert default_jobs(0, 1, 1) == default_jobs(0, 2, 2) == default_jobs(1, 8, 2) == 1
+    assert default_jobs(8, 2, 1) == 8
+    assert default_jobs(8, 2, 2) == 4
+    assert 1 <= default_jobs(0, 10**6, 1) <= available_memory_bytes() // MEMORY_A_RUN
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [gpus_of(place, 4, 2) for place in (0, 1)] == ["0,1", "2,3"]
     assert [gpus_of(place, 1, 1) for place in (0, 1)] == ["", ""]

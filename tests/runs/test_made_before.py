@@ -21,8 +21,8 @@ from senet_train import load_run
 from senet_train.commands import compare
 from senet_train.commands.inspect import cli as inspect
 from senet_train.commands.predict import cli as predict
-from senet_train.config.compose import register_resolvers
 from senet_train.config.read import read_config
+from senet_train.config.resolvers import register_resolvers
 from senet_train.data.images import MemoryImages
 from senet_train.runs.trained.forward import Forward
 from senet_train.runs.trained.own_data import own_splits

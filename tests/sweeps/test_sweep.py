@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from senet_train.config.compose import combinations, key_of
 from senet_train.errors import InputError
-from senet_train.sweeps.arms import Table, refuse_both
+from senet_train.sweeps.arms import Table, refuse_conflicts
 
 Senet = Callable[..., Result]
 BASE = ["hydra/launcher=basic", *(word for word in TINY if not word.startswith("ratio"))]
@@ -69,9 +69,9 @@ def test_keys_of_settings() -> None:
 )
 def test_both_would_lose_one(base: list[str], message: str) -> None:
     table = Table(arms=[["attention=none"], ["attention=se", "ratio=2"]], seeds=5)
-    refuse_both(["model=resnet20", "optim.lr=0.2"], table)
+    refuse_conflicts(["model=resnet20", "optim.lr=0.2"], table)
     with pytest.raises(InputError, match=message):
-        refuse_both(base, table)
+        refuse_conflicts(base, table)
 
 
 def test_seeds_are_a_count_or_a_list() -> None:

@@ -14,7 +14,7 @@ from senet_train.runs.curves import read_epochs
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.metrics import TOP1
 from senet_train.sweeps import view as sweep_view
-from senet_train.sweeps.view import Pace, clock, standing_of, table_of
+from senet_train.sweeps.view import SweepProgress, clock, progress_of, progress_table
 
 HEADER = "epoch,step,val_top1,seconds\n"
 
@@ -32,12 +32,12 @@ def plan(base: Path, seed: int, state: str = "", rows: str = "", overwrite: bool
     return SimpleNamespace(identity=identity, config=config, folder=folder, task=task)
 
 
-def test_standing(tmp_path: Path) -> None:
+def test_progress_of_a_run(tmp_path: Path) -> None:
     rows = "0,6,0.5,2.0\n1,12,0.75,4.0\n2,18,0.7,3.0\n"
-    standing = standing_of(plan(tmp_path, 0, "running", rows))
-    assert standing.cells == ("net", "0", "running", "3/5", "0.7500", "0:00:06")
-    assert standing.line == "net seed 0: running, val top-1 0.7500"
-    waiting = standing_of(plan(tmp_path, 1))
+    progress = progress_of(plan(tmp_path, 0, "running", rows))
+    assert progress.cells == ("net", "0", "running", "3/5", "0.7500", "0:00:06")
+    assert progress.line == "net seed 0: running, val top-1 0.7500"
+    waiting = progress_of(plan(tmp_path, 1))
     assert waiting.cells == ("net", "1", "waiting", "0/5", "", "")
     assert waiting.line == "net seed 1: waiting"
 
@@ -58,7 +58,7 @@ def test_running_without_a_process_is_killed(tmp_path: Path) -> None:
     child.wait()
     status = run.folder.path / "status.json"
     status.write_text(status.read_text().replace(str(os.getpid()), str(child.pid)))
-    assert standing_of(run).state == "killed"
+    assert progress_of(run).state == "killed"
 
 
 def test_a_damaged_file_is_none(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_what_is_to_be_overwritten_is_not_finished(tmp_path: Path) -> None:
     run = plan(tmp_path, 0, "finished", "0,6,0.5,2.0\n", overwrite=True)
     status = run.folder.path / "status.json"
     status.write_text(status.read_text().replace('"since": "20', '"since": "19'))
-    assert [standing.state for standing in Pace([run]).standings()] == ["waiting"]
+    assert [progress.state for progress in SweepProgress([run]).runs()] == ["waiting"]
     run.folder.set_state("finished")
-    assert [standing.state for standing in Pace([run]).standings()] == ["finished"]
+    assert [progress.state for progress in SweepProgress([run]).runs()] == ["finished"]
 
 
 def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,20 +80,20 @@ def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(sweep_view.time, "monotonic", lambda: now[0])
     runs = [plan(tmp_path, 0, "running", "0,6,0.5,2\n1,9,0.5,2\n"), plan(tmp_path, 1)]
-    pace = Pace(runs)
-    assert pace.summary([standing_of(run) for run in runs]) == "0 of 2 finished"
+    sweep = SweepProgress(runs)
+    assert sweep.summary([progress_of(run) for run in runs]) == "0 of 2 finished"
     rows = "".join(f"{epoch},6,0.5,2\n" for epoch in range(4))
     (runs[0].folder.path / "metrics.csv").write_text(HEADER + rows)
     now[0] = 120.0  # 2 epochs in 20 s, 6 to do
-    standings = [standing_of(run) for run in runs]
-    assert pace.summary(standings) == "0 of 2 finished, about 0:01:00 left"
+    runs_progress = [progress_of(run) for run in runs]
+    assert sweep.summary(runs_progress) == "0 of 2 finished, about 0:01:00 left"
 
 
 def test_the_table_keeps_to_the_terminal(tmp_path: Path) -> None:
     states = ["finished", "finished", "failed", "", "running", "diverged", "", "finished"]
     runs = [plan(tmp_path, seed, state) for seed, state in enumerate(states)]
     console = Console(width=80, height=8)
-    table = table_of(Pace(runs), console)
+    table = progress_table(SweepProgress(runs), console)
     with console.capture() as captured:
         console.print(table)
     lines = captured.get().splitlines()

@@ -1,8 +1,8 @@
-"""The model card: what an exported file is, how well it was judged, and how to use it. Markdown."""
+"""The model card in Markdown: what an exported file is, its metrics, and how to use it."""
 
 from collections.abc import Sequence
 
-from senet_train.commands.export.deployed import INPUT
+from senet_train.commands.export.pipeline import INPUT
 from senet_train.compare.render.markdown import escaped
 from senet_train.runs.metrics import of_classifier
 from senet_train.runs.record import RunRecord
@@ -83,7 +83,7 @@ def network_lines(run: Trained) -> list[str]:
 
 
 def quality_lines(run: Trained, verdict: str) -> list[str]:
-    """Whether it can be used at all, then how good it is."""
+    """Whether it can be used at all, then its metrics."""
     if any(getattr(module, "mixes_images", False) for module in run.model.modules()):
         control = "this control takes something of another image of the batch"
         return [f"**not for use**: {control}", *figures(run, verdict)]
@@ -91,7 +91,7 @@ def quality_lines(run: Trained, verdict: str) -> list[str]:
 
 
 def figures(run: Trained, verdict: str) -> list[str]:
-    """What was measured, and how."""
+    """The metrics, and how they were measured."""
     if run.record is None:
         return ["the run has not finished: it was never tested", f"its arm: {verdict}"]
     metrics = of_classifier(run.record.metrics)
@@ -107,7 +107,7 @@ def figures(run: Trained, verdict: str) -> list[str]:
 
 
 def cost_lines(record: RunRecord) -> list[str]:
-    """Counts, and the run's own speed where it was made."""
+    """Counts, and the speed that the run measured on its machine."""
     cost, where = record.cost, record.environment
     share = 100 * cost.attention_parameters / cost.parameters
     latency = ", ".join(f"{ms.median:.2f} ms at {size}" for size, ms in cost.inference_ms.items())
@@ -122,7 +122,7 @@ def cost_lines(record: RunRecord) -> list[str]:
 
 
 def input_lines(run: Trained) -> list[str]:
-    """What goes in, and what is done to it inside."""
+    """The input, and what the file does with it."""
     side = run.preprocess.image_size
     lines = [
         f"`{INPUT}` are 8-bit RGB, uint8 (B, {side}, {side}, 3), any number of them; mean and "
@@ -139,7 +139,7 @@ def use_of(run: Trained, name: str, file: str) -> str:
 
 
 def image_line(run: Trained) -> str:
-    """The line that cuts out and scales an image as the run did."""
+    """The line of code that crops and scales an image as the run did."""
     margin = run.preprocess.margin
     bleed = "" if margin == 1 else f", bleed={(1 - 1 / margin) / 2!r}"
     return IMAGE.format(size=run.preprocess.image_size, bleed=bleed)

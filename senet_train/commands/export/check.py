@@ -1,19 +1,22 @@
-"""Does the file say what the run says? Logits compared on images, before anything is written.
+"""Encode a run in several formats, and compare each file's logits with the run's.
 
 Shapes: B batch, H = W = image_size.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from senet_train.commands.export.encoders import ENCODERS
+from senet_train.commands.export.metadata import metadata_of
+from senet_train.commands.export.pipeline import folded_pipeline
 from senet_train.errors import RunError
 from senet_train.keyed import keyed_generator
 from senet_train.runs.trained.load import Trained
 
-BATCH_SIZES = (1, 3)  # the size must be open, and one image is a case of its own
+BATCH_SIZES = (1, 3)  # the batch size must be open, and one image is a case of its own
 COARSE = 4  # pixels of the noise that the smooth images are enlarged from
 
 
@@ -21,8 +24,22 @@ class Unequal(RunError):
     """The exported file's logits are not the run's."""
 
 
+def encode_and_check(run: Trained, formats: Sequence[str], tolerance: float) -> list[bytes]:
+    """The content of each format's file; prints a line on each. Raises Unequal, InputError."""
+    pipeline, folded = folded_pipeline(run)
+    print(f"{run.label}: {folded}")
+    contents = []
+    for name in formats:
+        content = ENCODERS[name].encode(pipeline, run, metadata_of(run))
+        difference = largest_difference(run, ENCODERS[name].reader(content))
+        refuse_unequal(difference, tolerance, name)
+        print(f"{name}: logits differ from the run's by {difference:.2g} at most")
+        contents.append(content)
+    return contents
+
+
 def largest_difference(run: Trained, logits_of: Callable[[Tensor], Tensor]) -> float:
-    """Between the run's logits and the file's; not a number if one of them is not."""
+    """Between the run's logits and the file's; nan if one of them is not a number."""
     differences = []
     for images in trial_images(run.preprocess.image_size):
         with torch.no_grad():
@@ -44,7 +61,7 @@ def trial_images(size: int) -> Iterator[Tensor]:
 
 
 def refuse_unequal(difference: float, tolerance: float, name: str) -> None:
-    """Raises Unequal above the tolerance, and for what is not a number."""
+    """Raises Unequal for a difference above the tolerance, and for nan."""
     if not difference <= tolerance:
         raise Unequal(
             f"the {name} file's logits differ from the run's by {difference:.2g}, above "

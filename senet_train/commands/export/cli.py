@@ -3,10 +3,11 @@
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from senet_train.commands.command_line import Parser, command, refuse_folder
-from senet_train.commands.export.formats import FORMATS, refuse_missing
 from senet_train.errors import InputError
 from senet_train.system.files import write_atomic, write_text
 
@@ -14,6 +15,22 @@ DESCRIPTION = """Write a trained run as one file, pixels in and probabilities ou
 class names inside, BatchNorm folded, any batch size, compared with the run before it is written.
 A model card is written beside it. Exit codes: 0 done, 1 the file does not say what the run says
 (nothing is written), 2 bad input."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file's suffix, and the packages of the extra `export` that it needs."""
+
+    suffix: str
+    needs: tuple[str, ...]
+
+
+# What `--format` may say; `ENCODERS` in encoders.py writes them.
+FORMATS = {
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "torch-export": Format(".pt2", ()),
+    "safetensors": Format(".safetensors", ("safetensors",)),
+}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -44,8 +61,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(argv))
 
 
+def refuse_missing(name: str) -> None:
+    """Raises InputError where a package that the format needs is not installed."""
+    missing = [package for package in FORMATS[name].needs if find_spec(package) is None]
+    if missing:
+        raise InputError(
+            f"senet-export --format {name} needs {', '.join(missing)}: "
+            "pip install 'senet-train[export]'"
+        )
+
+
 def tolerance(text: str) -> float:
-    """A difference that can be kept to."""
+    """The largest difference allowed, a number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -61,13 +88,13 @@ def export(arguments: argparse.Namespace) -> int:
     for name in formats:
         refuse_missing(name)
     from senet_train.commands.export.card import card
-    from senet_train.commands.export.encoders import encoded
+    from senet_train.commands.export.check import encode_and_check
     from senet_train.commands.export.verdict import verdict_of
     from senet_train.runs.trained.load import load_run
 
     run = load_run(arguments.run)
-    *files, card_file = places(arguments.out, run.label, formats)
-    contents = encoded(run, formats, arguments.tolerance)
+    *files, card_file = output_files(arguments.out, run.label, formats)
+    contents = encode_and_check(run, formats, arguments.tolerance)
     named = [(name, file.name) for name, file in zip(formats, files, strict=True)]
     text = card(run, verdict_of(run), named)
     card_file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +111,7 @@ def write_bytes(file: Path, content: bytes) -> None:
     print(f"{file}: {len(content):,} bytes")
 
 
-def places(out: Path, label: str, formats: Sequence[str]) -> list[Path]:
+def output_files(out: Path, label: str, formats: Sequence[str]) -> list[Path]:
     """Each format's file, then the card. Raises InputError for one that is there: none is replaced.
 
     `out` is a file if it has the suffix of a format.

@@ -1,80 +1,133 @@
-"""A run in several formats, each compared with the run; only what a format needs is imported."""
+"""The formats: each encoder writes a run as one file, and reads the file back as a user would.
 
+The packages of a format are imported only where it is written.
+"""
+
+import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from importlib import import_module
-from importlib.metadata import version
-from typing import Any, Protocol
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from senet_train.commands.export.check import largest_difference, refuse_unequal
-from senet_train.commands.export.deployed import Deployed, deployed
-from senet_train.config.schema import Config
-from senet_train.runs.identity import as_tree
+from senet_train.commands.export.pipeline import (
+    BATCH,
+    INPUT,
+    OUTPUTS,
+    Pipeline,
+    example_images,
+    silence,
+    traced,
+)
+from senet_train.errors import InputError
 from senet_train.runs.trained.load import Trained
+from senet_train.runs.trained.load_safetensors import load_safetensors
 
-PRIVATE = ("root", "exclude", "download")  # of data: where it lies on this machine
-
-
-def facts_of(run: Trained) -> dict[str, str]:
-    """The file's metadata."""
-    facts = {
-        "label": run.label,
-        "class_names": json.dumps(run.class_names),
-        "preprocessing": json.dumps(asdict(run.preprocess)),
-        "config": json.dumps(portable(run.config)),
-        "made_by": f"senet-train {version('senet-train')}",
-    }
-    record = run.record
-    if record is not None:
-        facts |= {
-            "arm": record.arm,
-            "identity": record.identity,
-            "seed": str(record.seed),
-            "data": str(run.config.data.source.name),
-            "data_fingerprint": record.data_fingerprint,
-            "metrics": json.dumps(asdict(record.metrics)),
-            "metrics_precision": record.environment.precision,
-        }
-    return facts
-
-
-def portable(config: Config) -> dict[str, Any]:
-    """The configuration as in conf/, without this machine's folders; it can be read again."""
-    tree = as_tree(config)
-    tree["data"] = {key: value for key, value in tree["data"].items() if key not in PRIVATE}
-    return {**tree, "output_dir": "outputs"}
+Forward = Callable[[Tensor], Tensor]  # uint8 images (B, H, W, 3) -> logits (B, num_classes)
 
 
 class Encoder(Protocol):
-    """A module that writes one format and reads it back as a stranger would."""
+    """Writes one format and reads it back."""
 
-    def encode(self, model: Deployed, run: Trained, facts: Mapping[str, str]) -> bytes:
-        """The file's content."""
+    def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
+        """The file's content. Raises InputError for a network that the format cannot hold."""
 
-    def reader(self, content: bytes) -> Callable[[Tensor], Tensor]:
-        """uint8 images -> logits, computed from nothing but the content."""
-
-
-MODULES = {"onnx": "as_onnx", "torch-export": "as_torch_export", "safetensors": "as_safetensors"}
+    def reader(self, content: bytes) -> Forward:
+        """The forward pass of the file, computed from its content alone."""
 
 
-def encoder(name: str) -> Encoder:
-    """The module of the format."""
-    return import_module(f"senet_train.commands.export.{MODULES[name]}")
+class Onnx:
+    """An ONNX file, run by ONNX Runtime on the CPU."""
+
+    def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
+        try:
+            with silence():
+                program = torch.onnx.export(
+                    pipeline,
+                    (example_images(run),),
+                    dynamo=True,
+                    verbose=False,
+                    input_names=[INPUT],
+                    output_names=list(OUTPUTS),
+                    dynamic_shapes=({0: BATCH},),
+                )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise InputError(f"{run.label} cannot be exported to ONNX: {reason}") from error
+        assert program is not None
+        for node in program.model.graph:
+            node.metadata_props.clear()  # stack traces, with the folders of this machine
+        program.model.metadata_props.update(metadata)
+        content: bytes = program.model_proto.SerializeToString()
+        return content
+
+    def reader(self, content: bytes) -> Forward:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only
+        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+
+        def logits(images: Tensor) -> Tensor:
+            return torch.from_numpy(session.run([OUTPUTS[0]], {INPUT: images.numpy()})[0])
+
+        return logits
 
 
-def encoded(run: Trained, formats: Sequence[str], tolerance: float) -> list[bytes]:
-    """Each format's file, compared with the run; one line on each. Raises RunError."""
-    model, folded = deployed(run)
-    print(f"{run.label}: {folded}")
-    contents = []
-    for name in formats:
-        content = encoder(name).encode(model, run, facts_of(run))
-        difference = largest_difference(run, encoder(name).reader(content))
-        refuse_unequal(difference, tolerance, name)
-        print(f"{name}: logits differ from the run's by {difference:.2g} at most")
-        contents.append(content)
-    return contents
+class TorchExport:
+    """A program of `torch.export`, which torch alone runs, without our code."""
+
+    def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
+        program = traced(pipeline, run)
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # it names the folders of this machine
+        file = io.BytesIO()
+        torch.export.save(program, file, extra_files={"senet.json": json.dumps(metadata)})
+        return file.getvalue()
+
+    def reader(self, content: bytes) -> Forward:
+        program = torch.export.load(io.BytesIO(content)).module()
+
+        def logits(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                output: Tensor = program(images)[0]
+            return output
+
+        return logits
+
+
+class Safetensors:
+    """The run's weights, in a file from which `load_safetensors` builds the network again.
+
+    Not folded: the tensors have the names of our networks, and can be trained further.
+    """
+
+    def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
+        from safetensors.torch import save
+
+        tensors = {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}
+        return save(tensors, metadata=dict(metadata))
+
+    def reader(self, content: bytes) -> Forward:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "run.safetensors"
+            file.write_bytes(content)
+            run = load_safetensors(file)
+
+        def logits(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                output: Tensor = run.model(run.preprocess.normalise(images))
+            return output
+
+        return logits
+
+
+# By what `--format` may say; `FORMATS` in cli.py has their suffixes.
+ENCODERS: dict[str, Encoder] = {
+    "onnx": Onnx(),
+    "torch-export": TorchExport(),
+    "safetensors": Safetensors(),
+}

@@ -2,9 +2,9 @@
 
     bn(W x) = (g / sqrt(v + eps)) W x + (b - g m / sqrt(v + eps))
 
-The graph of the traced network says which: the layer's output must go to the BatchNorm alone, and
-both must be used once. A pre-activation network's BatchNorms that read a sum stay, and so does one
-whose input is also a shortcut.
+The graph of the traced network tells which: the layer's output must go to the BatchNorm alone, and
+both must be used once. A BatchNorm that reads a sum stays, as in pre-activation networks, and so
+does one whose input is also a shortcut.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,19 +28,19 @@ def foldable(program: ExportedProgram) -> list[Pair]:
     names = program.graph_signature.inputs_to_parameters
     pairs = []
     for norm in program.graph.nodes:
-        if norm.target is NORM and is_only_for(norm, norm.args[0]):
+        if norm.target is NORM and feeds_only(norm.args[0], norm):
             pair = path_of(norm.args[0].args[1], names), path_of(norm.args[1], names)
             pairs += [pair] if all(pair) else []
     return pairs
 
 
-def is_only_for(norm: Node, layer: object) -> bool:
+def feeds_only(layer: object, norm: Node) -> bool:
     """Whether a convolution or linear layer feeds the norm and nothing else."""
     return isinstance(layer, Node) and layer.target in LAYERS and set(layer.users) == {norm}
 
 
 def path_of(weight: object, names: Mapping[str, str]) -> str:
-    """The path of the module whose weight it is, "" if it is none's or several calls'."""
+    """The path of the module that owns the weight; "" if it is no weight, or is used twice."""
     if not isinstance(weight, Node) or len(weight.users) != 1 or weight.name not in names:
         return ""
     path, _, name = names[weight.name].rpartition(".")
@@ -48,20 +48,14 @@ def path_of(weight: object, names: Mapping[str, str]) -> str:
 
 
 def fold(model: nn.Module, pairs: Sequence[Pair]) -> None:
-    """Replace each layer by one with the BatchNorm's scale and shift, each BatchNorm by nothing."""
+    """Put each BatchNorm's scale and shift into the layer before it, and Identity in its place."""
     for layer, norm in pairs:
-        put(model, layer, fused(model.get_submodule(layer), model.get_submodule(norm)))
-        put(model, norm, nn.Identity())
-
-
-def put(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Set the child at the path."""
-    parent, _, name = path.rpartition(".")
-    setattr(model.get_submodule(parent), name, module)
+        model.set_submodule(layer, fused(model.get_submodule(layer), model.get_submodule(norm)))
+        model.set_submodule(norm, nn.Identity())
 
 
 def fused(layer: nn.Module, norm: nn.Module) -> nn.Module:
-    """One layer that does the work of both."""
+    """One layer that computes both."""
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     if isinstance(layer, nn.Linear):
         return fuse_linear_bn_eval(layer, norm)

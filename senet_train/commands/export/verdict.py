@@ -1,4 +1,4 @@
-"""What `senet-compare` says of a run's arm, in the table that the run is part of: one sentence."""
+"""The verdict of `senet-compare` on a run's arm, in the table that the run is part of."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ def verdict_of(run: Trained) -> str:
         found = assemble(
             runs, left_out, baseline=CONTROL, allowed=(), margin=MARGIN, with_curves=False
         )
-    except RunError:  # one of the others may be damaged: that is no fault of this run
+    except RunError:  # another run of the table may be damaged
         return "no comparison: `senet-compare` finds nothing that this arm can be judged by"
     for block in found.blocks:
         for arm in block.arms:
             if arm.folder == run.record.arm:
-                return in_words(arm, block)
+                return sentence(arm, block)
     return "no comparison: no control was trained with this arm's settings"
 
 
 def table_of(run: Trained) -> Path | None:
-    """`outputs/<data>`, if the run lies where it was made: elsewhere anything may be beside it."""
+    """`outputs/<data>`, if the run lies where it was made; else None."""
     arm = run.path.resolve().parent
     usual = run.record and (arm.parent.name, arm.name) == (
         run.config.data.source.name,
@@ -40,7 +40,7 @@ def table_of(run: Trained) -> Path | None:
     return arm.parent if usual else None
 
 
-def in_words(arm: Arm, block: Block) -> str:
+def sentence(arm: Arm, block: Block) -> str:
     """The arm over all its seeds, and against the control."""
     mean = f"{seeds(len(arm.seeds))}, test top-1 {mean_and_sd(arm.test)} %"
     if arm.difference is None:

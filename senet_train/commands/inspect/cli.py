@@ -54,7 +54,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """Look at every run, print what was seen, write it; the exit code.
+    """Inspect every run, print what was seen, write it; the exit code.
 
     Raises InputError before anything is written for the run that it is about.
     """
@@ -77,7 +77,7 @@ def inspect(arguments: argparse.Namespace) -> int:
                 root=arguments.root,
                 classes=arguments.classes,
                 knockout=not arguments.no_knockout,
-                told=status.update,
+                report_progress=status.update,
             )
         print_report(report_of(found), table_console())
         written = write_inspection(found, folder, graph=arguments.graph)

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.knockout import Knockout
+from senet_train.commands.inspect.maps import Overlay
 from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
 from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, render_picture
@@ -21,7 +22,7 @@ from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, render_
 MOST_CHANNELS = 50  # the paper shows 50, evenly chosen
 STYLES = (("-", BLUE), ("--", ORANGE), ("-.", GREEN), (":", INK))
 COLUMNS = 2
-LEAST = 0.05  # what a panel spans at least: gates that hardly differ are to look so
+LEAST = 0.05  # the least span of a panel: gates that hardly differ must look so
 LONGEST_CLASS = 24
 NAMED_CLASSES = 30  # a heat map with more has no room for their names
 
@@ -46,13 +47,18 @@ LOSS_CAPTION = (
     "Points of top-1 lost with a layer's gate held at its mean, and with the layer removed; 95 % "
     "intervals over images. Nothing is trained anew."
 )
+MAPS_CAPTION = (
+    "One image of each class shown, and over it: the factor of each pixel in the last attention "
+    "layer of each stage, where attention has a say over pixels; and Grad-CAM of the last block "
+    "for the class that was said, where captum is installed. Each map has a scale of its own."
+)
 
 
 def draw_pictures(inspection: RunInspection) -> list[Picture]:
-    """Every picture of a run's gates."""
-    layers, names = inspection.look.layers, inspection.run.class_names
+    """Every picture of a run: of its gates, if it has any, and of its maps."""
+    layers, names = inspection.gates.layers, inspection.run.class_names
     if not layers:
-        return []
+        return draw_maps(inspection.overlays)
     last, classes = last_of_stages(layers), inspection.classes
     draw = [
         (
@@ -66,7 +72,8 @@ def draw_pictures(inspection: RunInspection) -> list[Picture]:
     ]
     if inspection.knockouts:
         draw.append(("losses", LOSS_CAPTION, partial(losses, inspection.knockouts)))
-    return [render_picture(name, caption, figure) for name, caption, figure in draw]
+    pictures = [render_picture(name, caption, figure) for name, caption, figure in draw]
+    return [*pictures, *draw_maps(inspection.overlays)]
 
 
 def last_of_stages(layers: Sequence[Layer]) -> list[Layer]:
@@ -219,3 +226,31 @@ def losses(knockouts: Sequence[Knockout]) -> Figure:
 def short(name: str) -> str:
     """A class's name with room beside it."""
     return name if len(name) <= LONGEST_CLASS else f"{name[: LONGEST_CLASS - 3]}..."
+
+
+def draw_maps(overlays: Sequence[Overlay]) -> list[Picture]:
+    """One picture with a row for each image; none where there is no map."""
+    columns = list(overlays[0].maps) if overlays else []
+    if not columns:
+        return []
+    return [render_picture("maps", MAPS_CAPTION, lambda: rows_of_maps(overlays, columns))]
+
+
+def rows_of_maps(overlays: Sequence[Overlay], columns: Sequence[str]) -> Figure:
+    """The image to the left, its maps to the right."""
+    width = min(8.0, 1.9 * (1 + len(columns)))
+    figure = Figure(figsize=(width, 0.5 + 1.9 * len(overlays)), layout="constrained")
+    grid = figure.subplots(len(overlays), 1 + len(columns), squeeze=False)
+    for row, overlay in zip(grid, overlays, strict=True):
+        for panel in row:
+            panel.imshow(overlay.pixels, interpolation="nearest")
+            panel.set_xticks([])
+            panel.set_yticks([])
+        row[0].set_xlabel(f"{short(overlay.label)}\nsaid: {short(overlay.prediction)}", fontsize=7)
+        for panel, name in zip(row[1:], columns, strict=True):
+            shown = overlay.maps[name]
+            top = max(float(shown.max()), float(shown.min()) + 1e-6)  # a flat map is no noise
+            panel.imshow(shown, cmap="inferno", alpha=0.6, interpolation="bilinear", vmax=top)
+    for panel, name in zip(grid[0], ["image", *columns], strict=True):
+        panel.set_title(name, fontsize=8)
+    return figure

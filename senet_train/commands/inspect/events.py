@@ -1,4 +1,4 @@
-"""The same for TensorBoard: a histogram a layer, the pictures, and the graph if it is asked for."""
+"""An inspection for TensorBoard: a histogram of each layer, the pictures, the graph on request."""
 
 import io
 import warnings
@@ -27,7 +27,7 @@ def write_events(
         old.unlink()
     writer = SummaryWriter(str(folder))
     try:
-        for layer in inspection.look.layers:
+        for layer in inspection.gates.layers:
             write_histogram(writer, layer)
         for picture in pictures:
             tag = f"excitations/{picture.name}"
@@ -58,7 +58,7 @@ def write_histogram(writer: SummaryWriter, layer: Layer) -> None:
 
 
 def pixels_of(picture: Picture) -> np.ndarray:
-    """The PNG as numbers, (H, W, 3), not larger than a browser likes."""
+    """The PNG as an array, (H, W, 3), of at most LARGEST pixels a side."""
     image = Image.open(io.BytesIO(picture.png), formats=("PNG",)).convert("RGB")
     image.thumbnail((LARGEST, LARGEST))
     return np.asarray(image)
@@ -68,7 +68,7 @@ def write_graph(writer: SummaryWriter, inspection: RunInspection) -> None:
     """The network as TensorBoard's GRAPHS tab shows it."""
     run = inspection.run
     size = run.config.data.image_size
-    run.model.use_tail(composed)  # the tracer does not see into the others
+    run.model.use_tail(composed)  # the tracer cannot look into the other kernels
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracer, of its own deprecation
         writer.add_graph(run.model.cpu(), torch.zeros(1, 3, size, size))

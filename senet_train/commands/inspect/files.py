@@ -1,4 +1,4 @@
-"""What an inspection leaves: tables, pictures, a page, and events for TensorBoard."""
+"""The files of an inspection: tables, pictures, a page, and events for TensorBoard."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,12 +8,11 @@ import numpy as np
 
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.draw import draw_pictures
-from senet_train.commands.inspect.draw_maps import draw_maps
 from senet_train.commands.inspect.events import write_events
 from senet_train.commands.inspect.knockout import Knockout
 from senet_train.commands.inspect.report import mean_of, report_of, spread_of
 from senet_train.commands.inspect.session import RunInspection
-from senet_train.commands.inspect.timing import Saving
+from senet_train.commands.inspect.timing import AddedTime
 from senet_train.compare.excitations import KNOCKOUTS, LAYERS
 from senet_train.compare.render.markdown import markdown
 from senet_train.compare.render.page import page
@@ -29,7 +28,7 @@ def write_inspection(inspection: RunInspection, folder: Path, *, graph: bool) ->
 
     Raises OSError (disk full, no permission).
     """
-    pictures = [*draw_pictures(inspection), *draw_maps(inspection.overlays)]
+    pictures = draw_pictures(inspection)
     written = write_files(inspection, pictures, folder)
     write_events(inspection, pictures, folder, graph=graph)
     return written
@@ -41,7 +40,7 @@ def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path
     texts = {
         "index.html": page(report, [pictures], [], title="Excitations"),
         "excitations.md": markdown(report, "", title="Excitations"),
-        **tables(inspection.look.layers, inspection.knockouts, inspection.savings),
+        **tables(inspection.gates.layers, inspection.knockouts, inspection.added_times),
     }
     texts = {name: text for name, text in texts.items() if text}
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,19 +53,19 @@ def write_files(inspection: RunInspection, pictures: list[Picture], folder: Path
 
 
 def tables(
-    layers: Sequence[Layer], knockouts: Sequence[Knockout], savings: Sequence[Saving]
+    layers: Sequence[Layer], knockouts: Sequence[Knockout], added_times: Sequence[AddedTime]
 ) -> dict[str, str]:
     """File name -> CSV; "" for a table without rows."""
     return {
         LAYERS: as_csv([layer_row(layer) for layer in layers]),
         "channels.csv": as_csv([row for layer in layers for row in channel_rows(layer)]),
         KNOCKOUTS: as_csv([knockout_row(knockout) for knockout in knockouts]),
-        "savings.csv": as_csv([saving_row(saving) for saving in savings]),
+        "savings.csv": as_csv([added_time_row(added) for added in added_times]),
     }
 
 
 def drop_old(folder: Path) -> None:
-    """Remove what an earlier inspection drew or measured and this one may not."""
+    """Remove files of an earlier inspection that this one may not write."""
     for name in (*(f"{drawn}.*" for drawn in PICTURES), KNOCKOUTS, "savings.csv"):
         for file in folder.glob(name):
             file.unlink()
@@ -118,24 +117,24 @@ def knockout_row(knockout: Knockout) -> dict[str, Any]:
     }
 
 
-def saving_row(saving: Saving) -> dict[str, Any]:
+def added_time_row(added: AddedTime) -> dict[str, Any]:
     """A row in savings.csv."""
-    low, median, high = saving.share
+    low, median, high = added.percent
     return {
-        "layers": saving.name,
-        "images": saving.batch_size,
-        "with_ms": saving.whole_ms,
-        "without_ms": saving.without_ms,
-        "saved_percent": median,
-        "saved_percent_low": low,
-        "saved_percent_high": high,
+        "layers": added.name,
+        "images": added.batch_size,
+        "with_ms": added.with_ms,
+        "without_ms": added.without_ms,
+        "added_percent": median,
+        "added_percent_low": low,
+        "added_percent_high": high,
     }
 
 
 def arrays(inspection: RunInspection) -> dict[str, Any]:
     """What gates.npz holds: the classes' names, and each layer's `mean` and `std`, (K, C)."""
     found: dict[str, Any] = {"classes": np.array(inspection.run.class_names, dtype=np.str_)}
-    for layer in inspection.look.layers:
+    for layer in inspection.gates.layers:
         found[f"{layer.name}.mean"] = layer.gates.mean.astype(np.float32)
         found[f"{layer.name}.std"] = layer.gates.std.astype(np.float32)
     return found

@@ -1,8 +1,8 @@
-"""What a layer is worth: the same images with its gate held still, and without it.
+"""Knock-outs: the accuracy lost with a layer's gate held constant, and with the layer removed.
 
-`held` gives every image the layer's mean factors over all images, so that it no longer looks;
-`removed` takes the layer out, which of a gate is the same as holding it at 1. Nothing is trained
-anew: this is what the trained network loses, not what one trained without would lack.
+`held` gives every image the layer's mean factors over all images; `removed` replaces the layer by
+Identity, which for a gate is the same as a constant 1. Nothing is retrained: this is what the
+trained network loses, not what a network trained without the layer would lack.
 
 Shapes: B batch, C channels.
 """
@@ -28,14 +28,14 @@ NORMAL_95 = 1.959964  # the standard normal's 97.5 % point
 
 
 class HeldGate(ChannelGate):
-    """A gate that does not look: the same factors (C,) for every image."""
+    """A constant gate: the same factors (C,) for every image."""
 
     def __init__(self, factors: Tensor) -> None:
         super().__init__()
         self.factors = nn.Buffer(factors)
 
     def excite(self, z: Tensor) -> Tensor:
-        """Means (B, C), which are not looked at -> factors (B, C)."""
+        """Means (B, C), which are ignored -> factors (B, C)."""
         return self.factors.expand_as(z)
 
 
@@ -50,9 +50,9 @@ class Loss:
 
 @dataclass(frozen=True)
 class Knockout:
-    """What was knocked out: `layers` of them, under a name; what that costs and saves.
+    """A group of layers that were knocked out together, the loss, and the parameters they have.
 
-    `stage` is the one that they are all the layers of, 0 where they are more or less than one.
+    `stage` is the stage if they are all layers of exactly one, else 0.
     """
 
     name: str
@@ -65,13 +65,13 @@ class Knockout:
 
 @dataclass
 class Changes:
-    """How many images a knock-out moved from right to wrong, and the other way."""
+    """How many images a knock-out changed from right to wrong, and from wrong to right."""
 
     worse: int = 0
     better: int = 0
 
     def add(self, before: Tensor, after: Tensor) -> None:
-        """Take in one batch: which images were named right, (B,) bool twice."""
+        """Add one batch: which images were classified correctly, (B,) bool, before and after."""
         self.worse += int((before & ~after).sum())
         self.better += int((after & ~before).sum())
 
@@ -88,24 +88,25 @@ class Changes:
 
 
 def knock_out(
-    run: Trained, layers: Sequence[Layer], images: Images, told: Callable[[str], None]
+    run: Trained, layers: Sequence[Layer], images: Images, report_progress: Callable[[str], None]
 ) -> list[Knockout]:
     """Every layer, every stage, and all of them. Called under the autocast to evaluate in.
 
-    `run.model` is on the device it is to run on, and is left as it was. `told` hears of progress.
+    `run.model` must be on its device; it is not changed. `report_progress` gets a line each batch.
     """
-    model, groups = run.model, groups_of(layers)
+    model, groups = run.model, knockout_groups(layers)
     changes = {name: {kind: Changes() for kind in KINDS} for name in groups}
     device = next(model.parameters()).device
     batches = EvaluationBatches(images, run.config.data)
     for number, (batch, labels, _) in enumerate(batches, start=1):
-        told(f"knock-out: batch {number} of {len(batches)}")
+        report_progress(f"knock-out: batch {number} of {len(batches)}")
         pixels, labels = batch.to(device), labels.to(device)
-        with remembered(blocks_of(model)) as outputs:
+        with recorded_outputs(residual_blocks(model)) as outputs:
             before = model(pixels).argmax(1) == labels
         for name, chosen in groups.items():
             for kind, replace in KINDS.items():
-                with replaced(model, chosen, replace), from_first(model, chosen, outputs):
+                skipping = skipping_earlier_blocks(model, chosen, outputs)
+                with replaced(model, chosen, replace), skipping:
                     changes[name][kind].add(before, model(pixels).argmax(1) == labels)
     num_images = len(images.labels)
     return [
@@ -121,8 +122,8 @@ def knock_out(
     ]
 
 
-def groups_of(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
-    """What is knocked out together, by name: each layer, each stage with several, all."""
+def knockout_groups(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
+    """The groups that are knocked out, by name: each layer, each stage with several, all."""
     groups = {layer.block: [layer] for layer in layers}
     for stage in sorted({layer.stage for layer in layers}):
         members = [layer for layer in layers if layer.stage == stage]
@@ -134,18 +135,18 @@ def groups_of(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
 
 
 def whole_stage(chosen: Sequence[Layer], layers: Sequence[Layer]) -> int:
-    """The stage that the chosen ones make up, 0 if they do not make up just one."""
+    """The stage whose layers are the chosen ones, 0 if there is none."""
     stage = chosen[0].stage
     return stage if list(chosen) == [layer for layer in layers if layer.stage == stage] else 0
 
 
 def held(layer: Layer) -> nn.Module:
-    """The layer's mean factors; 1 for a channel that was never more than zero."""
+    """A gate with the layer's mean factors; 1 for a channel that was never above zero."""
     return HeldGate(torch.from_numpy(np.nan_to_num(layer.gates.all_mean, nan=1.0)).float())
 
 
 def removed(layer: Layer) -> nn.Module:
-    """Nothing in its place."""
+    """Identity in place of the layer."""
     return nn.Identity()
 
 
@@ -169,8 +170,8 @@ def replaced(
 
 
 @contextmanager
-def remembered(modules: Iterable[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
-    """For the block, what each of the modules puts out is kept."""
+def recorded_outputs(modules: Iterable[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
+    """For the block, the output of each module's last forward pass is kept."""
     outputs: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -185,15 +186,14 @@ def remembered(modules: Iterable[nn.Module]) -> Iterator[dict[nn.Module, Tensor]
 
 
 @contextmanager
-def from_first(
+def skipping_earlier_blocks(
     model: Backbone, layers: Sequence[Layer], outputs: dict[nn.Module, Tensor]
 ) -> Iterator[None]:
-    """For the block, what lies before the first of the layers is not computed again.
+    """For the block, residual blocks before the first of the layers are not computed again.
 
-    The block before it puts out what it put out for the same images; the ones before that nothing
-    of use. Halves the time.
+    Each returns its output for the same images instead. Halves the time.
     """
-    blocks = blocks_of(model)
+    blocks = residual_blocks(model)
     homes = {model.get_submodule(name.partition(".attend.")[0]) for name in names(layers)}
     first = next((number for number, block in enumerate(blocks) if block in homes), 0)
     skipped = blocks[:first]
@@ -211,7 +211,7 @@ def names(layers: Sequence[Layer]) -> list[str]:
     return [layer.name for layer in layers]
 
 
-def blocks_of(model: Backbone) -> list[ResidualBlock]:
-    """All residual blocks in the order they run; none of a network whose units are in its graph."""
+def residual_blocks(model: Backbone) -> list[ResidualBlock]:
+    """All residual blocks in order; none for a network whose units are in its graph."""
     units = [unit for stage in model.by_stage().values() for unit in stage]
     return [unit for unit in units if isinstance(unit, ResidualBlock)]

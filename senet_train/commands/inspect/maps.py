@@ -1,4 +1,4 @@
-"""Where a network looks: attention over pixels, and Grad-CAM, laid over images.
+"""Maps over images: the factor of attention for each pixel, and Grad-CAM.
 
 Grad-CAM is captum's: Selvaraju et al., https://arxiv.org/abs/1610.02391.
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from senet_train.commands.inspect.knockout import blocks_of, remembered
+from senet_train.commands.inspect.knockout import recorded_outputs, residual_blocks
 from senet_train.data.images import Images
 from senet_train.networks.insertion import Slot
 from senet_train.networks.watch import channel_gates, pixel_gates, unexplained_energy, watched
@@ -26,14 +26,14 @@ SPATIAL = 1e-4  # of the output's energy, beyond what a factor a channel explain
 
 @dataclass(frozen=True)
 class Overlay:
-    """One image, what it is and was called, and a map for each named column, (H, W) each.
+    """One image, its label and prediction, and a map (H, W) for each named column.
 
-    Grad-CAM is of the class that was said; a missing column means that there is no such map.
+    Grad-CAM is of the predicted class.
     """
 
     pixels: NDArray[np.uint8]  # (H, W, 3)
     label: str
-    said: str
+    prediction: str
     maps: dict[str, NDArray[np.float32]]
 
 
@@ -48,22 +48,22 @@ def overlays(
     batch = run.preprocess.normalise(pixels).to(device)
     maps: dict[str, Tensor] = {}
 
-    def see(name: str, x: Tensor, y: Tensor) -> None:
+    def record(name: str, x: Tensor, y: Tensor) -> None:
         rest, every = unexplained_energy(x, y, channel_gates(x, y)[0])
         if x.shape[2:].numel() > 1 and rest > SPATIAL * every:
             maps[name] = pixel_gates(x, y)
 
-    with watched(run.model, last_of_stages(run), see), torch.inference_mode():
-        said = run.model(batch).argmax(1)
+    with watched(run.model, last_of_stages(run), record), torch.inference_mode():
+        predictions = run.model(batch).argmax(1)
     columns = {name.partition(".attend.")[0]: found for name, found in maps.items()}
     if has_captum():
-        columns["Grad-CAM"] = grad_cam(run, batch, said)
+        columns["Grad-CAM"] = grad_cam(run, batch, predictions)
     large = {name: enlarged(found, pixels.shape[1]) for name, found in columns.items()}
     return [
         Overlay(
             pixels[i].numpy(),
             run.class_names[int(images.labels[chosen[i]])],
-            run.class_names[int(said[i])],
+            run.class_names[int(predictions[i])],
             {name: found[i] for name, found in large.items()},
         )
         for i in range(len(chosen))
@@ -80,14 +80,14 @@ def has_captum() -> bool:
     return importlib.util.find_spec("captum") is not None
 
 
-def grad_cam(run: Trained, batch: Tensor, said: Tensor) -> Tensor:
-    """What in a late block's maps speaks for the class that was said: (B, H, W), not negative."""
+def grad_cam(run: Trained, batch: Tensor, targets: Tensor) -> Tensor:
+    """Grad-CAM of a late block for the target classes (B,): (B, H, W), not negative."""
     from captum.attr import LayerGradCam
 
     block = last_with_pixels(run, batch[:1])
     with torch.enable_grad():
         found: Tensor = LayerGradCam(run.model, block).attribute(
-            batch.detach().requires_grad_(), target=said.clone(), relu_attributions=True
+            batch.detach().requires_grad_(), target=targets.clone(), relu_attributions=True
         )
     return found.detach()[:, 0]
 
@@ -98,8 +98,8 @@ def last_with_pixels(run: Trained, image: Tensor) -> nn.Module:
     In a network without blocks of ours, the last such convolution.
     """
     convolutions = [m for m in run.model.modules() if isinstance(m, nn.Conv2d)]
-    watched_for = blocks_of(run.model) or convolutions
-    with remembered(watched_for) as outputs, torch.inference_mode():
+    candidates = residual_blocks(run.model) or convolutions
+    with recorded_outputs(candidates) as outputs, torch.inference_mode():
         run.model(image)
     wide = [block for block, y in outputs.items() if y.shape[2:].numel() > 1]
     return (wide or list(outputs))[-1]

@@ -1,4 +1,4 @@
-"""What was found out about a run, in words and tables of words."""
+"""The report of an inspection: titles, alarms, and tables."""
 
 import math
 
@@ -9,7 +9,7 @@ from senet_train.commands.inspect.knockout import Knockout, Loss
 from senet_train.commands.inspect.maps import SPATIAL
 from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
-from senet_train.commands.inspect.timing import Saving
+from senet_train.commands.inspect.timing import AddedTime
 from senet_train.compare.render.cells import (
     NOTHING,
     counted,
@@ -28,32 +28,32 @@ PARTS = {"test": "test", "val": "validation"}
 
 
 def report_of(inspection: RunInspection) -> Report:
-    """The whole of it, as senet-compare's pages and terminal set it."""
+    """The report, in the form that senet-compare's pages and terminal print."""
     return Report(opening=[], sections=[section(inspection)], left_out=[])
 
 
 def section(inspection: RunInspection) -> Section:
-    """One run in words."""
-    run, look = inspection.run, inspection.look
-    what = f"{look.num_images:,} {PARTS[inspection.part]} images of {run.config.data.source.name}"
-    alarms = [line for layer in look.layers for line in alarms_of(layer)]
+    """The section of one run."""
+    run, gates = inspection.run, inspection.gates
+    what = f"{gates.num_images:,} {PARTS[inspection.part]} images of {run.config.data.source.name}"
+    alarms = [line for layer in gates.layers for line in alarms_of(layer)]
     return Section(
         title=f"{run.label}, seed {run.config.seed}: what its excitations do",
-        differ=f"{what}, top-1 {look.top1:.4f} in float32{recorded(inspection)}",
+        differ=f"{what}, top-1 {gates.top1:.4f} in float32{recorded_top1(inspection)}",
         common=f"run {run.path}",
         sheets=[s for s in sheets_of(inspection) if s.rows],
         verdicts=[],
-        listings=[LinesUnderHeading("Alarms", alarms or [nothing_wrong(look.layers)])],
+        listings=[LinesUnderHeading("Alarms", alarms or [nothing_wrong(gates.layers)])],
     )
 
 
 def nothing_wrong(layers: list[Layer]) -> str:
-    """What to say where no alarm is raised."""
+    """The line where no alarm is raised."""
     return "none" if layers else "this network has no attention: only where it looks is shown"
 
 
-def recorded(inspection: RunInspection) -> str:
-    """What the record says of the same images."""
+def recorded_top1(inspection: RunInspection) -> str:
+    """The top-1 in the record over the same images."""
     record = inspection.run.record
     if record is None:
         return ""
@@ -65,14 +65,14 @@ def recorded(inspection: RunInspection) -> str:
 def sheets_of(inspection: RunInspection) -> list[Sheet]:
     """Gates, knock-outs, time."""
     return [
-        gate_sheet(inspection.look.layers),
+        gate_sheet(inspection.gates.layers),
         knockout_sheet(inspection.knockouts, inspection.run.record),
-        saving_sheet(inspection.savings),
+        added_time_sheet(inspection.added_times),
     ]
 
 
 def gate_sheet(layers: list[Layer]) -> Sheet:
-    """A row a layer: how open, how different, how often at an end."""
+    """A row for each layer: the statistics of its gates."""
     rows = [
         [
             layer.block,
@@ -104,7 +104,7 @@ def gate_sheet(layers: list[Layer]) -> Sheet:
 
 
 def knockout_sheet(knockouts: list[Knockout], record: RunRecord | None) -> Sheet:
-    """A row for each layer, stage and all of them: what is lost, what is saved."""
+    """A row for each group that was knocked out: the accuracy lost, and its parameters."""
     parameters = record.cost.parameters if record else 0
     rows = [
         [
@@ -130,35 +130,37 @@ def knockout_sheet(knockouts: list[Knockout], record: RunRecord | None) -> Sheet
     )
 
 
-def saving_sheet(savings: list[Saving]) -> Sheet:
-    """What removing saves in time."""
+def added_time_sheet(added_times: list[AddedTime]) -> Sheet:
+    """A row for each stage and batch size: what the layers add to the time of a forward pass."""
     rows = [
         [
-            s.name,
-            str(s.batch_size),
-            f"{s.whole_ms:.2f}",
-            f"{s.without_ms:.2f}",
-            f"{signed(s.share[1])} ({signed(s.share[0])} to {signed(s.share[2])})",
+            added.name,
+            str(added.batch_size),
+            f"{added.with_ms:.2f}",
+            f"{added.without_ms:.2f}",
+            f"{signed(median)} ({signed(low)} to {signed(high)})",
         ]
-        for s in savings
+        for added in added_times
+        for low, median, high in [added.percent]
     ]
     return Sheet(
-        "What is saved in time?",
-        ["layers", "images", "with, ms", "without, ms", "saved, %"],
+        "What do they add to the time?",
+        ["layers", "images", "with, ms", "without, ms", "added, %"],
         rows,
-        footnote="One forward pass here and now, with and without by turns; medians, the share "
-        "with its quartiles over rounds.",
+        footnote="One forward pass on this machine, with and without the layers in turn; medians. "
+        "added: (with - without) / without of each round, the median and the quartiles over "
+        "rounds, as in senet-profile.",
     )
 
 
 def mean_of(values: Array) -> float:
-    """The mean of what was seen; nan of nothing."""
+    """The mean of the values that are not nan; nan if there are none."""
     seen = values[~np.isnan(values)]
     return float(seen.mean()) if seen.size else math.nan
 
 
 def spread_of(values: Array) -> float:
-    """The standard deviation of what was seen; nan of nothing."""
+    """The standard deviation of the values that are not nan; nan if there are none."""
     seen = values[~np.isnan(values)]
     return float(seen.std()) if seen.size else math.nan
 

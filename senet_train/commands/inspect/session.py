@@ -1,4 +1,4 @@
-"""From a run's folder to all that is said of it: load, look, knock out, measure."""
+"""The inspection of one run: load it, measure its gates, knock layers out, time it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from senet_train.commands.inspect.gates import GateInspection, inspect_gates
 from senet_train.commands.inspect.knockout import Knockout, knock_out
-from senet_train.commands.inspect.look import Look, look_at
 from senet_train.commands.inspect.maps import Overlay, has_captum, overlays
-from senet_train.commands.inspect.timing import Saving, savings
+from senet_train.commands.inspect.timing import AddedTime, added_times
 from senet_train.config.read import suggestion
 from senet_train.data.images import Images
 from senet_train.data.loaders import Splits
@@ -25,15 +25,15 @@ SHOWN_CLASSES = 4  # as in the paper
 
 @dataclass(frozen=True)
 class RunInspection:
-    """Everything that was found out about one run, over the images of one part of its data."""
+    """The results for one run, over the images of one part of its data."""
 
     run: Trained
     part: str
     images: Images
-    look: Look
+    gates: GateInspection
     classes: list[int]  # indices of those that pictures show by name
     knockouts: list[Knockout]
-    savings: list[Saving]
+    added_times: list[AddedTime]
     overlays: list[Overlay]
 
 
@@ -44,11 +44,11 @@ def inspect_run(
     root: str | None,
     classes: list[str] | None,
     knockout: bool,
-    told: Callable[[str], None],
+    report_progress: Callable[[str], None],
 ) -> RunInspection:
-    """Look at one run. Raises InputError for what is no run, has no data or nothing to see."""
+    """Inspect one run. Raises InputError for what is no run, or has no data or no attention."""
     run = load_run(path)
-    shown = usual_classes(len(run.class_names)) if classes is None else indices_of(classes, run)
+    shown = default_classes(len(run.class_names)) if classes is None else indices_of(classes, run)
     if not run.slots and not has_captum():
         raise InputError(
             f"{path} is {run.label}, which has no attention to look at: give a run of another arm, "
@@ -56,21 +56,21 @@ def inspect_run(
         )
     images = part_of(own_splits(run, root), part)
     device = torch.device("cuda" if choose_accelerator("auto") == "gpu" else "cpu")
-    told(f"{run.label}: the gates of {len(images.labels):,} images")
-    look = look_at(run, images, device)
+    report_progress(f"{run.label}: the gates of {len(images.labels):,} images")
+    gates = inspect_gates(run, images, device)
     maps = overlays(run, images, shown, device)
     knockouts: list[Knockout] = []
-    saved: list[Saving] = []
+    added: list[AddedTime] = []
     if knockout and run.slots:
-        with as_trained(run, device):
-            knockouts = knock_out(run, look.layers, images, told)
-            told(f"{run.label}: time saved")
-            saved = savings(run, look.layers, device)
-    return RunInspection(run, part, images, look, shown, knockouts, saved, maps)
+        with as_tested(run, device):
+            knockouts = knock_out(run, gates.layers, images, report_progress)
+            report_progress(f"{run.label}: time of a forward pass")
+            added = added_times(run, gates.layers, device)
+    return RunInspection(run, part, images, gates, shown, knockouts, added, maps)
 
 
 def indices_of(classes: list[str], run: Trained) -> list[int]:
-    """Where the classes stand among the run's. Raises InputError for one that it has not."""
+    """The indices of the named classes. Raises InputError for a class that the run has not."""
     known = run.class_names
     for name in classes:
         if name not in known:
@@ -80,7 +80,7 @@ def indices_of(classes: list[str], run: Trained) -> list[int]:
     return [known.index(name) for name in classes]
 
 
-def usual_classes(num_classes: int) -> list[int]:
+def default_classes(num_classes: int) -> list[int]:
     """Up to four, evenly chosen."""
     return sorted({round(i) for i in np.linspace(0, num_classes - 1, SHOWN_CLASSES)})
 
@@ -91,8 +91,8 @@ def part_of(splits: Splits, part: str) -> Images:
 
 
 @contextmanager
-def as_trained(run: Trained, device: torch.device) -> Iterator[None]:
-    """For the block, the numbers that the run was tested in, by the fastest kernel that is here."""
+def as_tested(run: Trained, device: torch.device) -> Iterator[None]:
+    """For the block, the precision that the run was tested in, and the fastest kernel available."""
     kernel = choose_kernel("auto", "gpu" if device.type == "cuda" else "cpu", True, True)
     run.model.use_tail(TAILS[kernel])
     run.model.to(device).to(memory_format=torch.channels_last)

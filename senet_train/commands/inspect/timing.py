@@ -1,72 +1,67 @@
-"""The time that a forward pass takes less without attention, measured turn by turn."""
+"""The time that attention layers add to a forward pass, measured with and without them in turn."""
 
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from senet_train.backbones.slots import Backbone
 from senet_train.commands.inspect.alarms import Layer
-from senet_train.commands.inspect.knockout import groups_of, removed, replaced
+from senet_train.commands.inspect.knockout import knockout_groups, removed, replaced
+from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
+from senet_train.runs.record import median_and_quartiles
 from senet_train.runs.trained.load import Trained
 
 BATCH_SIZES = (1, 128)
-ROUNDS = 21  # of turns with and without; one of each before them warms up
 
 
 @dataclass(frozen=True)
-class Saving:
-    """Milliseconds of one forward pass with everything, and without the layers called `name`.
+class AddedTime:
+    """Milliseconds of one forward pass with every layer, and without the layers called `name`.
 
-    Medians; `share` is the part saved in a round, in percent: lower quartile, median, upper.
+    Medians over rounds. `percent` is what the layers add, in percent of the time without them (see
+    `added_time`, which senet-profile reports as well): lower quartile, median, upper quartile.
     """
 
     name: str
     batch_size: int
-    whole_ms: float
+    with_ms: float
     without_ms: float
-    share: tuple[float, float, float]
+    percent: tuple[float, float, float]
 
 
-def savings(run: Trained, layers: Sequence[Layer], device: torch.device) -> list[Saving]:
-    """What each stage and all of them take. Called under the autocast to measure in."""
-    size, groups = run.config.data.image_size, groups_of(layers)
+def added_times(run: Trained, layers: Sequence[Layer], device: torch.device) -> list[AddedTime]:
+    """Of each stage with several layers, and of all. Called under the autocast to measure in."""
+    size, groups = run.config.data.image_size, knockout_groups(layers)
     wide = {name: chosen for name, chosen in groups.items() if len(chosen) > 1} or groups
+    image = torch.zeros(1, 3, size, size, device=device)
     return [
-        measure(run.model, name, chosen, image.expand(batch_size, -1, -1, -1))
+        time_with_and_without(run.model, name, chosen, image.expand(batch_size, -1, -1, -1))
         for name, chosen in wide.items()
         for batch_size in BATCH_SIZES
-        for image in [torch.zeros(1, 3, size, size, device=device)]
     ]
 
 
-def measure(model: Backbone, name: str, layers: Sequence[Layer], images: Tensor) -> Saving:
-    """One group at one batch size, (B, 3, H, W): with and without by turns."""
+def time_with_and_without(
+    model: Backbone, name: str, layers: Sequence[Layer], images: Tensor
+) -> AddedTime:
+    """One group of layers at one batch size, (B, 3, H, W)."""
     images = images.contiguous(memory_format=torch.channels_last)
-    whole, without = [], []
-    for _ in range(ROUNDS + 1):
-        whole.append(milliseconds(model, images))
-        with replaced(model, layers, removed):
-            without.append(milliseconds(model, images))
-    whole, without = whole[1:], without[1:]
-    shares = [100 * (a - b) / a for a, b in zip(whole, without, strict=True)]
-    low, middle, high = statistics.quantiles(shares, n=4, method="inclusive")
-    return Saving(
-        name,
-        len(images),
-        statistics.median(whole),
-        statistics.median(without),
-        (low, middle, high),
+    forward = partial(milliseconds, partial(model, images), images.device)
+
+    def forward_without() -> float:
+        with replaced(model, layers, removed):  # taking the layers out is not timed
+            return forward()
+
+    with_layers, without = compare_times([forward, forward_without])
+    percent = [100 * fraction for fraction in added_time(with_layers, without)]
+    median, (low, high) = median_and_quartiles(percent)
+    return AddedTime(
+        name=name,
+        batch_size=len(images),
+        with_ms=median_and_quartiles(with_layers)[0],
+        without_ms=median_and_quartiles(without)[0],
+        percent=(low, median, high),
     )
-
-
-def milliseconds(model: nn.Module, images: Tensor) -> float:
-    """Of one forward pass, (B, 3, H, W)."""
-    start = time.perf_counter()
-    model(images)
-    if images.device.type == "cuda":
-        torch.cuda.synchronize(images.device)
-    return 1000 * (time.perf_counter() - start)

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from senet_train.commands.command_line import Parser, at_least_one, command, refuse_folder
-from senet_train.commands.profile.asked import Asked, composed, grouped
+from senet_train.commands.profile.requested import (
+    RequestedNetwork,
+    group_settings,
+    requested_networks,
+)
 from senet_train.errors import InputError
 from senet_train.system.files import write_text
 
@@ -44,8 +48,8 @@ def batch_sizes(text: str) -> list[int]:
 def profile(arguments: argparse.Namespace) -> int:
     """Compose, build, measure, print, write; the exit code. Raises InputError before measuring."""
     refuse_out(arguments.out)
-    groups = grouped(arguments.networks)
-    settings = [list(composed(g)) if isinstance(g, list) else g for g in groups]
+    groups = group_settings(arguments.networks)
+    settings = [list(requested_networks(g)) if isinstance(g, list) else g for g in groups]
     from senet_train.commands.profile import networks
     from senet_train.commands.profile.files import WRITERS
     from senet_train.commands.profile.measure import measure
@@ -53,9 +57,9 @@ def profile(arguments: argparse.Namespace) -> int:
     from senet_train.networks.hardware import choose_accelerator, device_of
     from senet_train.runs.environment import describe_environment
 
-    asked: list[Asked] = []
+    asked: list[RequestedNetwork] = []
     for group in settings:
-        asked += group if isinstance(group, list) else [networks.of_run(group)]
+        asked += group if isinstance(group, list) else [networks.request_run(group)]
     device = device_of(choose_accelerator(arguments.device, "--device gpu"))
     specs = [(each.words, networks.spec_of(each.config, device)) for each in asked]
     precisions = networks.precisions(device)
@@ -63,7 +67,7 @@ def profile(arguments: argparse.Namespace) -> int:
     if not profiles:
         raise InputError("none of these networks can exist: the lines above say why")
     kernel = specs[0][1].kernel
-    environment = describe_environment(networks.kind_of(device), precisions[-1], kernel)
+    environment = describe_environment(networks.accelerator_of(device), precisions[-1], kernel)
     if arguments.out is not None:  # first: a reader that goes away must not cost minutes
         write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
     print_profiles(profiles, environment)

@@ -1,4 +1,4 @@
-"""The profile of several networks: counted, kept for backward, timed in turn. Plain data out.
+"""The profiles of several networks: counts, bytes kept for backward, times measured in turn.
 
 Shapes: B batch, H = W = image_size.
 """
@@ -11,40 +11,58 @@ from functools import partial
 
 import torch
 
-from senet_train.commands.profile.networks import Built, Spec, build
-from senet_train.commands.profile.quantities import (
+from senet_train.commands.profile.counts import (
     MORE,
     AttentionOperations,
-    LatencyQuartiles,
     Points,
-    bytes_an_image,
-    in_turn,
-    points_of,
-    share_of,
+    insertion_points_of,
+    saved_bytes_per_image,
 )
+from senet_train.commands.profile.networks import Built, NetworkSpec, build
 from senet_train.config.schema import Precision
 from senet_train.errors import CannotExist, OutOfMemory
 from senet_train.keyed import keyed_generator
 from senet_train.networks.cost import NetworkCost
+from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
+from senet_train.runs.record import median_and_quartiles
 from senet_train.system.memory import disable_malloc_trim, explain_out_of_memory
 
 
 @dataclass(frozen=True)
+class Quartiles:
+    """The median of several measurements, the quartiles, and how many they were."""
+
+    median: float
+    lower: float
+    upper: float
+    num: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Quartiles":
+        """Of at least one value."""
+        median, (lower, upper) = median_and_quartiles(values)
+        return cls(median, lower, upper, len(values))
+
+
+@dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one forward pass; `share` is what attention adds, None without attention."""
+    """Milliseconds of one forward pass; `share` is what attention adds to those without it.
+
+    A fraction, see `added_time`; None for a network without attention.
+    """
 
     precision: str
     batch_size: int
-    milliseconds: LatencyQuartiles
-    share: LatencyQuartiles | None
+    milliseconds: Quartiles
+    share: Quartiles | None
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that is said of one network. Bytes are for one image, in training.
+    """The profile of one network. Bytes are for one image, in training.
 
-    `plain_activation_bytes` is that of the same network without attention, `own_attention` how many
-    modules of it the network brought along, which were taken out.
+    `plain_activation_bytes` is that of the same network without attention; `own_attention` is the
+    number of attention modules that the network itself had, which were taken out.
     """
 
     words: str
@@ -62,7 +80,7 @@ class Profile:
 
 
 def measure(
-    asked: Sequence[tuple[str, Spec]],
+    asked: Sequence[tuple[str, NetworkSpec]],
     device: torch.device,
     precisions: Sequence[Precision],
     batch_sizes: Sequence[int],
@@ -85,25 +103,27 @@ def measure(
     timings: list[list[Timing]] = [[] for _ in every]
     for precision in precisions:
         for batch_size in batch_sizes:
-            found = timed(every, device, precision, batch_size)
+            found = time_networks(every, device, precision, batch_size)
             timings = [own + more for own, more in zip(timings, found, strict=True)]
     return [
-        profile(words, every[i], kept[i], kept[built_index(spec.plain(), every)], timings[i])
+        profile(
+            words, every[i], kept[i], kept[built_index(spec.without_attention(), every)], timings[i]
+        )
         for words, spec in asked
         if spec in [built.spec for built in every]
         for i in [built_index(spec, every)]
     ]
 
 
-def missing(spec: Spec, every: Sequence[Built]) -> list[Spec]:
-    """Of the network and the one without attention, what is not built yet."""
+def missing(spec: NetworkSpec, every: Sequence[Built]) -> list[NetworkSpec]:
+    """The network and the one without attention, as far as they are not built yet."""
     present = [built.spec for built in every]
-    wanted = [spec, spec.plain()] if spec != spec.plain() else [spec]
+    wanted = [spec, spec.without_attention()] if spec != spec.without_attention() else [spec]
     return [each for each in wanted if each not in present]
 
 
 def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[Timing]) -> Profile:
-    """What was found, put together."""
+    """The profile from its parts."""
     spec = built.spec
     return Profile(
         words=words,
@@ -113,7 +133,7 @@ def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[
         kernel=spec.kernel,
         cost=built.cost,
         operations=built.operations,
-        points=points_of(built.slots),
+        points=insertion_points_of(built.slots),
         activation_bytes=kept,
         plain_activation_bytes=plain_kept,
         timings=timings,
@@ -122,7 +142,7 @@ def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[
 
 
 def autocast(device: torch.device, precision: Precision) -> Callable[[], AbstractContextManager]:
-    """What a run of this precision computes under."""
+    """The autocast context of a run of this precision."""
     return partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
 
 
@@ -135,12 +155,12 @@ def images_for(built: Built, batch_size: int, device: torch.device) -> torch.Ten
 
 
 def activation_bytes(built: Built, device: torch.device, precision: Precision) -> int:
-    """What one image of a training batch keeps."""
+    """Bytes that one image of a training batch keeps for backward."""
     batch = images_for(built, MORE, device)
-    return bytes_an_image(built.network, batch, autocast(device, precision))
+    return saved_bytes_per_image(built.network, batch, autocast(device, precision))
 
 
-def timed(
+def time_networks(
     built: Sequence[Built], device: torch.device, precision: Precision, batch_size: int
 ) -> list[list[Timing]]:
     """One timing for each network, none of them if one is too large for the device."""
@@ -155,21 +175,20 @@ def timed(
 
     try:
         with explain_out_of_memory(batch_size):
-            passes = [
-                partial(forward, each, images_for(each, batch_size, device)) for each in built
-            ]
-            times = in_turn(passes, device)
+            batches = [images_for(each, batch_size, device) for each in built]
+            passes = [partial(forward, *pair) for pair in zip(built, batches, strict=True)]
+            times = compare_times([partial(milliseconds, one_pass, device) for one_pass in passes])
     except OutOfMemory:
         print(f"{images(batch_size)}: too much for the memory, left out", file=sys.stderr)
         return [[] for _ in built]
-    plain = [built_index(each.spec.plain(), built) for each in built]
-    shares = [share_of(own, times[i]) for own, i in zip(times, plain, strict=True)]
+    plain = [built_index(each.spec.without_attention(), built) for each in built]
+    shares = [Quartiles.of(added_time(own, times[i])) for own, i in zip(times, plain, strict=True)]
     return [
         [
             Timing(
                 name_of(precision),
                 batch_size,
-                LatencyQuartiles.of(own),
+                Quartiles.of(own),
                 share if each.slots else None,
             )
         ]
@@ -177,7 +196,7 @@ def timed(
     ]
 
 
-def built_index(spec: Spec, built: Sequence[Built]) -> int:
+def built_index(spec: NetworkSpec, built: Sequence[Built]) -> int:
     """Where the network stands among those that were built."""
     return [each.spec for each in built].index(spec)
 

@@ -1,4 +1,4 @@
-"""A configuration -> the network to profile, and the same without attention."""
+"""A configuration -> the network to profile, and the same network without attention."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from senet_train.backbones.slots import Backbone
-from senet_train.commands.profile.asked import Asked
-from senet_train.commands.profile.quantities import AttentionOperations, attention_operations
+from senet_train.commands.profile.counts import AttentionOperations, attention_operations
+from senet_train.commands.profile.requested import RequestedNetwork
 from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
 from senet_train.data.find import find_data, resolve_classes
 from senet_train.networks.cost import NetworkCost, measure_cost
@@ -18,8 +18,8 @@ from senet_train.runs.trained.load import load_run
 
 
 @dataclass(frozen=True)
-class Spec:
-    """All that a network's cost depends on: two that are equal are one network."""
+class NetworkSpec:
+    """Everything that a network's cost depends on: equal specs are one network."""
 
     model: Choice
     attention: Choice
@@ -30,16 +30,16 @@ class Spec:
     kernel: Kernel
     config: Config = field(compare=False)  # the rest of it, for the label
 
-    def plain(self) -> "Spec":
-        """The same without attention."""
+    def without_attention(self) -> "NetworkSpec":
+        """The spec of the same network without attention."""
         return replace(self, attention=Choice("none"), placement=Placement())
 
 
 @dataclass(frozen=True)
 class Built:
-    """A network on its device, where its attention is, and what it costs by count."""
+    """A network on its device, its attention slots, and its counts."""
 
-    spec: Spec
+    spec: NetworkSpec
     label: str
     network: Backbone
     slots: list[Slot]
@@ -48,36 +48,39 @@ class Built:
 
     @property
     def own_attention(self) -> int:
-        """How many modules of attention it brought along, which were taken out."""
+        """How many attention modules of the network itself were taken out."""
         return len(self.network.taken_out)
 
 
-def of_run(path: Path) -> Asked:
+def request_run(path: Path) -> RequestedNetwork:
     """A run's network; the kernel is this machine's. Raises InputError for what is no run."""
     config = load_run(path).config
-    return Asked(str(path), replace(config, trainer=replace(config.trainer, kernel="auto")))
+    config = replace(config, trainer=replace(config.trainer, kernel="auto"))
+    return RequestedNetwork(str(path), config)
 
 
-def spec_of(config: Config, device: torch.device) -> Spec:
-    """The data are looked for only where their number of classes is asked. Raises InputError."""
+def spec_of(config: Config, device: torch.device) -> NetworkSpec:
+    """The spec of a configuration. Looks for the data only if num_classes is auto.
+
+    Raises InputError."""
     data, trainer = config.data, config.trainer
     if data.num_classes == "auto":
         source, data = find_data(data)
         data = resolve_classes(data, source)
-    spec = Spec(
+    spec = NetworkSpec(
         model=config.model,
         attention=config.attention,
         placement=config.placement,
         num_classes=int(data.num_classes),
         image_size=data.image_size,
         channels_last=trainer.channels_last,
-        kernel=choose_kernel(trainer.kernel, kind_of(device), trainer.channels_last, True),
+        kernel=choose_kernel(trainer.kernel, accelerator_of(device), trainer.channels_last, True),
         config=config,
     )
-    return spec.plain() if config.attention.name == "none" else spec
+    return spec.without_attention() if config.attention.name == "none" else spec
 
 
-def build(spec: Spec, device: torch.device) -> Built:
+def build(spec: NetworkSpec, device: torch.device) -> Built:
     """Counted on the meta device, then built on this one. Raises InputError."""
     config = replace(
         spec.config, model=spec.model, attention=spec.attention, placement=spec.placement
@@ -95,11 +98,11 @@ def build(spec: Spec, device: torch.device) -> Built:
     return Built(spec, counted.label, network.to(device), filled, cost, operations)
 
 
-def kind_of(device: torch.device) -> str:
-    """What `trainer.accelerator` calls it."""
+def accelerator_of(device: torch.device) -> str:
+    """The name of the device in `trainer.accelerator`."""
     return "gpu" if device.type == "cuda" else "cpu"
 
 
 def precisions(device: torch.device) -> list[Precision]:
     """float32, and the precision that senet-train would choose here if it is another."""
-    return list(dict.fromkeys((32, choose_precision("auto", kind_of(device)))))
+    return list(dict.fromkeys((32, choose_precision("auto", accelerator_of(device)))))

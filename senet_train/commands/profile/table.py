@@ -6,8 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from senet_train.commands.profile.measure import Profile, Timing, images
-from senet_train.commands.profile.quantities import LatencyQuartiles, Points
+from senet_train.commands.profile.counts import Points
+from senet_train.commands.profile.measure import Profile, Quartiles, Timing, images
 from senet_train.compare.render.cells import unique_names
 from senet_train.runs.record import Environment
 from senet_train.runs.summary import taken_out
@@ -17,7 +17,7 @@ NOTHING = "-"
 
 
 def print_profiles(profiles: Sequence[Profile], environment: Environment) -> None:
-    """Print all of it to standard output."""
+    """Print everything to standard output."""
     console = table_console()
     names = unique_names([p.label for p in profiles], [f"{p.label} ({p.words})" for p in profiles])
     console.print(Text(where(profiles, environment), style="dim"))
@@ -32,7 +32,7 @@ def print_profiles(profiles: Sequence[Profile], environment: Environment) -> Non
 
 
 def where(profiles: Sequence[Profile], environment: Environment) -> str:
-    """What the figures hold for."""
+    """The line that tells machine, versions and sizes."""
     kernels = ", ".join(dict.fromkeys(profile.kernel for profile in profiles))
     sizes = ", ".join(dict.fromkeys(f"{profile.image_size} px" for profile in profiles))
     return (
@@ -43,7 +43,7 @@ def where(profiles: Sequence[Profile], environment: Environment) -> str:
 
 
 def side_by_side(profiles: Sequence[Profile], names: Sequence[str]) -> Table:
-    """One row a quantity."""
+    """A row for each quantity, a column for each network."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold")
     for name in names:
@@ -100,14 +100,14 @@ def share(timing: Timing) -> str:
     return spread(timing.share, "{:+.1%}")
 
 
-def spread(found: LatencyQuartiles, form: str) -> str:
+def spread(found: Quartiles, form: str) -> str:
     """The median, and the quartiles."""
     median, lower, upper = map(form.format, (found.median, found.lower, found.upper))
     return f"{median} ({lower} to {upper})"
 
 
 def insertion_points(points: Sequence[Points]) -> Table:
-    """Every place, those of a stage that are alike in one row."""
+    """A row for the insertion points of a stage that are alike."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("stage", "number", "channels", "hidden"):
         table.add_column(heading, justify="right")

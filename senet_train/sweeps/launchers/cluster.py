@@ -1,7 +1,7 @@
 """`hydra/launcher=submitit_slurm` and `submitit_local`: a job of a cluster for each run.
 
-The sweep hands the jobs over and waits. What becomes of them does not hang on it: killed, it
-leaves them running, and the same line waits for what they make.
+The sweep submits the jobs and waits. They do not depend on it: if it is killed, they go on, and the
+same command waits for them again.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import asdict
 from io import StringIO
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -23,29 +23,31 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from submitit import Job
 
-from senet_train.cli import config_flags
+from senet_train.config.hydra_arguments import config_flags
 from senet_train.config.read import explain
 from senet_train.config.schema import STRICT, Count, Natural
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.launchers.cluster_job import ClusterJob
-from senet_train.sweeps.launchers.local import WORTH_SAYING
+from senet_train.sweeps.launchers.local import REPEATED_LINES, run_names, without_mode
+
+if TYPE_CHECKING:  # submitit is an extra: Hydra imports this file without it, too
+    from submitit import Job
 
 log = logging.getLogger("senet_train")
 
 
-SECONDS_BETWEEN_LOOKS = 1.0  # at the jobs' files
-SECONDS_BETWEEN_QUESTIONS = 15.0  # to squeue: SLURM's controller serves the whole cluster
-EVERY_CLUSTERS = {"name", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes"}
-
-
-EVERY_CLUSTERS |= {"tasks_per_node"}  # submitit wants its kind's name before any other setting
+POLL_SECONDS = 1.0  # at the jobs' files
+SQUEUE_SECONDS = 15.0  # to squeue: SLURM's controller serves the whole cluster
+# The parameters without the cluster's name in front: submitit wants it before all others.
+COMMON_PARAMETERS = {
+    *("name", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node")
+}
 
 
 @dataclass(frozen=True, config=STRICT)
 class LocalQueue:
-    """What a job may be asked for, in submitit's names."""
+    """The settings of a job, by submitit's names."""
 
     submitit_folder: str
     name: str
@@ -56,7 +58,7 @@ class LocalQueue:
 
 @dataclass(frozen=True, config=STRICT)
 class SlurmQueue(LocalQueue):
-    """What SLURM may be asked for besides; `auto` leaves it to the cluster."""
+    """The settings of a SLURM job; `auto` leaves the choice to the cluster."""
 
     partition: str
     account: str
@@ -73,7 +75,7 @@ class SlurmQueue(LocalQueue):
 
 
 class ClusterLauncher(Launcher):
-    """See the module. `cluster` is submitit's name of its kind."""
+    """Submits a job for each run; `cluster` is submitit's name for the kind of cluster."""
 
     cluster: ClassVar[str]
     queue: ClassVar[type[LocalQueue]]
@@ -95,12 +97,12 @@ class ClusterLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Hand all over and wait until the last is over.
+        """Submit all and wait until the last has ended.
 
         A status is COMPLETED for the exit code 0, else FAILED. Raises InputError if the cluster
         does not take the jobs, Interrupted at a signal, which the jobs do not get.
         """
-        settings = [[w for w in job if not w.startswith("hydra.mode=")] for job in job_overrides]
+        settings = without_mode(job_overrides)
         composed = self.loader.load_sweep_config(self.root, list(settings[0]))
         queue = self.read({k: v for k, v in composed.hydra.launcher.items() if k != "_target_"})
         jobs = self.submit(
@@ -112,7 +114,7 @@ class ClusterLauncher(Launcher):
         )
         log.info("%d jobs, from %s to %s", len(jobs), jobs[0].job_id, jobs[-1].job_id)
         try:
-            codes = self.wait_for(jobs, names_of(settings))
+            codes = self.wait_for(jobs, run_names(settings))
         except Interrupted:
             log.warning("the jobs go on: the same line waits for what they make")
             raise
@@ -138,7 +140,7 @@ class ClusterLauncher(Launcher):
         before = home.exists()
         requeues = {} if limit is None else {f"{self.cluster}_max_num_timeout": limit}
         executor = submitit.AutoExecutor(folder, cluster=self.cluster, **requeues)
-        names = {key: key if key in EVERY_CLUSTERS else f"{self.cluster}_{key}" for key in given}
+        names = {key: key if key in COMMON_PARAMETERS else f"{self.cluster}_{key}" for key in given}
         executor.update_parameters(**{names[key]: value for key, value in given.items()})
         jobs = []
         try:
@@ -154,23 +156,23 @@ class ClusterLauncher(Launcher):
         return jobs
 
     def parameters(self, queue: LocalQueue) -> dict[str, Any]:
-        """What submitit is told; it has no word for what is left to the cluster."""
+        """The parameters for submitit, without those that are left to the cluster."""
         given = asdict(queue)
         empty = {key for key, value in given.items() if value in ("auto", [], {})}
         empty |= {"gpus_per_node"} if queue.gpus_per_node == 0 else set()
         return {key: value for key, value in given.items() if key not in empty}
 
     def wait_for(self, jobs: "Sequence[Job[int]]", names: Sequence[str]) -> list[int | None]:
-        """Each job's exit code, None for one that ended without; said as they end."""
+        """Each job's exit code, None for one that ended without; logged as they end."""
         codes: list[int | None] = [None] * len(jobs)
         left = dict(enumerate(jobs))
         while left:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            over = self.over(left.values())
-            for number in [number for number, job in left.items() if job.job_id in over]:
+            time.sleep(POLL_SECONDS)
+            ended = self.ended(left.values())
+            for number in [number for number, job in left.items() if job.job_id in ended]:
                 job = left.pop(number)
                 codes[number] = exit_code(job)
-                for line in words_of(job):
+                for line in repeated_lines(job):
                     log.info("  %s", line)
                 code = codes[number]
                 how = "ended without a result" if code is None else "done" if code == 0 else ""
@@ -178,8 +180,8 @@ class ClusterLauncher(Launcher):
         return codes
 
     @abstractmethod
-    def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
-        """Which of the jobs will do nothing more."""
+    def ended(self, jobs: "Iterable[Job[int]]") -> set[str]:
+        """The ids of the jobs that have ended."""
 
 
 class LocalLauncher(ClusterLauncher):
@@ -187,12 +189,12 @@ class LocalLauncher(ClusterLauncher):
 
     cluster, queue = "local", LocalQueue
 
-    def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
+    def ended(self, jobs: "Iterable[Job[int]]") -> set[str]:
         return {job.job_id for job in jobs if job.done()}
 
 
 class SlurmLauncher(ClusterLauncher):
-    """An array of jobs; squeue tells which are over, as not every cluster has an sacct."""
+    """An array of jobs; squeue tells which have ended, as not every cluster has an sacct."""
 
     cluster, queue = "slurm", SlurmQueue
 
@@ -203,7 +205,7 @@ class SlurmLauncher(ClusterLauncher):
                 "hydra/launcher=submitit_slurm finds no sbatch: start it on a node of the cluster, "
                 "or choose hydra/launcher=local"
             )
-        self.asked, self.missing = 0.0, set[str]()
+        self.last_query, self.missing = 0.0, set[str]()
 
     def parameters(self, queue: LocalQueue) -> dict[str, Any]:
         """Jobs may be queued again, also where the cluster's default is that they may not."""
@@ -211,30 +213,30 @@ class SlurmLauncher(ClusterLauncher):
         more = {"requeue": True, **given.get("additional_parameters", {})}
         return {**given, "additional_parameters": more}
 
-    def over(self, jobs: "Iterable[Job[int]]") -> set[str]:
-        """Those with a result, and those that SLURM twice in a row does not know any more.
+    def ended(self, jobs: "Iterable[Job[int]]") -> set[str]:
+        """Those with a result, and those that squeue twice in a row does not list any more.
 
-        Twice: another node's file may be seen here only some seconds later.
+        Twice: a file written on another node may appear here some seconds later.
         """
         left = {job.job_id for job in jobs}
-        ended = {job.job_id for job in jobs if job.paths.result_pickle.exists()}
-        if time.monotonic() - self.asked >= SECONDS_BETWEEN_QUESTIONS:
-            self.asked = time.monotonic()
-            missing = left - known_to_slurm(left)
-            ended |= missing & self.missing
+        finished = {job.job_id for job in jobs if job.paths.result_pickle.exists()}
+        if time.monotonic() - self.last_query >= SQUEUE_SECONDS:
+            self.last_query = time.monotonic()
+            missing = left - still_queued(left)
+            finished |= missing & self.missing
             self.missing = missing
-        return ended
+        return finished
 
 
-def known_to_slurm(ids: set[str]) -> set[str]:
-    """Those of my jobs that run, wait or are being ended; all if SLURM does not answer."""
+def still_queued(ids: set[str]) -> set[str]:
+    """Those of the user's jobs that squeue still lists; all of them if SLURM does not answer."""
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
     answer = subprocess.run(command, capture_output=True, text=True)
     return ids & set(answer.stdout.split()) if answer.returncode == 0 else ids
 
 
 def exit_code(job: "Job[int]") -> int | None:
-    """What the job returned; None if it was ended before it could, or by an error."""
+    """What the job returned; None if it was killed before it could, or ended by an error."""
     from submitit.core.utils import UncompletedJobError
 
     if not job.paths.result_pickle.exists():
@@ -245,14 +247,8 @@ def exit_code(job: "Job[int]") -> int | None:
         return None
 
 
-def words_of(job: "Job[int]") -> list[str]:
+def repeated_lines(job: "Job[int]") -> list[str]:
     """The lines of the job's log that the sweep repeats."""
     file = job.paths.stderr
     lines = file.read_text().splitlines() if file.exists() else []
-    return [line for line in lines if line.startswith(WORTH_SAYING)]
-
-
-def names_of(settings: Sequence[Sequence[str]]) -> list[str]:
-    """What tells each run from the others."""
-    shared = set.intersection(*map(set, settings))
-    return [" ".join(w for w in words if w not in shared) or "the run" for words in settings]
+    return [line for line in lines if line.startswith(REPEATED_LINES)]

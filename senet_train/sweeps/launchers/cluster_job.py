@@ -1,4 +1,4 @@
-"""One run of a sweep as a job of a cluster: what submitit pickles is a command line, no more."""
+"""One run of a sweep as a job of a cluster. All that submitit pickles is a command line."""
 
 import os
 import signal
@@ -18,10 +18,10 @@ class ClusterJob:
     threads: int
 
     def __call__(self) -> int:
-        """Run. One that was told to stop has saved itself; it is queued again, or ends here.
+        """Run the command. A run stopped by a signal has saved itself: it is queued again, or ends.
 
         submitit's own handler of the signal before the time limit would queue the job again at
-        once, in the middle of a step: the run is made to stop as by SIGTERM, then it is called.
+        once, in the middle of a step: so the run is stopped as by SIGTERM first.
         """
         import submitit
         import torch
@@ -50,14 +50,14 @@ class ClusterJob:
         sys.exit(code)  # no result: submitit would call the job done
 
     def checkpoint(self) -> Any:
-        """What submitit is to run when the job starts again: the same line."""
+        """What submitit runs when the job starts again: the same command."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def counts_as_running(job_id: str) -> bool:
-    """Whether SLURM takes the job for running, though it sent SIGTERM: preempted, with grace.
+    """Whether SLURM lists the job as running though it sent SIGTERM: preempted, with grace time.
 
     A job that ends within its grace is not queued again. One that was cancelled, or that SLURM
     queues again itself, does not count as running any more.

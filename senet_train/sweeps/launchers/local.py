@@ -1,8 +1,8 @@
-"""`hydra/launcher=local`: a process for each run, several at once, none able to end the others.
+"""`hydra/launcher=local`: a process for each run, several at once; one that dies ends no other.
 
 Processes are forked from a server that has imported torch already: a run starts in hundredths of a
 second. On a GPU each is a fresh interpreter, as a forked process must not touch CUDA. A run whose
-sweep was killed saves itself and ends: nothing goes on that nobody waits for.
+sweep was killed saves itself and ends.
 """
 
 import logging
@@ -25,7 +25,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from senet_train.cli import config_flags
+from senet_train.config.hydra_arguments import config_flags
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.report import ProcessReturn
 from senet_train.system.resources import available_memory_bytes, usable_cores
@@ -34,18 +34,19 @@ from senet_train.system.signals import describe_kill
 log = logging.getLogger("senet_train")
 
 
-WORTH_SAYING = ("error: ", "warning: ", "notice: ", "found finished", "an earlier try", "stopped")
+# How the lines of a run begin that the sweep repeats.
+REPEATED_LINES = ("error: ", "warning: ", "notice: ", "found finished", "an earlier try", "stopped")
 MEMORY_A_RUN = 3 * 1024**3  # bytes that `auto` keeps for each: ResNet-18 at 128 px takes 2.1e9
 
 
 @dataclass
 class Child:
-    """A run in a process of its own, and where its words go."""
+    """A run in a process of its own, and the file with its output."""
 
     process: BaseProcess
     number: int
-    place: int  # among those at once, from 0: on machines with several GPUs, its GPU
-    settings: str
+    place: int  # among those that run at once, from 0: chooses its GPU where there are several
+    name: str
     output: Path
 
 
@@ -67,51 +68,69 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run all; what became of each stands in its run folder: returned is only whether it ended.
-
-        A status is COMPLETED for the exit code 0, else FAILED.
-        """
+        """Run all. A status is COMPLETED for the exit code 0, else FAILED."""
         num_gpus, cores = count_gpus(), usable_cores()
-        jobs = self.jobs if self.jobs != "auto" else usual_jobs(num_gpus, cores, self.devices)
+        jobs = self.jobs if self.jobs != "auto" else default_jobs(num_gpus, cores, self.devices)
         jobs = min(jobs, len(job_overrides))
         threads = max(1, cores // jobs)
         log.info("%d runs, %d at once with %d threads each", len(job_overrides), jobs, threads)
-        context = processes(num_gpus > 0)
+        context = start_method(num_gpus > 0)
         returns = [ProcessReturn(status=JobStatus.FAILED) for _ in job_overrides]
-        shared = set.intersection(*map(set, job_overrides))  # words that tell no run from another
-        with tempfile.TemporaryDirectory() as words, ended_with_us() as running:
-            for number, overrides in enumerate(job_overrides):
+        with tempfile.TemporaryDirectory() as outputs, running_children() as running:
+            settings = without_mode(job_overrides)
+            names = run_names(settings)
+            for number, words in enumerate(settings):
                 while len(running) == jobs:
-                    collect(running, returns)
-                settings = [word for word in overrides if not word.startswith("hydra.mode=")]
-                output = Path(words) / f"{number}.txt"
+                    wait_for_one(running, returns)
+                output = Path(outputs) / f"{number}.txt"
                 place = min(set(range(jobs)) - {child.place for child in running})
+                argv = [*self.flags, *words, "hydra.mode=RUN"]
                 gpus = gpus_of(place, num_gpus, self.devices)
-                argv = [*self.flags, *settings, "hydra.mode=RUN"]
-                process = context.Process(target=run_alone, args=(argv, threads, gpus, str(output)))
-                with without_interrupts():  # until it is in a group of its own
-                    process.start()
-                name = " ".join(word for word in settings if word not in shared) or "the run"
-                running.append(Child(process, number, place, name, output))
+                process = start(context, argv, threads, gpus, output)
+                running.append(Child(process, number, place, names[number], output))
             while running:
-                collect(running, returns)
+                wait_for_one(running, returns)
         return returns
 
 
-def processes(on_gpu: bool) -> SpawnContext | ForkServerContext:
-    """How a process is made here."""
+def without_mode(job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The settings of each run; `hydra.mode` is set by the launcher."""
+    return [[w for w in job if not w.startswith("hydra.mode=")] for job in job_overrides]
+
+
+def run_names(settings: Sequence[Sequence[str]]) -> list[str]:
+    """For each run, the settings that not all runs share."""
+    shared = set.intersection(*map(set, settings))
+    return [" ".join(w for w in words if w not in shared) or "the run" for words in settings]
+
+
+def start_method(on_gpu: bool) -> SpawnContext | ForkServerContext:
+    """The multiprocessing context that starts the runs."""
     if on_gpu:
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(
-        ["senet_train.cli", "senet_train.training.run"]
-    )  # torch, Lightning
+    # The second imports torch and Lightning.
+    server.set_forkserver_preload(["senet_train.cli", "senet_train.training.run"])
     return server
+
+
+def start(
+    context: SpawnContext | ForkServerContext,
+    argv: list[str],
+    threads: int,
+    gpus: str,
+    output: Path,
+) -> BaseProcess:
+    """Start the process of one run."""
+    process = context.Process(target=run_in_child, args=(argv, threads, gpus, str(output)))
+    with without_interrupts():  # until it is in a process group of its own
+        process.start()
+    return process
 
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """For the block, and in processes that it starts, Ctrl-C waits."""
+    """For the block, and in processes that it starts, SIGINT is blocked."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -119,10 +138,10 @@ def without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run_alone(argv: list[str], threads: int, gpus: str, output: str) -> None:
-    """In the new process: the command for one run of the sweep, its words to a file.
+def run_in_child(argv: list[str], threads: int, gpus: str, output: str) -> None:
+    """In the new process: the command for one run of the sweep, its output written to a file.
 
-    `gpus` are those it may use, where there are several.
+    `gpus` becomes CUDA_VISIBLE_DEVICES, unless it is "".
     """
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before torch looks
@@ -132,7 +151,7 @@ def run_alone(argv: list[str], threads: int, gpus: str, output: str) -> None:
 
     os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    multiprocessing.set_start_method(None, force=True)  # the data's workers are forked as ever
+    multiprocessing.set_start_method(None, force=True)  # data workers: the default
     torch.set_num_threads(threads)
     with open(output, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
@@ -142,21 +161,21 @@ def run_alone(argv: list[str], threads: int, gpus: str, output: str) -> None:
 
 
 def end_with_the_sweep() -> None:
-    """Should the sweep's process be killed, have this one save itself and end."""
+    """Wait for the end of the sweep's process; if it is killed, this run saves itself and ends."""
     sweep = multiprocessing.parent_process()
     assert sweep is not None
     wait([sweep.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def collect(running: list[Child], returns: list[ProcessReturn]) -> None:
-    """Wait until a run ends; repeat its warnings, say how it ended if not well; cross it off."""
+def wait_for_one(running: list[Child], returns: list[ProcessReturn]) -> None:
+    """Wait until a run ends, take it off `running`, repeat its warnings, log why it failed."""
     ended = wait([child.process.sentinel for child in running])
     for child in [child for child in running if child.process.sentinel in ended]:
         child.process.join()
         running.remove(child)
         for line in child.output.read_text().splitlines() if child.output.exists() else []:
-            if line.startswith(WORTH_SAYING):
+            if line.startswith(REPEATED_LINES):
                 log.info("  %s", line)
         code = child.process.exitcode or 0
         if code == 0:
@@ -164,12 +183,12 @@ def collect(running: list[Child], returns: list[ProcessReturn]) -> None:
         else:
             how = describe_kill(-code) if code < 0 else f"exit code {code}"
             returns[child.number].how = how
-            log.warning("%s: %s", child.settings, how)
+            log.warning("%s: %s", child.name, how)
 
 
 @contextmanager
-def ended_with_us() -> Iterator[list[Child]]:
-    """The list of runs that are going on; a signal to the sweep is passed on, and waited for."""
+def running_children() -> Iterator[list[Child]]:
+    """The list of running processes; a signal to the sweep is passed on to them, and waited for."""
     running: list[Child] = []
     try:
         yield running
@@ -182,17 +201,17 @@ def ended_with_us() -> Iterator[list[Child]]:
             child.process.join()
 
 
-def usual_jobs(num_gpus: int, cores: int, devices: int) -> int:
-    """How many runs of so many processes at once.
+def default_jobs(num_gpus: int, cores: int, devices: int) -> int:
+    """How many runs at once, each of `devices` processes.
 
-    Two on two cores give half as many again an hour as one on both.
+    On two cores, two runs at once finish 1.5 times as many an hour as one run on both.
     """
     memory = available_memory_bytes() // MEMORY_A_RUN
     return max(1, (num_gpus or min(cores, memory)) // devices)
 
 
 def gpus_of(place: int, num_gpus: int, devices: int) -> str:
-    """The GPUs of the run at a place, as CUDA_VISIBLE_DEVICES has them; "" where one will do."""
+    """CUDA_VISIBLE_DEVICES of the run at a place; "" where there is no choice."""
     if num_gpus <= 1 or devices > num_gpus:
         return ""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -201,7 +220,7 @@ def gpus_of(place: int, num_gpus: int, devices: int) -> str:
 
 
 def count_gpus() -> int:
-    """How many a run would find."""
+    """The number of GPUs that a run would find."""
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0

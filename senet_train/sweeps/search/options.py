@@ -1,4 +1,4 @@
-"""What `hydra.sweeper.*` may say of a search, and what a search may not be asked. Pure."""
+"""The options of a search, `hydra.sweeper.*`, and the settings that a search refuses."""
 
 import json
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from senet_train.config.compose import mode_for
 from senet_train.config.read import explain
+from senet_train.config.resolvers import mode_for
 from senet_train.config.schema import STRICT, Config, Count, Seed
 from senet_train.errors import InputError
 
 
 @dataclass(frozen=True, config=STRICT)
 class Options:
-    """How the search goes. Only `num_trials` and `batch` may change when it is gone on with."""
+    """Only `num_trials` and `batch` may change when a search is continued."""
 
     num_trials: Count = 20  # pruned, diverged and impossible ones count
     batch: Count = 1  # trials launched together; the sampler learns only between batches
@@ -31,7 +31,7 @@ DEFAULTS = {field.name: field.default for field in fields(Options)}
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
-    """Raises InputError."""
+    """The options, typed and checked. Raises InputError."""
     try:
         return TypeAdapter(Options).validate_json(json.dumps(dict(given)))
     except ValidationError as error:
@@ -39,7 +39,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
 
 
 def refuse_table(tree: Mapping[str, Any]) -> None:
-    """A trial is one run with one seed. Raises InputError."""
+    """Refuse arms and several seeds: a trial is one run with one seed. Raises InputError."""
     if mode_for(tree["seeds"], tree["arms"], tree["seed"]):
         raise InputError(
             "hydra/sweeper=search tries settings at one seed, and arms and seeds are a table: "
@@ -48,7 +48,7 @@ def refuse_table(tree: Mapping[str, Any]) -> None:
 
 
 def refuse_overwrite(config: Config) -> None:
-    """Raises InputError."""
+    """Refuse to train finished trials anew. Raises InputError."""
     if config.overwrite:
         raise InputError(
             "overwrite=true would train finished trials anew: leave it out, or choose another "

@@ -1,4 +1,4 @@
-"""What a search found: a table of the best trials, and the line to train the best one with."""
+"""The report of a search: a table of the best trials, and the command to train the best one."""
 
 import shlex
 from collections import Counter
@@ -19,7 +19,7 @@ NUM_FRESH_SEEDS = 5
 
 
 def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
-    """To standard output; outside the table stands what is to be copied."""
+    """Print to standard output; what a user copies is outside the table."""
     trials = study.trials()
     table = Table("trial", *study.space, "epochs", "val score", "ended", title_justify="left")
     table.title = f"{study.label}: the best of {len(trials)} trials"
@@ -43,7 +43,7 @@ def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
 
 
 def rank(trial: FrozenTrial) -> tuple[bool, float, int]:
-    """Finished trials first, then the more accurate, then the earlier."""
+    """A sort key: finished trials first, then the more accurate, then the earlier."""
     return trial.state != TrialState.COMPLETE, -best_so_far(trial), trial.number
 
 
@@ -62,20 +62,20 @@ def cells(trial: FrozenTrial, space: Space) -> list[str]:
 
 
 def ended(trial: FrozenTrial) -> str:
-    """How a trial ended, in a word or two."""
+    """How a trial ended: `finished`, `pruned`, `diverged`, `cannot exist` or `unfinished`."""
     return str(trial.user_attrs.get("ended", "unfinished"))
 
 
 def command(fixed: Sequence[str], trial: FrozenTrial, seed: int) -> str:
-    """The line that trains a trial's settings at seeds that had no part in choosing them."""
+    """The command that trains a trial's settings at seeds that had no part in choosing them."""
     kept = [word for word in fixed if key_of(word) not in ("seed", "seeds", "retry")]
     fresh = [other for other in range(NUM_FRESH_SEEDS + 1) if other != seed][:NUM_FRESH_SEEDS]
     seeds = f"seeds=[{','.join(map(str, fresh))}]"
     return shlex.join(["senet-train", *kept, *settings_of(trial.params), seeds])
 
 
-def print_dry(folder: Path, space: Space, options: Options) -> None:
-    """What would be searched, and where; nothing is written."""
+def print_dry_run(folder: Path, space: Space, options: Options) -> None:
+    """Print what would be searched, and where; nothing is written."""
     for key, distribution in space.items():
         print(f"{key}: {distribution}")
     state = "is there and would be gone on with" if folder.exists() else "is to do"

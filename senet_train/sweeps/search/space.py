@@ -1,4 +1,4 @@
-"""What is searched: the sweeps of the command line as optuna's distributions. Pure."""
+"""The search space: the sweeps of the command line as optuna's distributions."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ from optuna.distributions import (
 
 from senet_train.config.compose import combinations, key_of
 from senet_train.errors import InputError
-from senet_train.sweeps.arms import NOT_AN_ARMS
+from senet_train.sweeps.arms import WHOLE_TABLE_KEYS
 
 log = logging.getLogger("senet_train")
 
@@ -23,7 +23,7 @@ Space = dict[str, BaseDistribution]
 
 
 def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
-    """What is searched, a distribution a key, and the settings that stay. Raises InputError."""
+    """The distribution of each key that is searched, and the fixed settings. Raises InputError."""
     space: Space = {}
     [fixed] = combinations([word for word in overrides if not word.is_sweep_override()])
     for override in overrides:
@@ -41,14 +41,14 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
 
 def refuse_key(key: str, given: set[str]) -> None:
     """Raises InputError for a key that is given twice, or that no search can choose."""
-    if key_of(key) in (*NOT_AN_ARMS, "retry"):
+    if key_of(key) in (*WHOLE_TABLE_KEYS, "retry"):
         raise InputError(f"{key} is nothing to search: give it one value, for all trials")
     if key_of(key) in given:
         raise InputError(f"{key} is given twice: leave one of them out")
 
 
 def distribution_of(override: Override) -> BaseDistribution:
-    """Choices as they would be typed; ranges as Hydra counts them; intervals with both ends."""
+    """Choices are kept as text; ranges end as in Hydra; intervals include both ends."""
     sweep = cast(Sweep, override.value())
     refuse_tags(override, getattr(sweep, "tags", set()))
     if isinstance(sweep, IntervalSweep):
@@ -62,7 +62,7 @@ def distribution_of(override: Override) -> BaseDistribution:
 
 
 def refuse_tags(override: Override, tags: set[str]) -> None:
-    """Raises InputError."""
+    """Refuse every tag but `log` of an interval. Raises InputError."""
     known = {"log"} if override.is_interval_sweep() else set()
     if unknown := tags - known:
         raise InputError(
@@ -112,12 +112,12 @@ def ends_of(distribution: BaseDistribution) -> Sequence[Any]:
 
 
 def num_points(space: Space) -> float:
-    """How many different trials there are; infinity with an interval of real numbers."""
+    """The number of different trials; infinity with an interval of real numbers."""
     return math.prod(map(num_values, space.values()))
 
 
 def num_values(distribution: BaseDistribution) -> float:
-    """How many values a key can have."""
+    """The number of values of a key."""
     if isinstance(distribution, CategoricalDistribution):
         return len(distribution.choices)
     assert isinstance(distribution, IntDistribution | FloatDistribution)

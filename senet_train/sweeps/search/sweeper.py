@@ -1,7 +1,7 @@
-"""The sweeper `hydra/sweeper=search`: ask for trials, launch them, tell what came of them.
+"""The sweeper `hydra/sweeper=search`: ask optuna for trials, launch them, tell it their results.
 
-Whatever `hydra/launcher` is set runs the trials. All that a trial is stands in its run folder and
-in optuna's journal, so the same line goes on with a search that was killed.
+The launcher chosen by `hydra/launcher` runs the trials. A trial is kept in its run folder and in
+optuna's journal, so the same command continues a search that was killed.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
-from optuna.trial import Trial
 
 from senet_train.config.read import read_config
 from senet_train.config.schema import Config
@@ -24,11 +23,13 @@ from senet_train.runs.record import read_record
 from senet_train.runs.status import read_status
 from senet_train.sweeps.search.options import Options, read_options, refuse_overwrite, refuse_table
 from senet_train.sweeps.sweeper import ArmSweeper, Job
-from senet_train.sweeps.view import standing_of
+from senet_train.sweeps.view import progress_of
 from senet_train.system.files import write_json
 from senet_train.system.lock import file_lock
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # optuna is an extra: Hydra imports this file without it, too
+    from optuna.trial import Trial
+
     from senet_train.sweeps.search.space import Space
     from senet_train.sweeps.search.study import Study
 
@@ -37,7 +38,7 @@ log = logging.getLogger("senet_train")
 
 
 class SearchSweeper(ArmSweeper):
-    """See the module; `given` are the options of `options.Options`."""
+    """Searches; `given` are the options of `options.Options`."""
 
     def __init__(self, **given: Any) -> None:
         self.given = given
@@ -46,7 +47,7 @@ class SearchSweeper(ArmSweeper):
         """Search until `num_trials` are told; report. Raises InputError, HeldError, RunError."""
         options = read_options(self.given)
         refuse_missing_optuna()
-        from senet_train.sweeps.search.report import print_dry, print_report
+        from senet_train.sweeps.search.report import print_dry_run, print_report
         from senet_train.sweeps.search.space import read_space
         from senet_train.sweeps.search.study import Study
 
@@ -57,7 +58,7 @@ class SearchSweeper(ArmSweeper):
         name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         folder = Path(config.output_dir).expanduser() / "search" / name[:8]
         if config.dry_run:
-            print_dry(folder, space, options)
+            print_dry_run(folder, space, options)
             return []
         with file_lock(folder / ".lock", str(folder)):
             write_json(folder / "study.json", {"sha256": name, **content})
@@ -73,7 +74,7 @@ class SearchSweeper(ArmSweeper):
         return []
 
     def read_base(self, fixed: list[str]) -> Config:
-        """What all trials share. Raises InputError for what a search cannot be of."""
+        """The configuration that all trials share. Raises InputError."""
         tree = self.compose(fixed)
         refuse_table(tree)
         config = read_config(OmegaConf.create(tree))
@@ -88,7 +89,7 @@ class SearchSweeper(ArmSweeper):
         for values in corners(space):
             try:
                 jobs.append(self.plan_arm([*fixed, *settings_of(values)], []))
-            except CannotExist as error:  # a hole in the space: the trial will say so
+            except CannotExist as error:  # the trial itself will be told as such
                 reasons.append(str(error))
         if not jobs:
             raise InputError(" and ".join(dict.fromkeys(reasons)))
@@ -96,7 +97,7 @@ class SearchSweeper(ArmSweeper):
         return jobs
 
     def search(self, study: "Study", fixed: list[str]) -> list[str]:
-        """Try until there are enough; the trials whose run failed, in words."""
+        """Try until there are enough trials; those whose run failed, and its state."""
         failed: dict[int, str] = {}
         while trials := next_trials(study, failed):
             failed |= self.try_batch(study, fixed, trials)
@@ -105,9 +106,9 @@ class SearchSweeper(ArmSweeper):
     def try_batch(
         self, study: "Study", fixed: list[str], trials: Sequence["Trial"]
     ) -> dict[int, str]:
-        """Launch the trials together and tell how they ended; the state of those that failed."""
+        """Launch the trials together and tell optuna their results; the states of failed ones."""
         from senet_train.sweeps.search.space import settings_of
-        from senet_train.sweeps.search.watch import Watched, watching
+        from senet_train.sweeps.search.watch import WatchedRun, watching
 
         planned: list[tuple[Trial, Job]] = []
         for trial in trials:
@@ -123,7 +124,7 @@ class SearchSweeper(ArmSweeper):
         once = {job.plan.folder.path: (trial, job) for trial, job in reversed(planned)}
         to_run = [pair for pair in reversed(once.values()) if is_to_run(study, pair[1])]
         runs = [
-            Watched(trial, job.plan.folder.path, job.plan.config.trainer.max_epochs)
+            WatchedRun(trial, job.plan.folder.path, job.plan.config.trainer.max_epochs)
             for trial, job in to_run
         ]
         if to_run:
@@ -135,17 +136,17 @@ class SearchSweeper(ArmSweeper):
 
 
 def next_trials(study: "Study", failed: Mapping[int, str]) -> list["Trial"]:
-    """First the trials that were cut, then new ones; none when there are enough."""
+    """First the interrupted trials, then new ones; none when there are enough."""
     batch = study.options.batch
-    cut = [trial for trial in study.cut() if study.position(trial) not in failed]
-    if cut:
-        return cut[:batch]
-    asked = (study.ask() for _ in range(min(study.left(), batch)))
+    interrupted = [trial for trial in study.interrupted() if study.position(trial) not in failed]
+    if interrupted:
+        return interrupted[:batch]
+    asked = (study.ask() for _ in range(min(study.num_left(), batch)))
     return [trial for trial in asked if trial is not None]
 
 
 def is_to_run(study: "Study", job: Job) -> bool:
-    """Whether there is anything left to train: what another search pruned is trained on."""
+    """Whether there is anything left to train; a run pruned by another search is trained on."""
     status = read_status(job.plan.folder.path)
     if status is None:
         return True
@@ -155,7 +156,7 @@ def is_to_run(study: "Study", job: Job) -> bool:
 
 
 def tell(study: "Study", trial: "Trial", job: Job) -> str:
-    """Tell how a trial ended, by what stands in its run folder; its state if it is not told."""
+    """Tell optuna how a trial ended, read from its run folder; the state of one that failed."""
     from senet_train.sweeps.search.watch import read_curve
 
     run = job.plan.folder.path
@@ -175,13 +176,13 @@ def tell(study: "Study", trial: "Trial", job: Job) -> str:
         study.tell(trial, state, reason=reason)
         log.info("trial %d: %s (%s)", study.position(trial), state, reason)
     else:
-        words = standing_of(job.plan).state
-        return f"{words}: {reason}" if reason else words
+        state = progress_of(job.plan).state
+        return f"{state}: {reason}" if reason else state
     return ""
 
 
 def refuse_missing_optuna() -> None:
-    """Raises InputError."""
+    """Raises InputError where optuna is not installed."""
     try:
         import optuna.storages.journal  # noqa: F401  (not there before optuna 4)
     except ImportError:
@@ -211,7 +212,7 @@ def refuse_other_images(jobs: Sequence[Job]) -> None:
 def content_of(
     config: Config, space: "Space", options: Options, jobs: Sequence[Job]
 ) -> dict[str, Any]:
-    """What makes two searches the same search."""
+    """The content of study.json, whose hash is the name of the search."""
     from optuna.distributions import distribution_to_json
 
     from senet_train.training.plan import resolve_hardware

@@ -1,4 +1,4 @@
-"""While trials run: read their metrics.csv, report each epoch, ask the hopeless ones to stop."""
+"""While trials run: read their metrics.csv, report each epoch, ask pruned ones to stop."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,21 +19,21 @@ POLL_SECONDS = 0.2
 
 
 @dataclass
-class Watched:
-    """A trial, the folder of its run, and the verdict once there is one."""
+class WatchedRun:
+    """A trial, the folder of its run, and the reason to prune it once there is one."""
 
     trial: Trial
     run: Path
     max_epochs: int
-    verdict: str = ""
+    reason: str = ""
     launched: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
-    )  # a run that began before is somebody else's
+    )  # a run that began earlier is not this trial's
 
 
 @contextmanager
-def watching(study: Study, runs: Sequence[Watched]) -> Iterator[None]:
-    """For the block, watch the runs from a thread; what went wrong there is raised at its end."""
+def watching(study: Study, runs: Sequence[WatchedRun]) -> Iterator[None]:
+    """For the block, watch the runs from a thread; an error in it is raised at the end."""
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         watch = pool.submit(watch_until, ended, study, runs)
@@ -43,27 +43,27 @@ def watching(study: Study, runs: Sequence[Watched]) -> Iterator[None]:
             ended.set()
         watch.result()
     for run in runs:
-        withdraw_stop(run.run)  # one that came too late
+        withdraw_stop(run.run)  # a request that came too late
 
 
-def watch_until(ended: threading.Event, study: Study, runs: Sequence[Watched]) -> None:
-    """Look at each run again and again."""
+def watch_until(ended: threading.Event, study: Study, runs: Sequence[WatchedRun]) -> None:
+    """Check every run until `ended` is set."""
     while not ended.wait(POLL_SECONDS):
         for run in runs:
-            look(study, run)
+            check(study, run)
 
 
-def look(study: Study, watched: Watched) -> None:
-    """Judge what a run has written; the request stands until the run obeys, however often begun."""
-    if not watched.verdict:
+def check(study: Study, watched: WatchedRun) -> None:
+    """Report the epochs of a run, and ask it to stop if it is pruned, again if it is restarted."""
+    if not watched.reason:
         curve = read_curve(watched.run)
-        watched.verdict = study.judge(watched.trial, curve, watched.max_epochs)
-    if watched.verdict:
+        watched.reason = study.judge(watched.trial, curve, watched.max_epochs)
+    if watched.reason:
         status = read_status(watched.run)
         if status and status.state == "running" and status.since >= watched.launched:
-            request_stop(watched.run, watched.verdict)
+            request_stop(watched.run, watched.reason)
 
 
 def read_curve(run: Path) -> list[float]:
-    """Validation score after each epoch, as far as it is written whole."""
+    """Validation score after each epoch, that is written completely."""
     return [epoch.val_score for epoch in read_epochs(run)]

@@ -5,11 +5,10 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
@@ -21,6 +20,9 @@ from senet_train.runs.record import median_and_quartiles
 from senet_train.system.files import write_atomic
 from senet_train.training.callbacks.speed import SpeedMeter
 from senet_train.training.learner import Learner
+
+if TYPE_CHECKING:  # matplotlib is imported by what draws
+    from matplotlib.figure import Figure
 
 log = logging.getLogger("senet_train")
 

@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from senet_train.networks.stopwatch import in_turn, milliseconds
 from senet_train.runs.record import Latency, median_and_quartiles
 from senet_train.system.memory import release_freed_memory
 from senet_train.training.distributed.world import world
@@ -18,6 +20,7 @@ from senet_train.training.distributed.world import world
 PEAK_RESET = Path("/proc/self/clear_refs")  # writing 5 resets VmHWM, see proc(5)
 LATENCY_BATCHES = (1, 128)
 LATENCY_SECONDS = 0.5  # measured at each batch size
+LEAST_PASSES = 3
 
 
 class SpeedMeter(pl.Callback):
@@ -79,29 +82,13 @@ def measure_latency(
             with torch.inference_mode(), context():
                 network(images)
 
+        measure = partial(milliseconds, forward, image.device)
         try:
-            milliseconds = time_repeatedly(forward, image.device)
+            [times] = in_turn([measure], LEAST_PASSES, LATENCY_SECONDS)
         except torch.OutOfMemoryError:
             continue
-        result[str(batch_size)] = Latency(*median_and_quartiles(milliseconds))
+        result[str(batch_size)] = Latency(*median_and_quartiles(times))
     return result
-
-
-def time_repeatedly(function: Callable[[], None], device: torch.device) -> list[float]:
-    """Milliseconds of each call within LATENCY_SECONDS, at least 3, after a call to warm up."""
-
-    def timed() -> float:
-        start = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - start
-
-    timed()
-    seconds: list[float] = []
-    while len(seconds) < 3 or sum(seconds) < LATENCY_SECONDS:
-        seconds.append(timed())
-    return [1000 * s for s in seconds]
 
 
 def reset_peak_memory() -> None:

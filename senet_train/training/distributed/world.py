@@ -7,8 +7,10 @@ writes files and logs.
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # the command line reads the rank, and answers --help without torch
+    from torch import Tensor
 
 # Environment variable: the file through which processes of one machine find each other.
 STORE = "SENET_TRAIN_STORE"
@@ -28,7 +30,7 @@ class World:
         """Whether this process is the one that writes and logs."""
         return self.rank == 0
 
-    def shard(self, batch: Tensor) -> Tensor:
+    def shard(self, batch: "Tensor") -> "Tensor":
         """The part of a batch that this process trains on, (B, ...) -> (B / size, ...)."""
         return batch[self.rank :: self.size]
 

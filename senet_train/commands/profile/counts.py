@@ -1,23 +1,20 @@
-"""What is measured of one network: operations, bytes kept for backward, milliseconds in turn."""
+"""What is measured of one network: operations, insertion points, bytes kept for backward."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from senet_train.networks.cost import POOLS, SCALES, count_operations, products
 from senet_train.networks.insertion import Slot
-from senet_train.runs.record import median_and_quartiles
 
 FEW, MORE = 2, 4  # batch sizes: what does not grow with the batch cancels in the difference
 
 
-def bytes_an_image(network: nn.Module, images: Tensor, context: Callable[[], Any]) -> int:
+def saved_bytes_per_image(network: nn.Module, images: Tensor, context: Callable[[], Any]) -> int:
     """Bytes that every further image adds to what is saved, itself included; `images` are 4.
 
     `context` is the autocast of training. Each storage counts once, however often it is saved.
@@ -78,55 +75,7 @@ def attention_operations(
     )
 
 
-def points_of(slots: Sequence[Slot]) -> list[Points]:
+def insertion_points_of(slots: Sequence[Slot]) -> list[Points]:
     """Every insertion point, in the network's order."""
     alike = groupby(slots, lambda slot: (slot.stage, slot.channels, slot.hidden))
     return [Points(*key, [slot.name for slot in group]) for key, group in alike]
-
-
-LEAST_ROUNDS = 8
-SECONDS = 1.0  # measured for each network, at each batch size and precision
-
-
-@dataclass(frozen=True)
-class LatencyQuartiles:
-    """The median of several measurements, the quartiles, and how many they were."""
-
-    median: float
-    lower: float
-    upper: float
-    num: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "LatencyQuartiles":
-        """Of at least one value."""
-        median, (lower, upper) = median_and_quartiles(values)
-        return cls(median, lower, upper, len(values))
-
-
-def in_turn(functions: Sequence[Callable[[], object]], device: torch.device) -> list[list[float]]:
-    """Milliseconds of each function's calls; the n-th of all were made in the n-th round."""
-    for function in functions:
-        timed(function, device)  # warms up
-    times: list[list[float]] = [[] for _ in functions]
-    end = time.perf_counter() + SECONDS * len(functions)
-    while len(times[0]) < LEAST_ROUNDS or time.perf_counter() < end:
-        first = len(times[0]) % len(functions)
-        for i in (*range(first, len(functions)), *range(first)):
-            times[i].append(timed(functions[i], device))
-    return times
-
-
-def timed(function: Callable[[], object], device: torch.device) -> float:
-    """Milliseconds of one call, until the device has done it."""
-    start = time.perf_counter()
-    function()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return 1000 * (time.perf_counter() - start)
-
-
-def share_of(times: Sequence[float], plain: Sequence[float]) -> LatencyQuartiles:
-    """(t_with - t_without) / t_without of every round."""
-    pairs = zip(times, plain, strict=True)
-    return LatencyQuartiles.of([(own - without) / without for own, without in pairs])

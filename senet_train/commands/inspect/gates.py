@@ -17,33 +17,33 @@ from senet_train.runs.trained.load import Trained
 
 
 class HiddenUnits:
-    """Which hidden units of a Squeeze-and-Excitation layer have ever been awake."""
+    """Which hidden units of a Squeeze-and-Excitation layer were above zero for any image."""
 
     def __init__(self, module: SqueezeExcite) -> None:
-        self.awake = torch.zeros(module.hidden, dtype=torch.bool)
+        self.active = torch.zeros(module.hidden, dtype=torch.bool)
         self.handle = module.reduce.register_forward_hook(self.note)
 
     def note(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Remember the units that ReLU lets through, (B, ..., R)."""
-        self.awake |= (output > 0).flatten(0, -2).any(0).cpu()  # (B, ..., R) -> (R,)
+        """A forward hook: mark the units that ReLU lets through, (B, ..., R)."""
+        self.active |= (output > 0).flatten(0, -2).any(0).cpu()  # (B, ..., R) -> (R,)
 
     def num_dead(self) -> int:
-        """How many were zero for every image; the layer is watched no longer."""
+        """How many were zero for every image. Removes the hook."""
         self.handle.remove()
-        return int((~self.awake).sum())
+        return int((~self.active).sum())
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen of a run: its layers, and how many of the images it named right."""
+class GateInspection:
+    """The attention layers of a run with their gates, and its top-1 over the images."""
 
     layers: list[Layer]
     num_images: int
     top1: float
 
 
-def look_at(run: Trained, images: Images, device: torch.device) -> Look:
-    """Send all images through the network once, in float32."""
+def inspect_gates(run: Trained, images: Images, device: torch.device) -> GateInspection:
+    """One pass of all images through the network, in float32."""
     model = run.model.to(device).to(memory_format=torch.channels_last)
     num_classes = len(run.class_names)
     gathered = {slot.name: GateStatistics(slot.channels, num_classes) for slot in run.slots}
@@ -53,19 +53,19 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
         if isinstance(module := model.get_submodule(slot.name), SqueezeExcite)
     }
     rest, every = (dict.fromkeys(gathered, 0.0) for _ in range(2))
-    now = torch.empty(0, dtype=torch.long)  # the labels of the batch that is under way
+    current_labels = torch.empty(0, dtype=torch.long)  # of the batch in the network
 
-    def see(name: str, x: Tensor, y: Tensor) -> None:
+    def record(name: str, x: Tensor, y: Tensor) -> None:
         s, seen = channel_gates(x, y)
-        gathered[name].add(s.cpu(), seen.cpu(), now)
+        gathered[name].add(s.cpu(), seen.cpu(), current_labels)
         beyond, whole = unexplained_energy(x, y, s)
         rest[name] += beyond
         every[name] += whole
 
     right = 0
-    with watched(model, run.slots, see), torch.inference_mode():
+    with watched(model, run.slots, record), torch.inference_mode():
         for batch, labels, _ in EvaluationBatches(images, run.config.data):
-            now = labels
+            current_labels = labels
             right += int((model(batch.to(device)).argmax(1).cpu() == labels).sum())
     layers = [
         Layer(
@@ -83,7 +83,7 @@ def look_at(run: Trained, images: Images, device: torch.device) -> Look:
         )
         for slot in run.slots
     ]
-    return Look(layers, len(images.labels), right / len(images.labels))
+    return GateInspection(layers, len(images.labels), right / len(images.labels))
 
 
 def strength_of(module: nn.Module) -> float:

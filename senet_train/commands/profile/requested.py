@@ -1,4 +1,4 @@
-"""The command's words -> the networks they ask for, as configurations. No torch.
+"""The arguments of the command -> the configurations of the networks to profile. No torch.
 
 Names, options and errors are those of senet-train: the same composition, the same checks.
 """
@@ -14,18 +14,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from senet_train.config.compose import (
     combinations,
-    config_dir,
     explain_composition,
     key_of,
-    register_resolvers,
     unread_settings,
 )
 from senet_train.config.read import read_config
+from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 
-# Settings that would choose what the command's own options choose.
-ELSEWHERE = {
+# Settings that an option of the command takes the place of, and that option.
+CHOSEN_BY_OPTION = {
     "data.batch_size": "--batch-sizes",
     "trainer.accelerator": "--device",
     "trainer.precision": "nothing: float32 and the machine's own precision are both measured",
@@ -33,14 +32,14 @@ ELSEWHERE = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One network to profile: the words that named it, and what they mean."""
+class RequestedNetwork:
+    """One network to profile: the arguments that named it, and their configuration."""
 
     words: str
     config: Config
 
 
-def grouped(words: Sequence[str]) -> list[Path | list[str]]:
+def group_settings(words: Sequence[str]) -> list[Path | list[str]]:
     """Run folders, and the settings of one network each.
 
     A word with spaces in it is a group of its own. Of the others `model=` begins a group, and those
@@ -67,31 +66,31 @@ def grouped(words: Sequence[str]) -> list[Path | list[str]]:
     return [*groups, common] if only_runs and (common or not groups) else groups
 
 
-def composed(words: Sequence[str]) -> Iterator[Asked]:
-    """One configuration, or several where a setting has several values or a preset is a table.
+def requested_networks(words: Sequence[str]) -> Iterator[RequestedNetwork]:
+    """One network, or several where a setting has several values or a preset has arms.
 
     Raises InputError.
     """
     register_resolvers()
-    refuse_elsewhere(words)
+    refuse_option_settings(words)
     try:
         parsed = OverridesParser.create().parse_overrides(list(words))
         with initialize_config_dir(config_dir(), version_base="1.3"):
             for combination in combinations(parsed):
                 for arm in compose("config", combination).arms or [[]]:
-                    yield read([*combination, *arm])
+                    yield request([*combination, *arm])
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain_composition(error)) from error
 
 
-def refuse_elsewhere(words: Sequence[str]) -> None:
-    """Raises InputError for a setting that an option of the command takes the place of."""
+def refuse_option_settings(words: Sequence[str]) -> None:
+    """Raises InputError for a setting that an option of the command chooses."""
     for word in words:
-        if key_of(word) in ELSEWHERE:
-            raise InputError(f"{word} is chosen by {ELSEWHERE[key_of(word)]}: leave it out")
+        if key_of(word) in CHOSEN_BY_OPTION:
+            raise InputError(f"{word} is chosen by {CHOSEN_BY_OPTION[key_of(word)]}: leave it out")
 
 
-def read(words: list[str]) -> Asked:
+def request(words: list[str]) -> RequestedNetwork:
     """The configuration of one network. Raises InputError."""
     raw = compose("config", words)
     if unread := unread_settings(raw, words):
@@ -99,4 +98,4 @@ def read(words: list[str]) -> Asked:
     config = read_config(raw)
     if config.task != "classification":
         raise InputError(f"task={config.task} is not profiled: leave it out, classifiers are")
-    return Asked(" ".join(words) or "the default", config)
+    return RequestedNetwork(" ".join(words) or "the default", config)
