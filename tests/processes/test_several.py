@@ -57,7 +57,7 @@ def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data)
     images = MemoryImages(pixels, torch.arange(20), [str(i) for i in range(20)])
 
     def batches() -> list[tuple[Tensor, Tensor, Tensor]]:
-        return list(TrainingBatches(images, data, seed=1, epoch=2))
+        return list(TrainingBatches(images, data, seed=1, epoch=2, shard=world().shard))
 
     whole, halves = batches(), []
     for rank in (0, 1):
