@@ -74,7 +74,7 @@ class SlurmQueue(LocalQueue):
     additional_parameters: dict[str, str | int | bool]
 
 
-class ClusterLauncher(Launcher):
+class SubmititLauncher(Launcher):
     """Submits a job for each run; `cluster` is submitit's name for the kind of cluster."""
 
     cluster: ClassVar[str]
@@ -184,7 +184,7 @@ class ClusterLauncher(Launcher):
         """The ids of the jobs that have ended."""
 
 
-class LocalLauncher(ClusterLauncher):
+class SubmititLocalLauncher(SubmititLauncher):
     """The same jobs as processes of this machine."""
 
     cluster, queue = "local", LocalQueue
@@ -193,7 +193,7 @@ class LocalLauncher(ClusterLauncher):
         return {job.job_id for job in jobs if job.done()}
 
 
-class SlurmLauncher(ClusterLauncher):
+class SlurmLauncher(SubmititLauncher):
     """An array of jobs; squeue tells which have ended, as not every cluster has an sacct."""
 
     cluster, queue = "slurm", SlurmQueue

@@ -50,7 +50,7 @@ class Child:
     output: Path
 
 
-class LocalLauncher(Launcher):
+class ProcessLauncher(Launcher):
     """See the module. `jobs` runs at once; `auto`: one a GPU, or one a core if memory allows."""
 
     def __init__(self, jobs: int | Literal["auto"]) -> None:

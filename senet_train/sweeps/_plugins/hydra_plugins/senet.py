@@ -23,11 +23,11 @@ class Search(search.SearchSweeper):
     """`hydra/sweeper=search`."""
 
 
-class Local(local.LocalLauncher):
+class Local(local.ProcessLauncher):
     """`hydra/launcher=local`."""
 
 
-class SubmititLocal(cluster.LocalLauncher):
+class SubmititLocal(cluster.SubmititLocalLauncher):
     """`hydra/launcher=submitit_local`, a name of hydra-submitit-launcher."""
 
 
