@@ -24,7 +24,7 @@ class BindNetwork(Protocol):
     """How a task binds a model: `bind_network`, or `bind_with_head` with the task's head."""
 
     def __call__(
-        self, choice: Choice, *, weights_to_come: bool = False
+        self, choice: Choice, *, load_weights: bool = True
     ) -> tuple[partial[Backbone], Choice]:
         """The constructor with its options bound, and the choice with defaults.
 
@@ -44,7 +44,7 @@ LIBRARIES: dict[str, Callable[[str], Constructor]] = {
     "torchvision": torchvision_network,
     "timm": timm_network,
 }
-# `find(name, pretrained, to_come=...)`: the weights that `model.pretrained` names.
+# `find(name, pretrained, load_weights=...)`: the weights that `model.pretrained` names.
 WEIGHTS: dict[str, Callable[..., Weights]] = {"torchvision": weights_of, "timm": timm_weights}
 
 
@@ -53,14 +53,12 @@ def is_folder(pretrained: object) -> TypeGuard[str]:
     return isinstance(pretrained, str) and Path(pretrained).expanduser().is_dir()
 
 
-def bind_network(
-    choice: Choice, *, weights_to_come: bool = False
-) -> tuple[partial[Backbone], Choice]:
+def bind_network(choice: Choice, *, load_weights: bool = True) -> tuple[partial[Backbone], Choice]:
     """The constructor with its options bound, and the choice with defaults.
 
     The choice that is returned, which makes a run's identity, has the fingerprint of pretrained
-    weights in place of their path. With `weights_to_come`, from a run's checkpoint, no file that
-    the choice names is read. Raises InputError.
+    weights in place of their path. Without `load_weights`, where a checkpoint has them, no file
+    that the choice names is read. Raises InputError.
     """
     library = look_up(choice.library, LIBRARIES, "model.library", "senet_train.library")
     constructor = library(choice.name)
@@ -69,8 +67,8 @@ def bind_network(
     bound, full = partial(constructor, **options), Choice(choice.name, options, choice.library)
     if pretrained is False:  # unsaid, as it was before there was the option
         return bound, full
-    if weights_to_come or not is_folder(pretrained):
-        weights = WEIGHTS[choice.library](choice.name, pretrained, to_come=weights_to_come)
+    if not load_weights or not is_folder(pretrained):
+        weights = WEIGHTS[choice.library](choice.name, pretrained, load_weights=load_weights)
     else:
         weights = find_arm(pretrained)
     known = replace(full, options=options | {"pretrained": weights.fingerprint})
@@ -86,13 +84,13 @@ def bind_with_head(
     libraries: Mapping[str, Library],
     choice: Choice,
     *,
-    weights_to_come: bool = False,
+    load_weights: bool = True,
 ) -> tuple[partial[Backbone], Choice]:
     """The constructor with its options bound, and the choice with defaults.
 
     Without a library the name is that of a backbone of ours, to which `add_head` adds the task's
     head; a library has whole networks. None of them has pretrained weights, so that
-    `weights_to_come` changes nothing. Raises InputError.
+    `load_weights` changes nothing. Raises InputError.
     """
     options = dict(choice.options)
     if choice.library and options.pop("pretrained", False) is not False:

@@ -50,9 +50,12 @@ def may_overrun(module: nn.Module) -> bool:
 
 def overruns(conv: nn.Conv2d, x: Tensor) -> bool:
     """Whether the backward pass of these maps, (B, C, H, W), would be the faulty one."""
-    to_come = torch.is_grad_enabled() and (x.requires_grad or conv.weight.requires_grad)
+    differentiates = torch.is_grad_enabled() and (x.requires_grad or conv.weight.requires_grad)
     return (
-        to_come and x.device.type == "cpu" and x.dtype == torch.float32 and channels_last(conv, x)
+        differentiates
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and channels_last(conv, x)
     )
 
 

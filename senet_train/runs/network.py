@@ -52,15 +52,15 @@ class NetworkBuilder:
         bind_model: BindNetwork = bind_network,
         *,
         seeds: Sequence[int] = (),
-        weights_to_come: bool = False,
+        load_weights: bool = True,
     ) -> "NetworkBuilder":
         """The builder for a configuration; nothing is built yet. Raises InputError.
 
         `bind_model` is the task's. `seeds` are those that the arm is to have, where they are not
-        the configuration's one. With `weights_to_come`, from a checkpoint, no file of weights is
-        read.
+        the configuration's one. Without `load_weights`, where a checkpoint has them, no file of
+        weights is read.
         """
-        backbone, model = bind_model(config.model, weights_to_come=weights_to_come)
+        backbone, model = bind_model(config.model, load_weights=load_weights)
         if weights := weights_of(backbone):
             backbone = partial(backbone, weights=weights.of_seeds(seeds or [config.seed]))
         attention, kind = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")

@@ -68,7 +68,7 @@ class Plan:
         """The builder; without pretrained weights if the checkpoint `start` has the weights."""
         if start is None:
             return self.builder
-        return NetworkBuilder.of(self.config, self.task.bind_network, weights_to_come=True)
+        return NetworkBuilder.of(self.config, self.task.bind_network, load_weights=False)
 
     def hyperparameters(self) -> dict[str, int | float | str]:
         """The columns of this run in TensorBoard's HPARAMS tab.

@@ -177,4 +177,4 @@ def test_without_a_seed_nothing_is_loaded(arm: Path) -> None:
     choice = Choice("squeezenet1_1", {"pretrained": str(arm)}, "torchvision")
     with pytest.raises(InputError, match="is an arm, whose networks belong to seeds"):
         bind_network(choice)[0](2)
-    assert bind_network(choice, weights_to_come=True)[0](2)  # from a checkpoint: no folder is read
+    assert bind_network(choice, load_weights=False)[0](2)  # from a checkpoint: no folder is read

@@ -358,7 +358,7 @@ def test_ported_networks_have_heads_and_colours_of_their_own(
         assert torch.equal(ours(x), logits)
         # As a run that is loaded: the configuration says what they are, nothing is read.
         choice = Choice(name, {"pretrained": published(name).fingerprint}, "torchvision")
-        again = bind_network(choice, weights_to_come=True)[0](1000).eval()
+        again = bind_network(choice, load_weights=False)[0](1000).eval()
         again.load_state_dict(ours.state_dict())
         assert torch.equal(again(x), logits)
         plain = bind_network(Choice(name, {}, "torchvision"))[0](1000).eval()

@@ -85,7 +85,7 @@ def build(spec: NetworkSpec, device: torch.device) -> Built:
     config = replace(
         spec.config, model=spec.model, attention=spec.attention, placement=spec.placement
     )
-    builder = NetworkBuilder.of(config, weights_to_come=True)
+    builder = NetworkBuilder.of(config, load_weights=False)
     counted = builder.build_on_meta(spec.num_classes)
     with torch.device("meta"):
         cost = measure_cost(counted.network, counted.slots, spec.image_size)

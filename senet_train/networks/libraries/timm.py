@@ -17,7 +17,7 @@ from senet_train.config.read import suggestion
 from senet_train.errors import InputError
 from senet_train.networks.graph.weave import WovenNetwork
 from senet_train.networks.libraries.build import build_on_current_device, weave_with_weights
-from senet_train.networks.weights.find import Published, Weights, find_weights, weights_to_come
+from senet_train.networks.weights.find import Published, Weights, find_weights, unread_weights
 from senet_train.networks.weights.read import reason
 
 HASH = re.compile(r"-[0-9a-f]{8,}\.")  # in the name of a file of weights
@@ -82,8 +82,8 @@ def plain_network(name: str, num_classes: int) -> nn.Module:
     return build_on_current_device(partial(timm().create_model, name, num_classes=num_classes))
 
 
-def timm_weights(name: str, pretrained: bool | str, *, to_come: bool = False) -> Weights:
-    """What `model.pretrained` names; if they are `to_come`, nothing is looked for.
+def timm_weights(name: str, pretrained: bool | str, *, load_weights: bool = True) -> Weights:
+    """The weights that `model.pretrained` names; without `load_weights` no file is looked for.
 
     Raises InputError, for `true` also where timm lists no file with a hash in its name: what the
     hub has under a name may change, and only a fetch would tell what it is.
@@ -94,7 +94,7 @@ def timm_weights(name: str, pretrained: bool | str, *, to_come: bool = False) ->
             f"model.pretrained=true: timm lists no weights of {name} whose hash is known before "
             "they are fetched, download them and give model.pretrained=FILE"
         )
-    found = (weights_to_come if to_come else find_weights)(pretrained, own)
+    found = (find_weights if load_weights else unread_weights)(pretrained, own)
     if found.fingerprint != own.fingerprint or found.read is None:
         return found
     return replace(found, shapes=None, read=partial(read_old_names, name, found.read))

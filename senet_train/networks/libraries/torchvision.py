@@ -12,7 +12,7 @@ from senet_train.config.read import suggestion
 from senet_train.errors import InputError
 from senet_train.networks.graph.weave import WovenNetwork
 from senet_train.networks.libraries.build import build_on_current_device, weave_with_weights
-from senet_train.networks.weights.find import Published, Weights, find_weights, weights_to_come
+from senet_train.networks.weights.find import Published, Weights, find_weights, unread_weights
 
 log = logging.getLogger("senet_train")
 
@@ -89,12 +89,12 @@ def published(name: str) -> Published:
     return Published(best.DEFAULT.name, best.DEFAULT.url)
 
 
-def weights_of(name: str, pretrained: bool | str, *, to_come: bool = False) -> Weights:
-    """What `model.pretrained` names; if they are `to_come`, nothing is looked for.
+def weights_of(name: str, pretrained: bool | str, *, load_weights: bool = True) -> Weights:
+    """The weights that `model.pretrained` names; without `load_weights` no file is looked for.
 
     Raises InputError.
     """
-    find = weights_to_come if to_come else find_weights
+    find = find_weights if load_weights else unread_weights
     return find(pretrained, published(name))
 
 

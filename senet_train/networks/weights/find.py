@@ -100,7 +100,7 @@ def weights_in_file(source: str, path: Path) -> Weights:
     return Weights(source, f"sha256:{sha256}", shapes, partial(read_unchanged, path, sha256))
 
 
-def weights_to_come(pretrained: str | bool, published: Published) -> Weights:
+def unread_weights(pretrained: str | bool, published: Published) -> Weights:
     """Those of a network that gets them from a run's checkpoint: no file is looked for."""
     fingerprint = published.fingerprint if pretrained is True else str(pretrained)
     return Weights("a checkpoint", fingerprint)

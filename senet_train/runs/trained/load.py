@@ -130,7 +130,7 @@ def build(
             f"data.num_classes={num_classes} is no number of classes of a run: "
             f"choose one of 1 to {MOST_CLASSES}"
         )
-    builder = NetworkBuilder.of(config, weights_to_come=True)
+    builder = NetworkBuilder.of(config, load_weights=False)
     planned = builder.build_on_meta(num_classes)
     wanted = {name: tuple(tensor.shape) for name, tensor in planned.network.state_dict().items()}
     refuse_misfit(wanted, weights, file)
