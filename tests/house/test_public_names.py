@@ -23,8 +23,12 @@ def test_type_checkers_and_python_see_the_same_names() -> None:
     assert names == sorted(senet_train.__all__) == sorted(senet_train.MODULES)
 
 
-def test_importing_the_package_alone_imports_no_torch() -> None:
-    heavy = "{'torch', 'torchvision', 'pytorch_lightning', 'hydra', 'numpy'}"
-    program = f"import sys, senet_train; print(sorted({heavy} & sys.modules.keys()))"
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("import senet_train", "[]"), ("from senet_train import insert", "['torch', 'torchvision']")],
+)
+def test_torch_is_imported_with_the_first_name_that_needs_it(line: str, expected: str) -> None:
+    heavy = "{'torch', 'torchvision', 'pytorch_lightning', 'hydra'}"
+    program = f"import sys; {line}; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
