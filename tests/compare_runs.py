@@ -9,6 +9,17 @@ import numpy as np
 
 NUM_IMAGES = 400
 
+Table = dict[str, dict[int, float]]  # arm -> seed -> top-1 in %
+
+
+def table(num_arms: int, num_seeds: int, *, key: int = 0, sd: float = 0.25) -> Table:
+    """Arms named none, a1, a2 ... with no true difference and a seed effect in common."""
+    generator = np.random.default_rng(key)
+    common = generator.normal(0, 0.2, num_seeds)
+    runs = 91 + common + generator.normal(0, sd, (num_arms + 1, num_seeds))
+    names = ["none", *(f"a{number}" for number in range(1, num_arms + 1))]
+    return {name: dict(enumerate(map(float, row))) for name, row in zip(names, runs, strict=True)}
+
 
 def plain_config() -> dict[str, Any]:
     """What config.yaml holds of a plain ResNet-20."""

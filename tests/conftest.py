@@ -3,54 +3,19 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import nn
+from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
 
 from senet_train.cli import main
-from senet_train.networks.kernels import library
 from senet_train.training.callbacks import speed
 
 # Networks of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
-
-ROOT = Path(__file__).parent.parent
-CONF = ROOT / "conf"
-
-# The folded passes are C++; without a compiler users get `joined`, which is tested everywhere.
-needs_compiler = pytest.mark.skipif(
-    isinstance(library.find_library(), library.NoLibrary), reason="there is no C++ compiler"
-)
-
-# The smallest real run: seconds, every part of the program.
-TINY = (
-    "data=fake",
-    "data.num_images=60",
-    "data.num_test_images=20",
-    "data.num_classes=2",
-    "data.image_size=8",
-    "data.batch_size=16",
-    "model=se_resnet20",
-    "ratio=4",
-    "trainer.max_epochs=2",
-    "trainer.precision=32",
-)
-
-
-def randomise_norms(network: nn.Module) -> None:
-    """BatchNorms that do something in evaluation."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
-                nn.init.uniform_(tensor, 0.2, 1.5)
-            module.bias.data.neg_()
 
 
 @pytest.fixture(autouse=True)
@@ -59,19 +24,10 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-@dataclass(frozen=True)
-class Result:
-    """How one command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def senet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
+) -> Senet:
     """`senet("ratio=4")` runs the command in an empty working folder.
 
     Latency is measured briefly, and no picture is drawn: that takes longer than these runs.
@@ -89,9 +45,6 @@ def senet(
         return Result(code, printed.out, printed.err)
 
     return run
-
-
-Command = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -144,20 +97,3 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         assert main([*settings, *tree, "optim.label_smoothing=0.0"]) == 0
     [folder] = run_folders(base)
     return base / "tree", folder
-
-
-def draw_tree(base: Path) -> None:
-    """cat, dog and eel, noise of three hues that overlap: 24 images to train on, 9 to test on."""
-    random = np.random.default_rng(0)
-    for number, name in enumerate(("cat", "dog", "eel")):
-        for part, count in (("train", 24), ("val", 9)):
-            (base / part / name).mkdir(parents=True)
-            for i in range(count):
-                noise = random.integers(0, 200, (9 + i % 4, 10, 3), dtype=np.uint8)
-                noise[..., number] += 25
-                Image.fromarray(noise).save(base / part / name / f"{i}.png")
-
-
-def run_folders(base: Path) -> list[Path]:
-    """Every run folder below a working folder."""
-    return sorted(file.parent for file in base.glob("outputs/*/*/seed*/status.json"))

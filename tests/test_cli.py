@@ -9,21 +9,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import CONF, ROOT, TINY, Command, Result, run_folders
+from support import (
+    CONF,
+    ROOT,
+    TINY,
+    Command,
+    Senet,
+    run_folders,
+    status_of,
+    wait_for,
+    weights_in,
+    write_image,
+)
 from torch import nn
 
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.config import options
 from senet_train.config.hydra_arguments import config_flags
 from senet_train.runs.record import read_record
-
-Senet = Callable[..., Result]
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -42,12 +50,6 @@ def metrics(folder: Path) -> list[dict[str, str]]:
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_second")} for r in rows]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    state: dict[str, torch.Tensor] = checkpoint["state_dict"]
-    return state
 
 
 def equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -75,7 +77,7 @@ def test_a_run_leaves_what_the_readme_says(senet: Senet, tmp_path: Path) -> None
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
     }
-    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    assert status_of(folder)["state"] == "finished"
     top = {path.name for path in tmp_path.iterdir()}
     assert top == {"outputs"}  # Hydra wrote nothing
 
@@ -129,22 +131,21 @@ def test_other_code_is_mentioned(senet: Senet, tmp_path: Path, monkeypatch) -> N
 def test_overwrite_is_bit_identical(senet: Senet, tmp_path: Path) -> None:
     senet(*TINY)
     folder = only_run(tmp_path)
-    before, rows = weights(folder), metrics(folder)
+    before, rows = weights_in(folder), metrics(folder)
     stamp = (folder / "result.json").stat().st_mtime_ns
     assert senet(*TINY, "overwrite=true").code == 0
     assert (folder / "result.json").stat().st_mtime_ns != stamp
     assert metrics(folder) == rows
-    assert equal_weights(weights(folder), before)
+    assert equal_weights(weights_in(folder), before)
     assert not (tmp_path / "outputs" / ".aside").exists()
     # Negative control: another seed is another run.
     senet(*TINY, "seed=1")
     other = folder.with_name("seed1")
     assert metrics(other) != rows
-    assert not equal_weights(weights(other), before)
+    assert not equal_weights(weights_in(other), before)
 
 
 def test_workers_change_nothing(senet: Senet, tmp_path: Path, tmp_path_factory) -> None:
-    from test_imagenet_subset import write_image
 
     tree = tmp_path_factory.mktemp("tree")
     for part, count in (("train", 8), ("val", 2)):
@@ -159,7 +160,11 @@ def test_workers_change_nothing(senet: Senet, tmp_path: Path, tmp_path_factory) 
     for workers in (0, 2):
         assert senet(*arguments, f"data.workers={workers}", f"output_dir=w{workers}").code == 0
         [status] = tmp_path.glob(f"w{workers}/*/*/seed0/status.json")
-        runs[workers] = (status.parent.parent.name, metrics(status.parent), weights(status.parent))
+        runs[workers] = (
+            status.parent.parent.name,
+            metrics(status.parent),
+            weights_in(status.parent),
+        )
     assert runs[0][:2] == runs[2][:2]
     assert equal_weights(runs[0][2], runs[2][2])
 
@@ -178,7 +183,7 @@ def test_divergence(senet: Senet, tmp_path: Path) -> None:
     assert result.err.splitlines()[-1].startswith("error: the loss is ")
     assert "Traceback" not in result.err
     folder = only_run(tmp_path)
-    status = json.loads((folder / "status.json").read_text())
+    status = status_of(folder)
     assert status["state"] == "diverged"
     assert "the loss is" in status["reason"]
     assert not (folder / "result.json").exists()
@@ -191,7 +196,7 @@ def test_a_run_that_was_not_tested_is_not_trained_again(senet: Senet, tmp_path: 
     folder = only_run(tmp_path)
     rows = metrics(folder)
     (folder / "result.json").unlink()
-    status = json.loads((folder / "status.json").read_text())
+    status = status_of(folder)
     (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
     result = senet(*TINY)
     assert (
@@ -204,7 +209,7 @@ def test_a_run_that_was_not_tested_is_not_trained_again(senet: Senet, tmp_path: 
 def test_a_run_without_a_checkpoint_starts_again(senet: Senet, tmp_path: Path) -> None:
     senet(*TINY)
     folder = only_run(tmp_path)
-    status = json.loads((folder / "status.json").read_text())
+    status = status_of(folder)
     (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
     (folder / "checkpoints" / "last.ckpt").unlink()
     (folder / "stale").write_text("left over")
@@ -217,7 +222,7 @@ def test_a_run_without_a_checkpoint_starts_again(senet: Senet, tmp_path: Path) -
 def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monkeypatch) -> None:
     """Both halves of a run need the same code."""
     senet(*TINY)
-    status = json.loads((only_run(tmp_path) / "status.json").read_text())
+    status = status_of(only_run(tmp_path))
     (only_run(tmp_path) / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
     monkeypatch.setattr("senet_train.runs.environment.code_hash", lambda: "0" * 64)
     before = snapshot(only_run(tmp_path))
@@ -252,7 +257,7 @@ def test_no_memory_is_named_and_nothing_changed(
     last = result.err.splitlines()[-1]
     assert last.startswith("error: there is no memory for data.batch_size=16 (")
     assert "choose a smaller one, for all arms alike" in last
-    status = json.loads((only_run(tmp_path) / "status.json").read_text())
+    status = status_of(only_run(tmp_path))
     assert status["state"] == "failed"
     assert status["reason"].startswith("oom: there is no memory for data.batch_size=16")
 
@@ -302,7 +307,7 @@ def test_a_failure_tells_its_reason(senet: Senet, tmp_path: Path, monkeypatch) -
     result = senet(*TINY)
     assert result.code == 1
     assert result.err.splitlines()[-1] == "error: OSError: no space left on device"
-    status = json.loads((only_run(tmp_path) / "status.json").read_text())
+    status = status_of(only_run(tmp_path))
     assert (status["state"], status["reason"]) == ("failed", "OSError: no space left on device")
 
 
@@ -426,7 +431,7 @@ def test_a_signal_that_was_swallowed_still_ends_the_run(
     monkeypatch.setattr(Journal, "on_validation_end", lambda *arguments: Swallows() and None)
     result = senet(*TINY)
     assert result.code == 143
-    assert json.loads((only_run(tmp_path) / "status.json").read_text())["state"] == "interrupted"
+    assert status_of(only_run(tmp_path))["state"] == "interrupted"
 
 
 def test_a_sweep_that_ran_and_failed_is_no_bad_input(senet: Senet, tmp_path: Path) -> None:
@@ -470,13 +475,6 @@ def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:
             assert "model=se_resnet18" in done.stdout
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_held_then_stopped_by_a_signal(
     senet: Senet, command: Command, tmp_path: Path, signum: signal.Signals, code: int
@@ -492,7 +490,7 @@ def test_held_then_stopped_by_a_signal(
     _, err = process.communicate(timeout=30)
     assert process.returncode == code
     assert err.splitlines()[-1] == f"stopped by {signum.name}"
-    assert json.loads((only_run(tmp_path) / "status.json").read_text())["state"] == "interrupted"
+    assert status_of(only_run(tmp_path))["state"] == "interrupted"
 
 
 def test_a_killed_run_frees_its_lock(command: Command, tmp_path: Path) -> None:
@@ -502,7 +500,7 @@ def test_a_killed_run_frees_its_lock(command: Command, tmp_path: Path) -> None:
     process.kill()
     process.communicate()
     folder = only_run(tmp_path)
-    assert json.loads((folder / "status.json").read_text())["state"] == "running"
+    assert status_of(folder)["state"] == "running"
     log = folder / "run.log"
     # Not a run of 9999 epochs again: enough that it starts.
     again = command(*arguments)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CONF
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from support import CONF
 from timm.layers import SEModule
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from support import count
 from timm.layers import (
     EcaModule,
     EffectiveSEModule,
@@ -71,10 +72,6 @@ CLOSED_FORMS = {
         2 * CHANNELS**2 + 3 * (CHANNELS // 2) + 3 * CHANNELS,
     ),
 }
-
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)

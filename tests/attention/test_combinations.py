@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 import torch
-from conftest import CONF
 from hydra import compose, initialize_config_dir
+from support import CONF
 from torch.nn import functional as F
 
 from senet_train.attention import ATTENTIONS

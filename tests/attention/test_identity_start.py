@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, ROOT, TINY, needs_compiler, run_folders
 from hydra import compose, initialize_config_dir
+from support import CONF, ROOT, TINY, needs_compiler, run_folders
 from tail_cases import GATES, SHAPES, Case, assert_close, build_of
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision.models
-from conftest import randomise_norms
+from support import count, randomise_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,10 +20,6 @@ from senet_train.errors import InputError
 from senet_train.networks.insertion import build_network
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def build(name: str, num_classes: int, ratio: int = 0, bias: bool = False, **options: Any):

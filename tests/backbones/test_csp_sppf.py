@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TINY, Result, randomise_norms
+from support import TINY, Result, count, randomise_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,10 +15,6 @@ from senet_train.networks.insertion import insert
 
 # YOLOv5s in its own summary: stem, a convolution and a block for each stage, SPPF.
 YOLOV5S = [3_520, 18_560, 18_816, 73_984, 115_712, 295_424, 625_152, 1_180_672, 1_182_720, 656_896]
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def test_parameters_are_the_published_ones() -> None:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TINY, Result
+from support import TINY, Result, count
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,10 +23,6 @@ PUBLISHED = {
     "shakeshake26_2x96d": (96, (26_192_922, 26_227_572)),
 }
 small = partial(ShakeShake, width=4, blocks_per_stage=2)
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def closed_form(width: int, num_classes: int) -> int:

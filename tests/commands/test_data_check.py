@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +15,17 @@ from pathlib import Path
 import numpy as np
 import odd_decoders
 import pytest
-from conftest import Result, run_folders
 from PIL import Image
-from test_config import config
-from test_imagenet_subset import open_tree, write_image
-from test_loaders import DATA
+from support import (
+    DATA,
+    Result,
+    config,
+    open_tree,
+    png_that_claims,
+    run_folders,
+    wait_for,
+    write_image,
+)
 
 from senet_train.commands import progress_bar
 from senet_train.commands.data_check import decode, inspect_tree, survey
@@ -151,19 +155,6 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
         ("not RGB", "note", "train/dog/grey.png"),
         ("not RGB", "note", "train/dog/print.tif"),
     }
-
-
-def png_that_claims(side: int) -> bytes:
-    """A PNG of a few bytes whose header says `side` x `side` pixels."""
-
-    def block(kind: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(kind + data)
-        return len(data).to_bytes(4, "big") + kind + data + checksum.to_bytes(4, "big")
-
-    size = side.to_bytes(4, "big")
-    header = size + size + bytes([8, 2, 0, 0, 0])  # 8 bits, RGB
-    data = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", header) + block(b"IDAT", data)
 
 
 def test_a_clean_tree(check: Check, tree: Path) -> None:
@@ -334,13 +325,6 @@ def alive(pid: int) -> bool:
     with suppress(OSError):
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     return False
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_bar_or_lines(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Result
 from sklearn.metrics import confusion_matrix, recall_score
 from statsmodels.stats.proportion import proportion_confint
+from support import Result
 
 from senet_train import load_run
 from senet_train.commands.evaluate import predictions as predictions_module

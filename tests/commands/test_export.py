@@ -14,9 +14,9 @@ import onnxruntime
 import pytest
 import torch
 from compare_runs import write_run
-from conftest import CONF, ROOT, TINY, Result, run_folders
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from support import CONF, ROOT, TINY, Result, run_folders
 from torch import Tensor, nn
 
 from senet_train import load_run, load_safetensors

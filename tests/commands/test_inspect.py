@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import CONF, TINY, run_folders
 from scipy import stats
+from support import CONF, TINY, run_folders
 from torch import nn
 
 from senet_train import load_run

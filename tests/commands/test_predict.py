@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Result
-from test_data_check import png_that_claims
+from support import Result, png_that_claims
 
 from senet_train import load_run
 from senet_train.commands.predict import cli

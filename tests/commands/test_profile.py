@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, Result, run_folders
+from support import TINY, Result, run_folders
 
 from senet_train.commands.profile.cli import main
 from senet_train.commands.profile.counts import saved_bytes_per_image

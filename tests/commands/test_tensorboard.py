@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 from compare_runs import write_run
-from conftest import ROOT, TINY, Result, run_folders
 from PIL import Image
 from scipy import stats
 from sklearn.metrics import confusion_matrix
+from support import ROOT, TINY, Senet, run_folders
 
 from senet_train.commands.board.cli import main
 from senet_train.figures import figure_pixels
@@ -36,7 +36,6 @@ from senet_train.training.tasks import classification, mistakes
 # tensorboard 2.21 brings it.
 pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
 
-Senet = Callable[..., Result]
 START = "import sys; from senet_train.commands.board.cli import main; sys.exit(main())"
 
 

@@ -429,7 +429,7 @@ def test_it_imports_no_torch() -> None:
 
 def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -> None:
     """The real records, through both commands."""
-    from conftest import TINY
+    from support import TINY
 
     from senet_train.cli import main as train
     from senet_train.training.callbacks import speed

@@ -9,6 +9,7 @@ from unittest.mock import ANY
 import numpy as np
 import pandas as pd
 import pytest
+from compare_runs import Table, table
 from scipy import optimize, stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.weightstats import ttost_paired
@@ -26,8 +27,6 @@ from senet_train.compare.statistics.looks import (
 from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
 
-Table = dict[str, dict[int, float]]
-
 
 @pytest.fixture(scope="module", autouse=True)
 def small_heap() -> Iterator[None]:
@@ -35,15 +34,6 @@ def small_heap() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-def table(num_arms: int, num_seeds: int, *, key: int = 0, sd: float = 0.25) -> Table:
-    """Arms named none, a1, a2 ... with no true difference and a seed effect in common."""
-    generator = np.random.default_rng(key)
-    common = generator.normal(0, 0.2, num_seeds)
-    runs = 91 + common + generator.normal(0, sd, (num_arms + 1, num_seeds))
-    names = ["none", *(f"a{number}" for number in range(1, num_arms + 1))]
-    return {name: dict(enumerate(map(float, row))) for name, row in zip(names, runs, strict=True)}
 
 
 def shifted(runs: dict[int, float], by: float) -> dict[int, float]:

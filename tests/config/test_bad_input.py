@@ -1,13 +1,9 @@
 """Whatever is asked wrongly: one line, exit code 2, not a file written."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Result
-from test_imagenet_subset import write_image
-
-Senet = Callable[..., Result]
+from support import TINY, Senet, write_image
 
 CASES = [
     ("optim.lr=abc", "optim.lr=abc: must be a valid number"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CONF
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from support import CONF, config
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
@@ -48,10 +48,6 @@ def raw(*overrides: str) -> Any:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides))
-
-
-def config(*overrides: str) -> Config:
-    return read_config(raw(*overrides))
 
 
 @pytest.fixture

@@ -2,29 +2,18 @@
 
 import dataclasses
 import multiprocessing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_loaders import DATA
+from support import DATA, open_tree, write_image
 
-from senet_train.data.imagenet_subset import NAMED_CLASSES, imagenet_subset, load_image
-from senet_train.data.images import FileImages, MemoryImages, Source
+from senet_train.data.imagenet_subset import NAMED_CLASSES, load_image
+from senet_train.data.images import FileImages, MemoryImages
 from senet_train.data.loaders import TrainingBatches, load_splits
 from senet_train.errors import InputError, RunError
-
-OPEN = partial(
-    imagenet_subset, classes="all", images_per_class="all", image_size=8, crop="pad", workers=0
-)
-
-
-def write_image(path: Path, value: int, size: tuple[int, int] = (12, 10)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(value).integers(0, 256, (*size, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
 
 
 @pytest.fixture
@@ -36,10 +25,6 @@ def tree(tmp_path: Path) -> Path:
         for i in range(2):
             write_image(tmp_path / "val" / name / f"v{i}.PNG", 100 + 10 * number + i)
     return tmp_path
-
-
-def open_tree(tree: Path, **changes: object) -> Source:
-    return OPEN(root=str(tree), **changes)
 
 
 def test_labels_come_from_names(tree: Path) -> None:

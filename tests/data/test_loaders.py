@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from support import DATA
 from torch import Tensor
 
-from senet_train.config.schema import Choice, Data
+from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table, erase_squares
 from senet_train.data.digits import digits
 from senet_train.data.fake import fake
@@ -19,22 +20,6 @@ from senet_train.data.loaders import (
 )
 from senet_train.errors import InputError
 
-DATA = Data(
-    source=Choice("fake"),
-    image_size=8,
-    num_classes=3,
-    mean=[0.5, 0.4, 0.3],
-    std=[0.2, 0.3, 0.4],
-    crop="pad",
-    padding=2,
-    flip=True,
-    cutout=3,
-    batch_size=7,
-    val_fraction=0.2,
-    split_seed=0,
-    cache="auto",
-    workers=0,
-)
 SOURCE = fake(image_size=8, num_classes=3, num_images=60, num_test_images=10)
 
 

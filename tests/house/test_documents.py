@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 DOCUMENTS = [
     file for name in ("*.md", "docs/*.md", "docs/upstream/*.md") for file in ROOT.glob(name)

@@ -5,7 +5,7 @@ import subprocess
 import tomllib
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 TRACKED = [
     ROOT / name

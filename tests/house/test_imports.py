@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 FLOORS = (
     "errors keyed attention backbones",

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_folders
-from test_pretrained import FAKE
-from test_weave import config
+from support import config, run_folders
+from torchvision_cases import FAKE
 
 from senet_train import load_run
 from senet_train.cli import main

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import needs_compiler
+from support import needs_compiler
 from tail_cases import GATES, SHAPES, Case, assert_close, assert_no_less_exact, small, watched
 from torch import Tensor, nn
 

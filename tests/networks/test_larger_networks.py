@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import ROOT
+from support import ROOT
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import detection, segmentation

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from support import ROOT
 from torch import nn
 
 from senet_train.attention.squeeze_excite import SqueezeExcite

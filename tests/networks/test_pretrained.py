@@ -13,12 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import test_classifier
 import torch
-from conftest import run_folders
 from safetensors.torch import save_file
-from test_weave import FAMILIES, config
+from support import OPTIM as USUAL_OPTIM
+from support import config, run_folders
 from torch import Tensor, nn
+from torchvision_cases import FAKE, FAMILIES
 
 from senet_train import load_run
 from senet_train.attention import ATTENTIONS
@@ -43,18 +43,6 @@ from senet_train.training.plan import Plan, make_plan
 from senet_train.training.tasks.classification import ImageClassifier
 
 State = dict[str, Tensor]
-
-FAKE = (
-    "data=fake",
-    "data.num_images=20",
-    "data.num_test_images=8",
-    "data.num_classes=2",
-    "data.image_size=32",
-    "data.batch_size=8",
-    "model=torchvision",
-    "trainer.precision=32",
-    "trainer.max_epochs=1",
-)
 
 
 def learnt(name: str = "resnet18", num_classes: int = 7) -> nn.Module:
@@ -463,7 +451,7 @@ def test_our_own_networks_have_no_such_option(senet) -> None:
 
 # Fine-tuning.
 
-OPTIM = replace(test_classifier.OPTIM, lr=0.05)
+OPTIM = replace(USUAL_OPTIM, lr=0.05)
 FROZEN = replace(OPTIM, frozen="backbone")
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import Result, run_folders
 from safetensors.torch import save_file
+from support import Result, run_folders
 from torch import nn
 from torch.nn import functional as F
 

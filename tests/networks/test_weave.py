@@ -6,15 +6,16 @@ from functools import partial
 
 import pytest
 import torch
+from support import config
 from torch import nn
 from torchvision import models
+from torchvision_cases import FAMILIES
 
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.resnet import resnet50
 from senet_train.commands.profile import quantities as latency
 from senet_train.commands.profile.cli import main as profile
-from senet_train.config.compose import composed
-from senet_train.config.schema import Config, Placement
+from senet_train.config.schema import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.networks.graph.own_attention import OWN_ATTENTION
 from senet_train.networks.graph.weave import WovenNetwork, weave
@@ -32,29 +33,6 @@ EVERY = [
     for name in models.list_models(module=models)
     if name.partition("_")[0] not in NOT_CONVOLUTIONAL
 ]
-# One of each family: how many units, where they are, and how many have a shortcut.
-FAMILIES = {
-    "resnet18": (8, "layer1_0", 8),
-    "resnext50_32x4d": (16, "layer1_0", 16),
-    "wide_resnet50_2": (16, "layer1_0", 16),
-    "densenet121": (58, "features_denseblock1_denselayer1", 0),
-    "googlenet": (9, "inception3a", 0),
-    "inception_v3": (11, "Mixed_5b", 0),
-    "mobilenet_v2": (17, "features_1", 10),
-    "mobilenet_v3_small": (11, "features_1", 6),
-    "mnasnet0_5": (16, "layers_8_0", 10),
-    "shufflenet_v2_x0_5": (16, "stage2_0", 0),
-    "squeezenet1_1": (8, "features_3", 0),
-    "efficientnet_b0": (16, "features_1_0", 9),
-    "regnet_y_400mf": (16, "trunk_output_block1_block1-0", 16),
-    "convnext_tiny": (18, "features_1_0", 18),
-    "vgg11_bn": (8, "features_0", 0),
-    "alexnet": (5, "features_0", 0),
-}
-
-
-def config(*overrides: str) -> Config:
-    return composed(overrides)
 
 
 def on_meta(name: str) -> WovenNetwork:

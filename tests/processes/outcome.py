@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from conftest import TINY, run_folders
 from PIL import Image
+from support import TINY, run_folders
 
 # 60 images: 54 to train on, 6 steps of 8 an epoch, 2 steps of 4 a validation; 2 epochs.
 LINE = (*TINY, "data.batch_size=8", "trainer.deterministic=true", "data.val_fraction=0.17")

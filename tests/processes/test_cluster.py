@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Result, run_folders
+from support import TINY, Senet, run_folders
 
 from senet_train.sweeps.launchers import cluster as cluster_launcher
 
-Senet = Callable[..., Result]
 PLAIN = [word for word in TINY if not word.startswith(("model", "ratio"))]
 LINE = ("-m", *PLAIN, "model=resnet20,se_resnet20")
 SLURM = "hydra/launcher=submitit_slurm"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run_folders
 from processes.dying import SERVER, STEP, TERM, ending, replace, run
 from processes.test_exact_resume import LINE, equal, said, state_of
+from support import run_folders
 
 USR2, QUEUED_AGAIN = signal.SIGUSR2, 55
 

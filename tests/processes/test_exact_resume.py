@@ -1,11 +1,9 @@
 """Killed anywhere and started again by the same line, a run ends with the very same bits."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run_folders
 from processes.dying import (
     AFTER_STEP,
     INT,
@@ -20,6 +18,7 @@ from processes.dying import (
     run,
 )
 from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
+from support import run_folders, status_of
 
 PLACES = {
     "in the first step": (STEP, 0),
@@ -78,9 +77,7 @@ def test_stopped_by_a_signal(
 ) -> None:
     """Saved within a step, epoch unfinished or not validated; gone on from exactly there."""
     assert run(tmp_path, LINE, place, signum) == 128 + signum
-    [folder] = run_folders(tmp_path)
-    status = json.loads((folder / "status.json").read_text())
-    assert status["state"] == "interrupted"
+    assert status_of(*run_folders(tmp_path))["state"] == "interrupted"
     assert run(tmp_path, LINE) == 0
     assert f"left interrupted: going on after {position}" in said(tmp_path)
     assert equal(whole, state_of(tmp_path))

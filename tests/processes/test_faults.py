@@ -1,6 +1,5 @@
 """Disks, clocks, workers, random kills: nothing is lost, and nothing lies."""
 
-import json
 import os
 import random
 import shutil
@@ -14,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Result, run_folders
 from processes.dying import (
     AFTER_STEP,
     FLUSHING,
@@ -27,17 +25,10 @@ from processes.dying import (
     run,
 )
 from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tree
+from support import Senet, run_folders, status_of
 
 from senet_train.runs import folder as run_folder
 from senet_train.runs.record import read_record
-
-Senet = Callable[..., Result]
-
-
-def status(base: Path) -> dict[str, Any]:
-    [folder] = run_folders(base)
-    content: dict[str, Any] = json.loads((folder / "status.json").read_text())
-    return content
 
 
 @pytest.mark.slow
@@ -67,7 +58,9 @@ def test_a_full_disk(whole: dict[str, Any], tmp_path: Path, name: str, call: int
     last = said(tmp_path).splitlines()[-1]
     assert last.startswith("error: OSError: [Errno ")
     assert "keeps its old status" in said(tmp_path)
-    assert status(tmp_path)["state"] == "running"  # by a process that is gone: unfinished
+    assert (
+        status_of(*run_folders(tmp_path))["state"] == "running"
+    )  # by a process that is gone: unfinished
     [folder] = run_folders(tmp_path)
     assert not (folder / "result.json").exists()
     assert run(tmp_path, line) == 0
@@ -212,7 +205,7 @@ def test_a_killed_worker_is_named(files: tuple[str, ...], tmp_path: Path) -> Non
         "error: a data worker died, perhaps killed as memory ran out: "
         "choose less than data.workers=2, or 0"
     )
-    assert status(tmp_path)["state"] == "failed"
+    assert status_of(*run_folders(tmp_path))["state"] == "failed"
 
 
 def test_a_hanging_worker_is_not_waited_for(files: tuple[str, ...], tmp_path: Path) -> None:
@@ -225,7 +218,7 @@ def test_a_hanging_worker_is_not_waited_for(files: tuple[str, ...], tmp_path: Pa
     assert time.monotonic() - start < 60
     last = said(tmp_path).splitlines()[-1]
     assert last.startswith("error: no batch came from 2 data workers in 2 s: is the file system ")
-    assert status(tmp_path)["state"] == "failed"
+    assert status_of(*run_folders(tmp_path))["state"] == "failed"
     assert not processes_in(tmp_path)
     shutil.rmtree(tmp_path / "outputs")
     assert run(tmp_path, files) == 0  # the same folder without the fault

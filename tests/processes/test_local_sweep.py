@@ -1,21 +1,17 @@
 """The default launcher: what dies alone, what dies together, and the line that finishes it."""
 
-import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Command, Result, run_folders
+from support import TINY, Command, Senet, run_folders, status_of, wait_for
 
 from senet_train.runs.status import is_alive
 from senet_train.sweeps.launchers.local import MEMORY_A_RUN, default_jobs, gpus_of
 from senet_train.system.resources import available_memory_bytes
 
-Senet = Callable[..., Result]
 LINE = (
     *(word for word in TINY if not word.startswith(("model", "ratio", "trainer.max_epochs"))),
     "model=resnet20",
@@ -39,20 +35,8 @@ def saved(base: Path) -> list[Path]:
     return [file.parents[1] for file in base.glob("outputs/*/*/seed*/checkpoints/last.ckpt")]
 
 
-def status(folder: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads((folder / "status.json").read_text())
-    return content
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def states(base: Path) -> list[object]:
-    return [status(folder)["state"] for folder in run_folders(base)]
+    return [status_of(folder)["state"] for folder in run_folders(base)]
 
 
 def test_a_failing_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
@@ -70,7 +54,7 @@ def test_a_killed_run_kills_no_other(
     senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     victim = saved(tmp_path)[0]
-    os.kill(int(str(status(victim)["pid"])), signal.SIGKILL)
+    os.kill(status_of(victim)["pid"], signal.SIGKILL)
     out, err = sweep.communicate(timeout=120)
     assert sweep.returncode == 1
     assert "finished 3 of 4 runs" in out
@@ -103,7 +87,7 @@ def test_a_killed_sweep_leaves_no_orphans(
     """Its runs notice, save themselves and end; the same line goes on with them."""
     sweep.kill()
     wait_for(lambda: states(tmp_path) == ["interrupted"] * 2, seconds=20)
-    pids = [int(str(status(folder)["pid"])) for folder in run_folders(tmp_path)]
+    pids = [status_of(folder)["pid"] for folder in run_folders(tmp_path)]
     wait_for(lambda: not any(map(is_alive, pids)), seconds=20)
     again = senet(*LONG)
     assert again.code == 0, again.err

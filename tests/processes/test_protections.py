@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 # What is taken out, and the test that notices: file, old words, new words.
 PROTECTIONS = {

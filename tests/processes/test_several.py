@@ -5,17 +5,14 @@ import csv
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import Command, Result, run_folders
 from processes.dying import SERVER
 from processes.outcome import EVERY_STEP, LINE, equal, state_of
+from support import DATA, Command, Senet, run_folders, wait_for, weights_in
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor, nn
 
@@ -30,7 +27,6 @@ from senet_train.training.distributed.collectives import process_group
 from senet_train.training.distributed.world import SINGLE_PROCESS, STORE, World, world
 from senet_train.training.fit import refuse_uneven
 
-Senet = Callable[..., Result]
 # At a larger rate twelve steps let rounding grow to 1e-4, between two kernels of one process too.
 TWO = (*(word for word in LINE if "batch_size" not in word), "data.batch_size=8", "optim.lr=0.0001")
 
@@ -71,8 +67,6 @@ def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data)
 @pytest.fixture
 def data() -> Data:
     import dataclasses
-
-    from test_loaders import DATA
 
     return dataclasses.replace(DATA, batch_size=6)
 
@@ -153,13 +147,6 @@ def metrics(base: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
 
 
-def weights(base: Path) -> dict[str, Tensor]:
-    [folder] = run_folders(base)
-    state: dict[str, Any] = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-    tensors: dict[str, Tensor] = state["state_dict"]
-    return tensors
-
-
 def gate_points(folder: Path) -> list[tuple[int, str]]:
     [file] = folder.glob("events.*")
     return [
@@ -184,7 +171,7 @@ def test_two_processes_train_the_same_network(
     for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
         for key in ("train_loss", "val_loss"):
             assert float(two[key]) == pytest.approx(float(one[key]), rel=1e-5), key
-    ones, twos = weights(tmp_path / "one"), weights(tmp_path / "two")
+    ones, twos = (weights_in(*run_folders(tmp_path / name)) for name in ("one", "two"))
     for key, tensor in ones.items():
         torch.testing.assert_close(twos[key], tensor, rtol=1e-4, atol=1e-6)
     folders = [run_folders(tmp_path / name)[0] for name in ("one", "two")]
@@ -195,13 +182,6 @@ def test_two_processes_train_the_same_network(
 
 
 LONG = (*TWO, "trainer.max_epochs=20", "trainer.devices=2", EVERY_STEP)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def under_way(base: Path, epochs: int) -> bool:

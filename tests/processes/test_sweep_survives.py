@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_folders
+from support import ROOT, run_folders, wait_for
 
 from senet_train.runs.status import is_alive, read_status
 
@@ -45,13 +43,6 @@ def alive(base: Path) -> list[int]:
     """The processes that train."""
     statuses = [status for f in run_folders(base) if (status := read_status(f))]
     return [s.pid for s in statuses if s.state == "running" and is_alive(s.pid)]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

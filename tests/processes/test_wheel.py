@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import CONF, ROOT, TINY, run_folders
+from support import CONF, ROOT, TINY, run_folders
 
 
 @pytest.fixture(scope="module")

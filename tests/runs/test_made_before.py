@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONF, Result
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from support import CONF, Result
 
 from senet_train import load_run
 from senet_train.commands import compare

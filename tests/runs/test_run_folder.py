@@ -1,11 +1,10 @@
 """The folder's states, the run set aside by an overwrite, the lock, the hash that clashes."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Result, run_folders
+from support import TINY, Senet, run_folders
 
 from senet_train.errors import Diverged, HeldError, InputError
 from senet_train.runs.folder import RunFolder, refuse_clash
@@ -15,7 +14,6 @@ from senet_train.system.files import write_atomic, write_json
 from senet_train.system.lock import file_lock
 
 IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
-Senet = Callable[..., Result]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import TINY, run_folders
+from support import TINY, run_folders
 
 from senet_train import load_run
 from senet_train.cli import main as train

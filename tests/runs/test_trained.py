@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Result, run_folders
 from PIL import Image
+from support import TINY, Result, run_folders
 
 import senet_train
 from senet_train import Placement, SqueezeExcite, insert, load_run

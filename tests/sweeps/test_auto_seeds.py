@@ -3,15 +3,13 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from conftest import CONF, TINY, Result
-from test_sweep import arms
-from test_verdict import Table, table
+from compare_runs import Table, table
+from support import CONF, TINY, Result, Senet, arms
 
 from senet_train.commands.compare import parse
 from senet_train.compare import MARGIN
@@ -27,7 +25,6 @@ from senet_train.training import run as run_module
 from senet_train.training.fit import Fitted
 from senet_train.training.plan import Plan
 
-Senet = Callable[..., Result]
 BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]
 BASE += ["model=resnet20", "hydra/launcher=basic"]  # training is replaced in this process alone
 PLAIN, R2, R4 = ["attention=none"], ["attention=se", "ratio=2"], ["attention=se", "ratio=4"]

@@ -19,12 +19,12 @@ from typing import Any
 import optuna
 import pytest
 from compare_runs import record_of
-from conftest import TINY, Result, run_folders
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter
+from support import TINY, Senet, run_folders
 
 from senet_train.errors import Diverged, InputError, Interrupted, Pruned
 from senet_train.networks.cost import NetworkCost
@@ -36,7 +36,6 @@ from senet_train.training import plan, run
 from senet_train.training.callbacks import journal, stop_request
 from senet_train.training.plan import Plan
 
-Senet = Callable[..., Result]
 LR = "optim.lr=tag(log,interval(0.001,1))"
 EPOCHS = 6
 SEARCH = (

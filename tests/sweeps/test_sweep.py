@@ -1,30 +1,23 @@
 """Tables of arms: what is run, in which order, what is left out and said so."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONF, TINY, Result
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from support import CONF, TINY, Senet, arms
 
 from senet_train.config.compose import combinations, key_of
 from senet_train.errors import InputError
 from senet_train.sweeps.arms import Table, refuse_conflicts
 
-Senet = Callable[..., Result]
 BASE = ["hydra/launcher=basic", *(word for word in TINY if not word.startswith("ratio"))]
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 TABLES = [
     name for name in EXPERIMENTS if "\narms:" in (CONF / f"experiment/{name}.yaml").read_text()
 ]
 DEEP = {"resnets", "cifar", "siblings"}
-
-
-def arms(*lists: list[str] | str) -> str:
-    """`arms=[["attention=none"],...]`: Hydra wants quotes round what holds an equals sign."""
-    return f"arms={json.dumps(lists)}"
 
 
 PLAIN, SE = ["attention=none"], ["attention=se", "ratio=4"]

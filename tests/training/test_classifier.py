@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
-from test_loaders import DATA
+from support import DATA, OPTIM
 from torch import nn
 
-from senet_train.config.schema import Choice, Optim
+from senet_train.config.schema import Optim
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import DataModule, Splits
@@ -21,16 +21,6 @@ from senet_train.training.progress import MetricSums
 from senet_train.training.schedule import constant
 from senet_train.training.tasks.classification import ImageClassifier, class_counts, class_sums
 
-OPTIM = Optim(
-    lr=0.1,
-    momentum=0.9,
-    nesterov=False,
-    weight_decay=0.01,
-    decay_norm_and_bias=True,
-    label_smoothing=0.0,
-    warmup_epochs=0,
-    schedule=Choice("constant"),
-)
 TRAINER = TrainerConfig(
     max_epochs=2,
     precision=32,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import TINY, Result, run_folders
 from processes.outcome import LINE, equal, state_of
+from support import TINY, Result, run_folders
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Result, run_folders
+from support import Result, run_folders
 
 from senet_train.runs.record import read_record
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import TINY, Result
+from support import TINY, Result
 
 from senet_train.training import fit
 from senet_train.training.callbacks import speed

@@ -1,14 +1,13 @@
 """task=segmentation and task=detection: counted right, trained in pairs, gone on with, compared."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Result
+from support import ROOT, Senet
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.ops import masks_to_boxes
@@ -29,7 +28,6 @@ from senet_train.training.progress import MetricSums
 from senet_train.training.tasks.detection import average_precision, box_means
 from senet_train.training.tasks.segmentation import overlaps, pixel_counts, pixel_means
 
-Senet = Callable[..., Result]
 SMALL = (
     "model.channels=[8,16,32]",
     "data.num_images=40",
