@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from senet_train.commands.data_check.findings import Finding
 from senet_train.commands.data_check.report import write_csv
@@ -22,7 +22,7 @@ from senet_train.commands.evaluate.files import tables as evaluation_tables
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.files import tables as inspection_tables
 from senet_train.commands.inspect.knockout import Knockout
-from senet_train.commands.inspect.timing import Saving
+from senet_train.commands.inspect.timing import AddedTime
 from senet_train.commands.predict.report import write_rows
 from senet_train.commands.predict.rows import Row
 from senet_train.commands.profile.files import as_csv as profile_csv
@@ -78,7 +78,7 @@ def inspected(text: str, folder: Path) -> list[str]:
     layer = filled(Layer, text)
     gates = dataclasses.replace(layer.gates, all_mean=np.ones(2), all_std=np.ones(2))
     layers = [dataclasses.replace(layer, gates=gates)]
-    found = inspection_tables(layers, [filled(Knockout, text)], [filled(Saving, text)])
+    found = inspection_tables(layers, [filled(Knockout, text)], [filled(AddedTime, text)])
     return list(found.values())
 
 
