@@ -13,10 +13,10 @@ from torchvision_cases import FAMILIES
 
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.resnet import resnet50
-from senet_train.commands.profile import quantities as latency
 from senet_train.commands.profile.cli import main as profile
 from senet_train.config.schema import Placement
 from senet_train.errors import CannotExist, InputError
+from senet_train.networks import stopwatch
 from senet_train.networks.graph.own_attention import OWN_ATTENTION
 from senet_train.networks.graph.weave import WovenNetwork, weave
 from senet_train.networks.insertion import insert
@@ -113,7 +113,7 @@ def test_a_line_says_that_it_was_taken_out(attention: str, senet) -> None:
 def test_senet_profile_says_so_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
     words = ["model=torchvision", "model.name=mobilenet_v3_small", "model.name=squeezenet1_1"]
     sizes = ["data.image_size=64", "data.num_classes=10", "--batch-sizes", "1"]
     assert profile([" ".join(words[:2]), " ".join(words[::2]), *sizes]) == 0
