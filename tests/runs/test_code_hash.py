@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from senet_train.runs.environment import ROOMS_OF_NUMBERS, code_hash, hash_sources
 
