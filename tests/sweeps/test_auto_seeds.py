@@ -21,7 +21,7 @@ from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import Diverged, Interrupted
 from senet_train.runs.metrics import Metrics
 from senet_train.runs.record import Latency
-from senet_train.training import run as run_module
+from senet_train.training import make_record
 from senet_train.training.fit import Fitted
 from senet_train.training.plan import Plan
 
@@ -75,7 +75,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     fake = Bench()
-    monkeypatch.setattr(run_module, "fit_and_test", fake.fit_and_test)
+    monkeypatch.setattr(make_record, "fit_and_test", fake.fit_and_test)
     return fake
 
 
