@@ -92,7 +92,7 @@ class Training:
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Training:
     stand_in = Training()
-    monkeypatch.setattr(run, "record_run", stand_in)
+    monkeypatch.setattr(run, "make_record", stand_in)
     monkeypatch.setattr(run, "print_summary", lambda *arguments: None)
     cost = NetworkCost(100, 10, 1000, 0)
     monkeypatch.setattr(plan, "measure_cost", lambda *arguments: cost)  # most of a plan's time
