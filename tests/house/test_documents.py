@@ -55,6 +55,17 @@ def test_named_tests_are_there(document) -> None:
     ] == []
 
 
+def test_the_walks_of_contributing_are_there() -> None:
+    """`senet_train/cli.py`: `main`, `run_job`. Each name is defined in that file."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    stops = re.findall(r"`(senet_train/[\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", text)
+    assert len(stops) >= 21
+    for file, names in stops:
+        source = (ROOT / file).read_text()
+        for name in re.findall(r"(\w+)`", names):
+            assert re.search(rf"(def|class) {name}\b|^{name}\b", source, re.M), (file, name)
+
+
 def test_a_name_that_is_not_there_is_noticed() -> None:
     assert is_there("senet_train/cli.py")
     assert not is_there("senet_train/classifier.py")

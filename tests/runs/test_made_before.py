@@ -7,22 +7,19 @@ logs are left out.
 
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from PIL import Image
-from support import CONF, Result
+from support import Result, config
 
 from senet_train import load_run
 from senet_train.commands import compare
 from senet_train.commands.inspect import cli as inspect
 from senet_train.commands.predict import cli as predict
-from senet_train.config.read import read_config
-from senet_train.config.resolvers import register_resolvers
 from senet_train.data.images import MemoryImages
 from senet_train.runs.trained.forward import Forward
 from senet_train.runs.trained.own_data import own_splits
@@ -35,16 +32,9 @@ LINE = ("model=se_resnet20", "model.channels=[4,8,16]", "ratio=4", *MACHINE[:2])
 FINISHED = "outputs/digits/se_resnet20-r4-a489505d/seed0"
 
 
-@pytest.fixture(scope="module")
-def composer() -> Iterator[None]:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
-
-
 @pytest.mark.parametrize("before", BEFORE, ids=lambda before: before["line"])
-def test_identities_have_not_moved(composer: None, before: dict[str, str]) -> None:
-    plan = make_plan(read_config(compose("config", [*before["line"].split(), *MACHINE])))
+def test_identities_have_not_moved(before: dict[str, str]) -> None:
+    plan = make_plan(config(*before["line"].split(), *MACHINE))
     assert plan.identity.sha256 == before["sha256"]
     assert plan.identity.label == before["label"]
 
