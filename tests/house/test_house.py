@@ -82,3 +82,15 @@ def test_every_dependency_is_pinned() -> None:
 
 def test_nothing_listens_beyond_this_machine() -> None:
     assert not lines_matching(r"\b0\.0\.0\.0\b|--bind_all", SOURCES)
+
+
+def test_no_file_is_over_300_lines() -> None:
+    files = [file for file in SOURCES if "senet_train" in file.parts]
+    assert len(files) > 200
+    assert [file.name for file in files if len(file.read_text().splitlines()) > 300] == []
+
+
+def test_every_room_says_what_it_holds() -> None:
+    rooms = [file for file in SOURCES if file.name == "__init__.py" and "senet_train" in file.parts]
+    assert len(rooms) > 20
+    assert [file for file in rooms if not file.read_text().startswith('"""')] == []
