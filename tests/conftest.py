@@ -1,9 +1,11 @@
 """Shared by all tests: the command in this process, in an empty folder."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,24 @@ from senet_train.training.callbacks import speed
 
 # Networks of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real processes first: a long test that begins last would end alone."""
+    items.sort(key=lambda item: item.path.parent.name != "processes")
+
+
+@pytest.fixture(scope="session")
+def warm_fork_server() -> None:
+    """Start the fork server of this process with what processes/warm.py loads.
+
+    A sweep's launcher takes the server that is there. Python 3.11 imports what is to be loaded
+    from PYTHONPATH alone, and says nothing where that fails.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["processes.warm"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
+        forkserver.ensure_running()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["senet_train.training.run", "processes.dying"])
 
 # A method, and at which of its calls the process is to end: ("module:Class.method", 3).
 Where = tuple[str, int]
