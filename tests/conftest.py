@@ -71,6 +71,7 @@ def senet(
 def command(tmp_path: Path) -> Iterator[Command]:
     """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
     environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    environment["OMP_NUM_THREADS"] = "1"  # two threads wait for each other on a busy machine
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), str(ROOT / "senet_train/sweeps/_plugins")]
     )

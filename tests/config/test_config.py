@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from senet_train.runs.identity import (
     LOCAL_DATA_KEYS,
     LOCAL_KEYS,
     LOCAL_TRAINER_KEYS,
+    Identity,
     as_tree,
     identify,
 )
@@ -217,14 +219,20 @@ OTHER = [
 ]
 
 
+@cache
+def usual_identity() -> Identity:
+    """That of a run without any settings."""
+    return make_plan(config()).identity
+
+
 @pytest.mark.parametrize("overrides", SAME, ids=" ".join)
 def test_same_identity(overrides: tuple[str, ...]) -> None:
-    assert make_plan(config(*overrides)).identity == make_plan(config()).identity
+    assert make_plan(config(*overrides)).identity == usual_identity()
 
 
 @pytest.mark.parametrize("overrides", OTHER, ids=" ".join)
 def test_other_identity(overrides: tuple[str, ...]) -> None:
-    assert make_plan(config(*overrides)).identity.sha256 != make_plan(config()).identity.sha256
+    assert make_plan(config(*overrides)).identity.sha256 != usual_identity().sha256
 
 
 def test_the_baseline_has_no_placement() -> None:

@@ -30,7 +30,7 @@ from torch import nn
 from senet_train.attention import SqueezeExcite
 from senet_train.backbones.cifar_resnet import CifarResNet
 from senet_train.networks import insertion
-from senet_train.networks.graph import weave
+from senet_train.networks.graph import weave as woven
 
 torch.set_num_threads(1)
 
@@ -46,7 +46,7 @@ def ours(channels):
     return network
 
 def weave(channels):
-    return weave.weave(plain(channels))
+    return woven.weave(plain(channels))
 
 def insert_into(channels):
     body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())
@@ -68,7 +68,7 @@ def end_of(make, mended):
     if not pid:
         if not mended:
             signal.alarm(20)  # a corrupted heap may also be waited for without end
-            for module in (insertion, weave):
+            for module in (insertion, woven):
                 module.avoid_overruns = lambda network: None
         train(make)
         os._exit(0)

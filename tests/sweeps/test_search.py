@@ -359,15 +359,15 @@ def test_a_run_stops_when_asked_and_is_trained_on_to_the_same_bits(
     monkeypatch.setattr(stop_request, "EVERY_SECONDS", 0.0)
     words = (*TINY, "trainer.deterministic=true", "trainer.max_epochs=4")
     assert senet(*words, "output_dir=whole").code == 0
-    write_row = journal.Journal.write_row
+    append_row = journal.append_row
 
-    def ask(self: journal.Journal, row: dict[str, float]) -> None:
-        write_row(self, row)
+    def ask(folder: Path, row: dict[str, float], *, header: bool) -> None:
+        append_row(folder, row, header=header)
         if row["epoch"] == 1:
-            stop_request.request_stop(self.folder, "search 01234567: too slow")
+            stop_request.request_stop(folder, "search 01234567: too slow")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal.Journal, "write_row", ask)
+        patch.setattr(journal, "append_row", ask)
         stopped = senet(*words)
     assert stopped.code == 0
     assert "pruned by search 01234567: too slow" in stopped.err
