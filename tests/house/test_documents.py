@@ -55,6 +55,29 @@ def test_named_tests_are_there(document) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_links_lead_somewhere(document) -> None:
+    """To a file of the repository, and to a heading of it where the link names one."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (document.parent / name).resolve() if name else document
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    """What a link may name: each heading in small letters, with hyphens for its spaces."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_a_page() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
 def test_the_walks_of_contributing_are_there() -> None:
     """`senet_train/cli.py`: `main`, `run_job`. Each name is defined in that file."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
