@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# float32 numbers in an AVX-512 register: from here on no shape was found to die.
-SOUND_CHANNELS = 16
+SOUND_CHANNELS = 16  # from here on no shape was found to die
+FAULTY_TYPES = (torch.float32, torch.bfloat16)  # of the maps; autocast makes one the other
 EVERY_PIXEL = (1, 1)
 
 
@@ -49,12 +49,12 @@ def may_overrun(module: nn.Module) -> bool:
 
 
 def overruns(conv: nn.Conv2d, x: Tensor) -> bool:
-    """Whether the backward pass of these maps, (B, C, H, W), would be the faulty one."""
-    differentiates = torch.is_grad_enabled() and (x.requires_grad or conv.weight.requires_grad)
+    """Whether the gradient of the weights for these maps, (B, C, H, W), could be the faulty one."""
+    gradient_to_come = torch.is_grad_enabled() and conv.weight.requires_grad
     return (
-        differentiates
+        gradient_to_come
         and x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in FAULTY_TYPES
         and channels_last(conv, x)
     )
 

@@ -54,30 +54,35 @@ def insert_into(channels):
     insertion.insert_into(model, gate, part="0")
     return model
 
-def train(make):
+def train(make, bfloat16):
     for channels in (1, 8, 15):
-        for side in (46, 56, 64, 96):
+        for side in (96, 112) if bfloat16 else (46, 56, 64, 96):
             network = make(channels).to(memory_format=torch.channels_last)
             x = torch.randn(4, 3, side, side).to(memory_format=torch.channels_last)
             for _ in range(3):
-                network(x).square().sum().backward()
+                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                    y = network(x)
+                y.float().square().sum().backward()
             memory = [torch.randn(1000) for _ in range(500)]  # what is overrun is noticed here
 
-def end_of(make, mended):
+def end_of(make, mended, bfloat16):
     pid = os.fork()
     if not pid:
         if not mended:
             signal.alarm(20)  # a corrupted heap may also be waited for without end
             for module in (insertion, woven):
                 module.avoid_overruns = lambda network: None
-        train(make)
+        train(make, bfloat16)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 ends = {
-    f"{make.__name__} {state}": end_of(make, state == "mended")
+    f"{make.__name__} {state} {precision}": end_of(
+        make, state == "mended", precision == "bfloat16"
+    )
     for make in (plain, ours, weave, insert_into)
     for state in ("as it is", "mended")
+    for precision in ("float32", "bfloat16")
 }
 print(json.dumps(ends))
 """
@@ -85,7 +90,9 @@ CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGALRM}
 WAYS_IN = ("ours", "weave", "insert_into")
 
 
-def test_networks_survive_the_bad_shapes_and_die_without_the_mend() -> None:
+@pytest.fixture(scope="module")
+def ends() -> dict[str, int]:
+    """Exit codes by network, state and precision."""
     # glibc's checks find an overrun when the memory is given back; where they are not, luck does.
     checks = {"LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"}
     done = subprocess.run(
@@ -97,11 +104,20 @@ def test_networks_survive_the_bad_shapes_and_die_without_the_mend() -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    ends: dict[str, int] = json.loads(done.stdout)
-    assert {ends[f"{way_in} mended"] for way_in in WAYS_IN} == {0}
-    if ends["plain as it is"] == 0:
-        pytest.skip("torch's own layers survive the bad shapes on this machine")
-    assert {ends[f"{way_in} as it is"] for way_in in WAYS_IN} <= CRASHES
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_survive_the_bad_shapes(ends: dict[str, int], precision: str) -> None:
+    assert {ends[f"{way_in} mended {precision}"] for way_in in WAYS_IN} == {0}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_without_the_mend_they_die(ends: dict[str, int], precision: str) -> None:
+    if ends[f"plain as it is {precision}"] == 0:
+        pytest.skip("this machine has not the fault: torch's own layers survive the bad shapes")
+    assert {ends[f"{way_in} as it is {precision}"] for way_in in WAYS_IN} <= CRASHES
 
 
 def layer(channels: int = 8, **options: object) -> nn.Conv2d:
@@ -161,7 +177,11 @@ def test_other_formats_and_evaluation_are_untouched() -> None:
     with torch.no_grad():
         new(x.to(memory_format=torch.channels_last))
     new(x.to(memory_format=torch.channels_last))
-    assert seen == [(2, 8, 64, 64), (2, 8, 32, 32)]
+    new(x.to(memory_format=torch.channels_last).requires_grad_())
+    new.weight.requires_grad_(False)
+    new(x.to(memory_format=torch.channels_last).requires_grad_())
+    taken, whole = (2, 8, 32, 32), (2, 8, 64, 64)
+    assert seen == [whole, taken, taken, whole]
 
 
 @pytest.mark.parametrize(
