@@ -13,7 +13,8 @@ from functools import partial
 
 import torch
 
-from senet_train.config.schema import Choice, Data
+from senet_train.config.compose import composed
+from senet_train.config.schema import Data
 from senet_train.data.imagenet_subset import imagenet_subset
 from senet_train.data.images import FileImages, Images
 from senet_train.data.loaders import TrainingBatches
@@ -65,22 +66,7 @@ def ways_to_store(root: str, image_size: int, images_per_class: int) -> dict[str
 
 def settings(image_size: int) -> Data:
     """Batches of 128, shifted and mirrored."""
-    return Data(
-        source=Choice("imagenet_subset"),
-        image_size=image_size,
-        num_classes="auto",
-        mean=[0.485, 0.456, 0.406],
-        std=[0.229, 0.224, 0.225],
-        crop="pad",
-        padding=4,
-        flip=True,
-        cutout=0,
-        batch_size=128,
-        val_fraction=0.1,
-        split_seed=0,
-        cache="auto",
-        workers=0,
-    )
+    return composed(["data=imagenet_subset", f"data.image_size={image_size}", "data.crop=pad"]).data
 
 
 def epoch_rate(images: Images, data: Data, epoch: int) -> float:

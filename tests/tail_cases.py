@@ -99,6 +99,20 @@ def small(backbone: Callable[[int], Backbone], attention: str) -> Backbone:
     return network.double().to(memory_format=torch.channels_last)
 
 
+def assert_same_training(ours: Backbone, theirs: Backbone, *, passes: int) -> None:
+    """The logits and the gradients of both, after so many passes over the same images."""
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    images = images.contiguous(memory_format=torch.channels_last)
+    for _ in range(passes):
+        logits = [network(images) for network in (ours, theirs)]
+        for each in logits:
+            each.square().sum().backward()
+    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-9)
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        scale = other.grad.abs().max()  # type: ignore[union-attr]
+        assert (mine.grad - other.grad).abs().max() <= 1e-8 * scale, name  # type: ignore[operator]
+
+
 def assert_no_less_exact(case: Case, tail: Callable[..., Tensor], *, factor: float) -> None:
     """Against float64, `factor` times the modules' error at most.
 

@@ -26,6 +26,7 @@ from senet_train.networks.heads import detectors, segmenters
 from senet_train.networks.heads.detectors import detector_on
 from senet_train.networks.heads.segmenters import segmenter_on
 from senet_train.networks.insertion import insert
+from senet_train.networks.libraries.build import build_on_current_device
 
 # Parts of operators' names.
 KINDS = ("convolution", "pool", "upsample", "norm", "mm", "mean", "amax", "grid_sampler")
@@ -81,12 +82,9 @@ def calls(build: Callable[[], nn.Module], batch: int, side: int) -> list[Case]:
 
 
 def without_numbers(build: Callable[[], nn.Module]) -> nn.Module:
-    """The network on the meta device; torchvision's RegNets compute their widths while built."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except NotImplementedError:
-        return build().to("meta")
+    """The network on the meta device."""
+    with torch.device("meta"):
+        return build_on_current_device(build)
 
 
 def networks(quick: bool) -> Iterator[Built]:

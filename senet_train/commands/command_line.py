@@ -89,6 +89,13 @@ def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
                 )
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The argument RUN of a command that uses one trained run."""
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint in it"
+    )
+
+
 def add_batch_size(parser: argparse.ArgumentParser) -> None:
     """The option `--batch-size N` of a command that sends images through a network."""
     parser.add_argument(

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from support import needs_compiler
-from tail_cases import GATES, SHAPES, Case, assert_close, assert_no_less_exact, small, watched
+from tail_cases import (
+    GATES,
+    SHAPES,
+    Case,
+    assert_close,
+    assert_no_less_exact,
+    assert_same_training,
+    small,
+    watched,
+)
 from torch import Tensor, nn
 
 from senet_train.attention import ATTENTIONS
@@ -263,18 +272,9 @@ def test_whole_networks(
     backbone: Callable[[int], Backbone], attention: str, folds: list[Tensor]
 ) -> None:
     """Logits, gradients and running statistics, and the same state dict."""
-    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
-    images = images.contiguous(memory_format=torch.channels_last)
     ours, theirs = small(backbone, attention), small(backbone, attention)
     ours.use_tail(folded)
-    for _ in range(2):
-        logits = [network(images) for network in (ours, theirs)]
-        for each in logits:
-            each.square().sum().backward()
-    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-9)
-    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        scale = other.grad.abs().max()  # type: ignore[union-attr]
-        assert (mine.grad - other.grad).abs().max() <= 1e-8 * scale, name  # type: ignore[operator]
+    assert_same_training(ours, theirs, passes=2)
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-9, atol=1e-9)
     every_norm = sum(isinstance(m, nn.BatchNorm2d) for m in ours.modules())

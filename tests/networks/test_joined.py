@@ -4,7 +4,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tail_cases import GATES, SHAPES, Case, assert_close, assert_no_less_exact, small, watched
+from tail_cases import (
+    GATES,
+    SHAPES,
+    Case,
+    assert_close,
+    assert_no_less_exact,
+    assert_same_training,
+    small,
+    watched,
+)
 from torch import Tensor
 
 from senet_train.backbones.cifar_resnet import resnet20
@@ -73,17 +82,9 @@ def test_what_does_not_fit_is_composed(joins: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("backbone", [resnet20, resnet50])
 def test_whole_networks(backbone: Callable[[int], Backbone], joins: list[Tensor]) -> None:
-    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
-    images = images.contiguous(memory_format=torch.channels_last)
     ours, theirs = small(backbone, "se"), small(backbone, "se")
     ours.use_tail(joined)
-    logits = [network(images) for network in (ours, theirs)]
-    for each in logits:
-        each.square().sum().backward()
-    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-9)
-    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        scale = other.grad.abs().max()  # type: ignore[union-attr]
-        assert (mine.grad - other.grad).abs().max() <= 1e-8 * scale, name  # type: ignore[operator]
+    assert_same_training(ours, theirs, passes=1)
     assert len(joins) == sum(len(blocks) for blocks in ours.by_stage().values())
 
 

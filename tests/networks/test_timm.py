@@ -24,7 +24,7 @@ from senet_train.errors import InputError
 from senet_train.networks.cost import count_parameters
 from senet_train.networks.graph.own_attention import OWN_ATTENTION, input_dependent, is_gated
 from senet_train.networks.graph.trace import trace
-from senet_train.networks.graph.weave import WovenNetwork, weave
+from senet_train.networks.graph.weave import weave
 from senet_train.networks.insertion import insert
 from senet_train.networks.libraries import timm as timm_networks
 from senet_train.networks.libraries.timm import plain_network, timm_network
@@ -64,15 +64,11 @@ def config(*overrides: str) -> Config:
     return composed(["model=timm", *overrides])
 
 
-def on_meta(name: str) -> WovenNetwork:
-    with torch.device("meta"):
-        return timm_network(name)(10)
-
-
 @pytest.mark.parametrize("name", QUICK)
 def test_units_of_each_family(name: str) -> None:
     num_units, num_own, first = EVERY[name]
-    network = on_meta(name)
+    with torch.device("meta"):
+        network = timm_network(name)(10)
     assert (len(network.units), len(network.taken_out)) == (num_units, num_own)
     assert next(iter(network.units)) == first
     assert not [m for m in network.modules() if type(m).__name__ in OWN_ATTENTION]

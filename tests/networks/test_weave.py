@@ -18,7 +18,7 @@ from senet_train.config.schema import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.networks import stopwatch
 from senet_train.networks.graph.own_attention import OWN_ATTENTION
-from senet_train.networks.graph.weave import WovenNetwork, weave
+from senet_train.networks.graph.weave import weave
 from senet_train.networks.insertion import insert
 from senet_train.networks.libraries.torchvision import (
     NOT_CONVOLUTIONAL,
@@ -35,15 +35,11 @@ EVERY = [
 ]
 
 
-def on_meta(name: str) -> WovenNetwork:
-    with torch.device("meta"):
-        return torchvision_network(name)(10)
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_units_of_each_family(name: str) -> None:
     num_units, first, num_shortcuts = FAMILIES[name]
-    network = on_meta(name)
+    with torch.device("meta"):
+        network = torchvision_network(name)(10)
     assert len(network.units) == num_units
     assert next(iter(network.units)) == first
     units = [unit for stage in network.by_stage().values() for unit in stage]

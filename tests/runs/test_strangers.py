@@ -132,22 +132,13 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         lambda run, owned: (run / "config.yaml").write_text("[1, 2]"),
         "is no run's configuration: it holds no keys",
     ),
-    "linked checkpoint": (
-        lambda run, owned: link_out(run, "checkpoints/best.ckpt"),
-        "leads out of the run's folder",
-    ),
-    "linked configuration": (
-        lambda run, owned: link_out(run, "config.yaml"),
-        "leads out of the run's folder",
-    ),
-    "linked classes": (
-        lambda run, owned: link_out(run, "classes.json"),
-        "leads out of the run's folder",
-    ),
-    "linked record": (
-        lambda run, owned: link_out(run, "result.json"),
-        "leads out of the run's folder",
-    ),
+    **{
+        f"linked {name}": (
+            lambda run, owned, name=name: link_out(run, name),
+            "leads out of the run's folder",
+        )
+        for name in ("checkpoints/best.ckpt", "config.yaml", "classes.json", "result.json")
+    },
     "classes": (
         lambda run, owned: (run / "classes.json").write_text(json.dumps({"a": 1})),
         "is no list of class names",

@@ -13,7 +13,10 @@ from senet_train.training.callbacks import speed
 from senet_train.training.tasks.classification import ImageClassifier
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak: others keep it")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="only Linux can reset a peak; elsewhere a record has its process's",
+)
 def test_the_peak_of_an_earlier_run_is_forgotten() -> None:
     cpu = torch.device("cpu")
     before = speed.peak_memory_bytes(cpu)

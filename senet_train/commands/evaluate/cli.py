@@ -4,7 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.commands.command_line import Parser, add_batch_size, command, refuse_folder
+from senet_train.commands.command_line import (
+    Parser,
+    add_batch_size,
+    add_run,
+    command,
+    refuse_folder,
+)
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
 images, each class, and with --corruptions what is left of it on corrupted images. Images are
@@ -15,7 +21,7 @@ done, 1 an image could not be read, 2 bad input."""
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = Parser(prog="senet-evaluate", description=DESCRIPTION)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its checkpoint")
+    add_run(parser)
     parser.add_argument(
         "data",
         nargs="*",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.commands.command_line import Parser, add_run, command, refuse_folder
 from senet_train.errors import InputError
 from senet_train.system.files import write_atomic, write_text
 
@@ -36,7 +36,7 @@ FORMATS = {
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = Parser(prog="senet-export", description=DESCRIPTION)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its checkpoint")
+    add_run(parser)
     parser.add_argument(
         "--format",
         action="append",

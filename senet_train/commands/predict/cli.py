@@ -9,6 +9,7 @@ from pathlib import Path
 from senet_train.commands.command_line import (
     Parser,
     add_batch_size,
+    add_run,
     at_least_one,
     command,
     refuse_file,
@@ -27,9 +28,7 @@ input."""
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = Parser(prog="senet-predict", description=DESCRIPTION)
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint in it"
-    )
+    add_run(parser)
     parser.add_argument(
         "images",
         nargs="+",
