@@ -1,9 +1,8 @@
 """Shared by all tests: the command in this process, in an empty folder."""
 
+import gc
 import multiprocessing
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -12,12 +11,20 @@ from typing import Any
 import pytest
 import torch
 from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
+from threadpoolctl import threadpool_limits
 
 from senet_train.cli import main
 from senet_train.training.callbacks import speed
 
-# Networks of the tests are tiny: a second thread costs more than it brings.
+# Networks and tables of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
+threadpool_limits(1)  # of numpy
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,31 +75,22 @@ def senet(
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
+def command(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, warm_fork_server: None
+) -> Iterator[Command]:
     """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
-    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-    environment["OMP_NUM_THREADS"] = "1"  # two threads wait for each other on a busy machine
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT), str(ROOT / "senet_train/sweeps/_plugins")]
-    )
-    started: list[subprocess.Popen[str]] = []
+    from processes.dying import Forked
 
-    def start(*arguments: str, folder: Path = tmp_path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "senet_train", *arguments],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    started: list[Forked] = []
+
+    def start(*arguments: str, folder: Path = tmp_path) -> Forked:
+        started.append(Forked(arguments, folder, tmp_path_factory.mktemp("printed")))
+        return started[-1]
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +109,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     base = tmp_path_factory.mktemp("seen")
     draw_tree(base / "tree")
     settings = [word for word in TINY if not word.startswith(("data.num", "data=", "trainer.max"))]
-    tree = ("data=imagenet_subset", f"data.root={base / 'tree'}", "trainer.max_epochs=6")
+    tree = ("data=imagenet_subset", f"data.root={base / 'tree'}", "trainer.max_epochs=4")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
         patch.setattr(speed, "LATENCY_SECONDS", 0.0)

@@ -60,7 +60,7 @@ def test_a_run_leaves_what_the_readme_says(senet: Senet, tmp_path: Path) -> None
     result = senet(*TINY)
     assert result.code == 0
     assert "test top-1" in result.out
-    assert "se_resnet20-r4: " in result.err
+    assert "se_resnet8-r4: " in result.err
     folder = only_run(tmp_path)
     names = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
     events = {name for name in names if "tfevents" in name}
@@ -102,8 +102,8 @@ def test_the_record_is_right(senet: Senet, tmp_path: Path) -> None:
     assert bits.astype(bool).tolist() == correct.tolist()
     assert record.arm == folder.parent.name
     assert record.identity.startswith(record.arm.rpartition("-")[2])
-    assert (record.cost.parameters, record.cost.attention_parameters) == (280_018, 8_064)
-    assert [slot.hidden for slot in record.attention] == [4] * 3 + [8] * 3 + [16] * 3
+    assert (record.cost.parameters, record.cost.attention_parameters) == (80_210, 2_688)
+    assert [slot.hidden for slot in record.attention] == [4, 8, 16]
     assert record.cost.images_per_second > 0
     assert set(record.cost.inference_ms) == {"1", "128"}
     assert record.overrides == list(TINY)
@@ -154,7 +154,7 @@ def test_workers_change_nothing(senet: Senet, tmp_path: Path, tmp_path_factory) 
                 write_image(tree / part / name / f"{i}.png", i, (20, 24))
     arguments = [
         *("data=imagenet_subset", f"data.root={tree}", "data.image_size=16", "data.batch_size=4"),
-        *("data.crop=resized", "model=se_resnet20", "ratio=4", "trainer.max_epochs=1"),
+        *("data.crop=resized", "model=se_resnet8", "ratio=4", "trainer.max_epochs=1"),
     ]
     runs = {}
     for workers in (0, 2):
@@ -172,7 +172,7 @@ def test_workers_change_nothing(senet: Senet, tmp_path: Path, tmp_path_factory) 
 def test_dry_run_writes_nothing(senet: Senet, tmp_path: Path) -> None:
     result = senet(*TINY, "dry_run=true")
     assert result.code == 0
-    assert "outputs/fake/se_resnet20-r4-" in result.err
+    assert "outputs/fake/se_resnet8-r4-" in result.err
     assert "is to do" in result.err
     assert list(tmp_path.iterdir()) == []
 
@@ -316,16 +316,16 @@ def test_a_sweep_runs_an_arm_once_and_mentions_an_unread_ratio(
 ) -> None:
     arguments = [word for word in TINY if not word.startswith(("model", "ratio"))]
     arguments.append("hydra/launcher=basic")
-    result = senet("-m", *arguments, "model=se_resnet20,resnet20", "ratio=4,8")
+    result = senet("-m", *arguments, "model=se_resnet8,resnet8", "ratio=4,8")
     assert result.code == 0
     assert result.err.count("changes nothing, as nothing reads it with attention=none") == 1
     assert result.err.count("is the same network as") == 1
     again = senet(
-        "-m", *arguments, "model=resnet20", "attention=none", "ratio=4,8", "overwrite=true"
+        "-m", *arguments, "model=resnet8", "attention=none", "ratio=4,8", "overwrite=true"
     )
     assert again.err.count("epoch 2/2") == 1
     labels = sorted(folder.parent.name.rpartition("-")[0] for folder in run_folders(tmp_path))
-    assert labels == ["resnet20", "se_resnet20-r4", "se_resnet20-r8"]
+    assert labels == ["resnet8", "se_resnet8-r4", "se_resnet8-r8"]
     assert not list(tmp_path.rglob(".hydra"))
 
 
@@ -350,7 +350,7 @@ def test_a_users_own_config_folder(senet: Senet, tmp_path_factory) -> None:
     result = senet("--config-dir", str(own), "experiment=mine", *TINY[:-3], "dry_run=true")
     assert result.code == 0
     assert "seed7" in result.err
-    assert "se_resnet20" in result.err  # the command line wins over the preset
+    assert "se_resnet8" in result.err  # the command line wins over the preset
 
 
 def test_a_command_is_repeated_with_its_own_configuration(monkeypatch) -> None:
@@ -382,8 +382,8 @@ def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> N
     own = tmp_path_factory.mktemp("own")
     (own / "attention").mkdir()
     (own / "attention" / "mine.yaml").write_text("name: mine\nstrength: 2\nnote: none\n")
-    arguments = ["--config-dir", str(own), "data=fake", "model=resnet20", "attention=mine"]
-    assert "mine_resnet20-strength_2: " in senet(*arguments, "dry_run=true").err
+    arguments = ["--config-dir", str(own), "data=fake", "model=resnet8", "attention=mine"]
+    assert "mine_resnet8-strength_2: " in senet(*arguments, "dry_run=true").err
     # Distinct and legal folders, whatever stands in a value.
     notes = ("a/b", "a_b", "../../c", "x" * 300, "x" * 301)
     runs = [senet(*arguments, f"attention.note={note}", "dry_run=true").err for note in notes]
@@ -436,7 +436,7 @@ def test_a_signal_that_was_swallowed_still_ends_the_run(
 
 def test_a_sweep_that_ran_and_failed_is_no_bad_input(senet: Senet, tmp_path: Path) -> None:
     arguments = [word for word in TINY if not word.startswith("ratio")]
-    result = senet("-m", *arguments, "optim.lr=1e20", "ratio=32,4")
+    result = senet("-m", "hydra/launcher=basic", *arguments, "optim.lr=1e20", "ratio=32,4")
     assert "ratio=32 leaves no hidden channel" in result.err
     assert result.code == 1
 

@@ -22,6 +22,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet50": resnet.resnet50,
     "resnet101": resnet.resnet101,
     "resnet152": resnet.resnet152,
+    "resnet8": cifar_resnet.resnet8,
     "resnet20": cifar_resnet.resnet20,
     "resnet32": cifar_resnet.resnet32,
     "resnet44": cifar_resnet.resnet44,

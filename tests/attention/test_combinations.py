@@ -4,7 +4,7 @@ The small networks compute; of the large ones the meta device proves the shapes.
 """
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
+from senet_train.backbones.preact_resnet import PreActBasicBlock, he_cifar
 from senet_train.config.options import bind
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import register_resolvers
@@ -23,16 +24,22 @@ from senet_train.networks.insertion import build_network
 
 NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))
 POSITIONS = ["standard", "pre", "post", "identity", "inner", "stage"]
-DEVICES = {"resnet20": "cpu", "preact_resnet20": "cpu"}
+SMALL = {
+    "resnet8": BACKBONES["resnet8"],
+    "preact_resnet8": partial(he_cifar, block=PreActBasicBlock, blocks_per_stage=1),
+}
 LARGE = ["resnet18", "resnet50", "preact_resnet164", "wrn16_8"]
-FAMILIES = [*DEVICES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+FAMILIES = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
 
 
 @cache
 def composed(model: str) -> list[Config]:
-    """One for each attention, in one stage: a block that changes shape, and some that do not."""
+    """One for each attention, in blocks of which some change the shape, and some do not."""
     register_resolvers()
-    common = ["data=fake", f"model={model}", "placement.stages=[3]", "ratio=4"]
+    where = (
+        ["placement.stages=[1,2]"] if model in SMALL else [f"model={model}", "placement.stages=[3]"]
+    )
+    common = ["data=fake", *where, "ratio=4"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return [read_config(compose("config", [*common, f"attention={name}"])) for name in NAMES]
 
@@ -48,11 +55,12 @@ def configurations(model: str, position: str) -> list[Config]:
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("model", FAMILIES)
 def test_combination(model: str, position: str) -> None:
-    device = DEVICES.get(model, "meta")
+    device = "cpu" if model in SMALL else "meta"
     images = torch.randn(2, 3, 16, 16, device=device)
     labels = torch.tensor([0, 1], device=device)
     for config in configurations(model, position):
-        backbone, _ = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+        large, _ = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+        backbone = SMALL.get(model, large)
         attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
         build = (backbone, attention, config.placement)
         with torch.device("meta"):
@@ -80,10 +88,14 @@ def test_combination(model: str, position: str) -> None:
 
 def test_the_slots_of_a_combination_are_reached() -> None:
     """Negative control: a slot that forward passed over would leave its weights unmoved."""
-    (config,) = (c for c in configurations("resnet20", "inner") if c.attention.name == "se")
+    (config,) = (c for c in configurations("resnet8", "inner") if c.attention.name == "se")
     attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
     network, slots = build_network(
-        BACKBONES["resnet20"], attention, config.placement, num_classes=10, seed=0
+        BACKBONES["resnet8"],
+        attention,
+        replace(config.placement, stages=[2]),
+        num_classes=10,
+        seed=0,
     )
     block = network.get_submodule(slots[0].name.rpartition(".attend")[0])
     block.forward = block.downsample.forward

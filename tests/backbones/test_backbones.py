@@ -45,6 +45,7 @@ CIFAR_STEM = {
 }
 # Option A plain, option B plain, and option B with SE r=16, without and with bias.
 HE_CIFAR = {
+    "resnet8": (75_290, 78_042, 78_714, 78_833),
     "resnet20": (269_722, 272_474, 274_490, 274_847),
     "resnet32": (464_154, 466_906, 470_266, 470_861),
     "resnet44": (658_586, 661_338, 666_042, 666_875),

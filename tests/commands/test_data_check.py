@@ -425,7 +425,7 @@ def test_a_whole_run_with_a_list(senet, check: Check, tree: Path) -> None:
     check("--exclude", "exclude.txt")
     arguments = [
         *("data=imagenet_subset", f"data.root={tree}", "data.image_size=8", "data.batch_size=4"),
-        *("data.workers=0", "model=resnet20", "trainer.max_epochs=1", "trainer.precision=32"),
+        *("data.workers=0", "model=resnet8", "trainer.max_epochs=1", "trainer.precision=32"),
     ]
     failed = senet(*arguments, "output_dir=without")
     assert failed.code == 1
@@ -471,7 +471,7 @@ def test_the_list_is_in_the_identity(tree: Path, tmp_path: Path) -> None:
 
 def arm_of(tree: Path, exclude: Path | str) -> str:
     where = (f"data.root={tree}", f"data.exclude={exclude}")
-    arguments = ("data=imagenet_subset", "model=resnet20", "data.image_size=8", *where)
+    arguments = ("data=imagenet_subset", "model=resnet8", "data.image_size=8", *where)
     return make_plan(config(*arguments)).identity.sha256
 
 

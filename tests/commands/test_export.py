@@ -206,7 +206,7 @@ def test_three_files_and_a_card(
     said = re.findall(r"^(\S+): logits differ from the run's by (\S+) at most$", result.out, re.M)
     assert [name for name, _ in said] == ["onnx", "torch-export", "safetensors"]
     assert all(float(difference) < 1e-5 for _, difference in said)
-    assert "21 of 21 BatchNorms folded" in result.out
+    assert "9 of 9 BatchNorms folded" in result.out
     assert sorted(file.suffix for file in Path("out").iterdir()) == [
         *(".md", ".onnx", ".pt2", ".safetensors")
     ]
@@ -220,7 +220,7 @@ def test_three_files_and_a_card(
 
 def use_as_the_card_says(run: Trained, pixels: np.ndarray, logits: Tensor) -> None:
     """Run every block of code of the card, in the folder of the files."""
-    text = Path("se_resnet20-r4.md").read_text()
+    text = Path("se_resnet8-r4.md").read_text()
     Image.fromarray(pixels).save("image.png")
     blocks = re.findall(r"```python\n(.+?)```", text, re.S)
     assert len(blocks) == 3
@@ -229,7 +229,7 @@ def use_as_the_card_says(run: Trained, pixels: np.ndarray, logits: Tensor) -> No
         exec(block, names)
         found = torch.as_tensor(names["probabilities"]).detach()
         torch.testing.assert_close(found, logits.softmax(1), atol=1e-5, rtol=0)
-    session = onnxruntime.InferenceSession("se_resnet20-r4.onnx")
+    session = onnxruntime.InferenceSession("se_resnet8-r4.onnx")
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["class_names"]) == ["class0", "class1"]
     assert run.record is not None
@@ -252,7 +252,7 @@ def nothing_of_this_machine(folder: Path) -> None:
 
 def test_safetensors_is_the_run(export: Export, run_path: Path) -> None:
     assert export("--format", "safetensors").code == 0
-    run, loaded = load_run(run_path), load_safetensors("out/se_resnet20-r4.safetensors")
+    run, loaded = load_run(run_path), load_safetensors("out/se_resnet8-r4.safetensors")
     assert (loaded.label, loaded.class_names) == (run.label, run.class_names)
     assert loaded.preprocess == run.preprocess
     for name, tensor in run.model.state_dict().items():
@@ -325,7 +325,7 @@ def test_what_differs_is_not_written(export: Export, monkeypatch: pytest.MonkeyP
 
 def test_nothing_is_replaced(export: Export) -> None:
     Path("out").mkdir()
-    Path("out/se_resnet20-r4.md").write_text("mine")
+    Path("out/se_resnet8-r4.md").write_text("mine")
     result = export("--format", "safetensors")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "is there and is not replaced" in result.err

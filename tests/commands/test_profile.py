@@ -143,7 +143,7 @@ def test_a_run_and_its_record_agree(
     assert "skipped: model=se_resnet20 ratio=99" in result.err
     content = json.loads(Path("x.json").read_text())
     run, other = content["networks"]
-    assert run["label"] == "se_resnet20-r4"
+    assert run["label"] == "se_resnet8-r4"
     for key in ("parameters", "attention_parameters", "multiply_adds", "attention_multiply_adds"):
         assert run["cost"][key] == getattr(cost, key)
     assert [(p["stage"], p["channels"], p["hidden"]) for p in other["points"]] == [

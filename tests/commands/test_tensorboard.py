@@ -210,7 +210,7 @@ def gates_are_those_seen(board: Board, run: str, shown: dict[int, Any]) -> None:
         points = board.ask("plugin/histograms/histograms", run=run, tag=f"gates/stage{stage}")
         assert [step for _, step, _ in points] == [0, 1]
         for (_, _, buckets), values in zip(points, (looks[0], looks[2]), strict=True):
-            assert len(values) == 3 * (16 * 2 ** (stage - 1)) * 6  # blocks, channels, images
+            assert len(values) == (16 * 2 ** (stage - 1)) * 6  # channels, images
             assert buckets[0][0] == pytest.approx(values.min())
             assert buckets[-1][1] == pytest.approx(values.max())
             counts, _ = np.histogram(values, 64)

@@ -438,10 +438,10 @@ def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -
     monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
     words = [word for word in TINY if not word.startswith("ratio")]
     table = 'arms=[["attention=none"],["attention=se","ratio=4"]]'
-    assert train([*words, table, "seeds=2"]) == 0
+    assert train([*words, table, "seeds=2", "hydra/launcher=basic"]) == 0
     code, out, _ = compare("--out", str(tmp_path / "out"), path="outputs")
     assert code == 0
     assert "no verdict at 2 seeds" in " ".join(out.split())
     [block] = result(tmp_path / "out")["blocks"]
-    assert [arm["label"] for arm in block["arms"]] == ["resnet20", "se_resnet20-r4"]
+    assert [arm["label"] for arm in block["arms"]] == ["resnet8", "se_resnet8-r4"]
     assert block["arms"][1]["settings"] == ""

@@ -95,7 +95,7 @@ def test_the_traceback_is_there_for_those_who_ask(
 
 def test_a_sweep_skips_what_cannot_exist(senet: Senet, tmp_path: Path) -> None:
     arguments = [word for word in TINY if not word.startswith("ratio")]
-    result = senet("-m", *arguments, "trainer.max_epochs=1", "ratio=32,4")
+    result = senet("-m", "hydra/launcher=basic", *arguments, "trainer.max_epochs=1", "ratio=32,4")
     assert result.code == 0
     assert "skipped: " in result.err
     assert "ratio=32 leaves no hidden channel" in result.err

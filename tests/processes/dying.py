@@ -41,15 +41,51 @@ def run(
         changes[at[0]] = partial(ending, call=at[1], by=by)
     if without:
         changes[without] = doing_nothing
-    process = SERVER.Process(target=child, args=(folder, list(argv), changes, threads))
+    both = folder / "output.txt"
+    process = SERVER.Process(target=child, args=(folder, list(argv), changes, threads, both, both))
     process.start()
     process.join(120)
     assert process.exitcode is not None, "the run hangs"
     return process.exitcode
 
 
+class Forked:
+    """The command in a forked process, under the names of subprocess.Popen."""
+
+    def __init__(self, argv: Sequence[str], folder: Path, printed: Path) -> None:
+        self.files = printed / "out.txt", printed / "err.txt"
+        self.process = SERVER.Process(target=child, args=(folder, list(argv), {}, 1, *self.files))
+        self.process.start()
+        assert self.process.pid is not None
+        self.pid, self.kill = self.process.pid, self.process.kill
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative if a signal killed it."""
+        return self.process.exitcode
+
+    def send_signal(self, signum: int) -> None:
+        os.kill(self.pid, signum)
+
+    def wait(self, timeout: float = 120) -> int:
+        self.process.join(timeout)
+        assert self.returncode is not None, "the command hangs"
+        return self.returncode
+
+    def communicate(self, timeout: float = 120) -> tuple[str, str]:
+        """When it has ended, what it printed to stdout and to stderr."""
+        self.wait(timeout)
+        out, err = (file.read_text() for file in self.files)
+        return out, err
+
+
 def child(
-    folder: Path, argv: list[str], changes: Mapping[str, Callable[..., Any]], threads: int
+    folder: Path,
+    argv: list[str],
+    changes: Mapping[str, Callable[..., Any]],
+    threads: int,
+    out: Path,
+    err: Path,
 ) -> None:
     """What the forked process does."""
     import torch
@@ -61,9 +97,9 @@ def child(
     torch.set_num_threads(threads)
     speed.LATENCY_SECONDS = 0.0
     os.chdir(folder)
-    with open("output.txt", "ab", buffering=0) as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
+    for descriptor, file in ((1, out), (2, err)):
+        with open(file, "ab", buffering=0) as output:
+            os.dup2(output.fileno(), descriptor)
     for name, change in changes.items():
         replace(name, change)
     os._exit(main(argv))

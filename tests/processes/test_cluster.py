@@ -12,7 +12,7 @@ from support import TINY, Senet, run_folders
 from senet_train.sweeps.launchers import cluster as cluster_launcher
 
 PLAIN = [word for word in TINY if not word.startswith(("model", "ratio"))]
-LINE = ("-m", *PLAIN, "model=resnet20,se_resnet20")
+LINE = ("-m", *PLAIN, "model=resnet8,se_resnet8")
 SLURM = "hydra/launcher=submitit_slurm"
 
 
@@ -35,11 +35,11 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
 
 def test_jobs_are_processes_with_ends_of_their_own(senet: Senet, tmp_path: Path) -> None:
     arms = 'arms=[["attention=none"],["optim.lr=1e20"]]'
-    words = ("model=resnet20", "trainer.max_epochs=1", "hydra/launcher=submitit_local", arms)
+    words = ("model=resnet8", "trainer.max_epochs=1", "hydra/launcher=submitit_local", arms)
     result = senet(*PLAIN, *words)
     assert result.code == 1
     assert "finished 1 of 2 runs" in result.out
-    assert "did not finish: resnet20-" in result.err
+    assert "did not finish: resnet8-" in result.err
     assert "  error: the loss is " in result.err
     assert result.err.count(": done\n") == result.err.count(": exit 1\n") == 1
     assert {folder.name for folder in tmp_path.iterdir()} == {"outputs"}

@@ -80,11 +80,11 @@ def test_too_little_room_is_seen_before_training(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        run_folder.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000, total=10**12)
+        run_folder.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000, total=10**12)
     )
     result = senet(*LINE)
     assert result.code == 2
-    assert "has 10 MB free and the run's checkpoints may take 13 MB" in result.err
+    assert "has 3 MB free and the run's checkpoints may take 4 MB" in result.err
     assert list(tmp_path.iterdir()) == []
 
 

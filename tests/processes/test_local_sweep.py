@@ -2,10 +2,10 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
+from processes.dying import Forked
 from support import TINY, Command, Senet, run_folders, status_of, wait_for
 
 from senet_train.runs.status import is_alive
@@ -14,7 +14,7 @@ from senet_train.system.resources import available_memory_bytes
 
 LINE = (
     *(word for word in TINY if not word.startswith(("model", "ratio", "trainer.max_epochs"))),
-    "model=resnet20",
+    "model=resnet8",
     "hydra.launcher.jobs=2",
     'arms=[["attention=none"],["attention=se","ratio=4"]]',
     "seeds=2",
@@ -23,7 +23,7 @@ LONG = (*LINE, "trainer.max_epochs=12")
 
 
 @pytest.fixture
-def sweep(command: Command, tmp_path: Path) -> subprocess.Popen[str]:
+def sweep(command: Command, tmp_path: Path) -> Forked:
     """A long sweep as a process of its own, under way."""
     process = command(*LONG)
     wait_for(lambda: len(saved(tmp_path)) == 2)
@@ -50,9 +50,7 @@ def test_a_failing_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
     assert "6 runs, 2 at once with " in result.err
 
 
-def test_a_killed_run_kills_no_other(
-    senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
-) -> None:
+def test_a_killed_run_kills_no_other(senet: Senet, sweep: Forked, tmp_path: Path) -> None:
     victim = saved(tmp_path)[0]
     os.kill(status_of(victim)["pid"], signal.SIGKILL)
     out, err = sweep.communicate(timeout=120)
@@ -67,9 +65,7 @@ def test_a_killed_run_kills_no_other(
     assert "an earlier try was left interrupted: going on after" in again.err
 
 
-def test_a_stopped_sweep_saves_its_runs(
-    senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
-) -> None:
+def test_a_stopped_sweep_saves_its_runs(senet: Senet, sweep: Forked, tmp_path: Path) -> None:
     sweep.send_signal(signal.SIGTERM)
     _, err = sweep.communicate(timeout=60)
     assert sweep.returncode == 143
@@ -81,9 +77,7 @@ def test_a_stopped_sweep_saves_its_runs(
     assert states(tmp_path) == ["finished"] * 4
 
 
-def test_a_killed_sweep_leaves_no_orphans(
-    senet: Senet, sweep: subprocess.Popen[str], tmp_path: Path
-) -> None:
+def test_a_killed_sweep_leaves_no_orphans(senet: Senet, sweep: Forked, tmp_path: Path) -> None:
     """Its runs notice, save themselves and end; the same line goes on with them."""
     sweep.kill()
     wait_for(lambda: states(tmp_path) == ["interrupted"] * 2, seconds=20)
@@ -98,7 +92,7 @@ def test_a_killed_sweep_leaves_no_orphans(
 def test_lines_where_there_is_no_terminal(senet: Senet, tmp_path: Path) -> None:
     result = senet(*LINE, "trainer.max_epochs=1")
     assert result.code == 0, result.err
-    for label in ("resnet20", "se_resnet20-r4"):
+    for label in ("resnet8", "se_resnet8-r4"):
         for seed in (0, 1):
             assert f"{label} seed {seed}: finished, val top-1 " in result.err
     assert "(4 of 4 finished)" in result.err

@@ -162,7 +162,7 @@ def test_two_processes_train_the_same_network(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attention: str
 ) -> None:
     line = [word for word in TWO if not word.startswith(("model", "ratio"))]
-    line += ["model=resnet20", f"attention={attention}", "trainer.kernel=composed"]
+    line += ["model=resnet8", f"attention={attention}", "trainer.kernel=composed"]
     for name, devices in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)

@@ -13,7 +13,7 @@ from senet_train.runs.status import is_alive, read_status
 
 LINE = (
     'arms=[["attention=none"],["attention=se","ratio=4"],["attention=eca"]]',
-    "model=resnet20",
+    "model=resnet8",
     "seeds=4",
     "trainer.max_epochs=3",
     "hydra.launcher.jobs=2",

@@ -16,4 +16,4 @@ from senet_train.training.tasks import classification  # noqa: E402
 
 speed.LATENCY_SECONDS = 0.0
 classification.write_mistakes = lambda *arguments: None
-make_plan(composed(["data=fake", "model=se_resnet20", "ratio=4", "trainer.precision=32"]))
+make_plan(composed(["data=fake", "model=se_resnet8", "ratio=4", "trainer.precision=32"]))

@@ -27,7 +27,7 @@ def run_path(senet: Callable[..., Result], tmp_path: Path) -> Path:
 def test_a_loaded_run_says_what_its_test_said(run_path: Path) -> None:
     run = load_run(run_path)
     assert run.class_names == ("class0", "class1")
-    assert run.label == "se_resnet20-r4"
+    assert run.label == "se_resnet8-r4"
     assert not run.model.training
     test = own_splits(run).test
     with np.load(run_path / "predictions.npz", allow_pickle=False) as file:

@@ -26,7 +26,7 @@ from senet_train.training.fit import Fitted
 from senet_train.training.plan import Plan
 
 BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]
-BASE += ["model=resnet20", "hydra/launcher=basic"]  # training is replaced in this process alone
+BASE += ["model=resnet8", "hydra/launcher=basic"]  # training is replaced in this process alone
 PLAIN, R2, R4 = ["attention=none"], ["attention=se", "ratio=2"], ["attention=se", "ratio=4"]
 ECA, STATIC = ["attention=eca"], ["attention=static"]
 NUM_IMAGES = 10_000
@@ -34,11 +34,11 @@ NOISE = np.random.default_rng(6).normal(0, 1, (5, LAST_LOOK))
 
 # Points above the control, and the sd of their noise: settled at 3 seeds, at 5, at neither.
 PLANNED = {
-    "resnet20": (0.0, 0.0),
-    "se_resnet20-r4": (5.0, 0.05),
-    "se_resnet20-r2": (1.0, 0.15),
-    "static_resnet20": (0.3, 0.25),
-    "eca_resnet20": (2.0, 0.1),
+    "resnet8": (0.0, 0.0),
+    "se_resnet8-r4": (5.0, 0.05),
+    "se_resnet8-r2": (1.0, 0.15),
+    "static_resnet8": (0.3, 0.25),
+    "eca_resnet8": (2.0, 0.1),
 }
 
 
@@ -109,14 +109,14 @@ def compared(line: str) -> dict[str, str]:
 def test_only_open_arms_go_on_and_senet_compare_says_the_same(senet: Senet, bench: Bench) -> None:
     result = senet(*BASE, arms(PLAIN, R4, R2, STATIC), "seeds=auto", "max_seeds=6")
     assert result.code == 0, result.err
-    expected = {"resnet20": 5, "se_resnet20-r4": 3, "se_resnet20-r2": 5, "static_resnet20": 5}
+    expected = {"resnet8": 5, "se_resnet8-r4": 3, "se_resnet8-r2": 5, "static_resnet8": 5}
     assert bench.seeds() == expected
     assert bench.made[:4] == [f"{arm} 0" for arm in expected]
     first, second = looks(result)
     assert first == (
-        "look at 3 seeds: se_resnet20-r4 is better; to 5 seeds: se_resnet20-r2, static_resnet20"
+        "look at 3 seeds: se_resnet8-r4 is better; to 5 seeds: se_resnet8-r2, static_resnet8"
     )
-    assert second.startswith("look at 5 seeds: se_resnet20-r2 is better; static_resnet20 stays ")
+    assert second.startswith("look at 5 seeds: se_resnet8-r2 is better; static_resnet8 stays ")
     assert second.endswith(" points (max_seeds=5); nothing goes on")
     assert "finished 18 of 18 runs" in result.out
     said = verdicts(result.out)
@@ -134,29 +134,29 @@ def test_the_same_line_goes_on_where_it_was_stopped(senet: Senet, bench: Bench) 
     assert again.code == 0, again.err
     assert len(set(bench.made)) == len(bench.made) == 10
     assert looks(again) == [
-        "look at 3 seeds: to 5 seeds: se_resnet20-r2",
-        "look at 5 seeds: se_resnet20-r2 is better; nothing goes on",
+        "look at 3 seeds: to 5 seeds: se_resnet8-r2",
+        "look at 5 seeds: se_resnet8-r2 is better; nothing goes on",
     ]
 
 
 def test_an_arm_that_fails_is_not_settled_and_stops_no_other(senet: Senet, bench: Bench) -> None:
-    bench.diverges = {"eca_resnet20 1"}
+    bench.diverges = {"eca_resnet8 1"}
     result = senet(*BASE, arms(PLAIN, ECA, R4), "seeds=auto")
     assert result.code == 1
     assert looks(result) == [
-        "look at 3 seeds: eca_resnet20 stays unsettled without seed 1 of eca_resnet20; "
-        "se_resnet20-r4 is better; nothing goes on"
+        "look at 3 seeds: eca_resnet8 stays unsettled without seed 1 of eca_resnet8; "
+        "se_resnet8-r4 is better; nothing goes on"
     ]
     assert len(bench.made) == 9
-    assert "1 of 9 runs did not finish: eca_resnet20" in result.err
+    assert "1 of 9 runs did not finish: eca_resnet8" in result.err
 
 
 def test_a_control_that_fails_ends_the_table(senet: Senet, bench: Bench) -> None:
-    bench.diverges = {"resnet20 0", "resnet20 1", "resnet20 2"}
+    bench.diverges = {"resnet8 0", "resnet8 1", "resnet8 2"}
     result = senet(*BASE, arms(PLAIN, R4), "seeds=auto")
     assert result.code == 1
     assert looks(result) == [
-        "look at 3 seeds: se_resnet20-r4 stays unsettled without seeds 0, 1, 2 of resnet20; "
+        "look at 3 seeds: se_resnet8-r4 stays unsettled without seeds 0, 1, 2 of resnet8; "
         "nothing goes on"
     ]
     assert "verdicts:" not in result.out
@@ -166,9 +166,9 @@ def test_a_control_that_fails_ends_the_table(senet: Senet, bench: Bench) -> None
 def test_without_a_plain_arm_the_first_is_the_control(senet: Senet, bench: Bench) -> None:
     result = senet(*BASE, arms(R2, R4), "seeds=auto")
     assert result.code == 0, result.err
-    assert looks(result) == ["look at 3 seeds: se_resnet20-r4 is better; nothing goes on"]
+    assert looks(result) == ["look at 3 seeds: se_resnet8-r4 is better; nothing goes on"]
     [line] = re.findall(r"^all of it: (.+)$", result.out, re.MULTILINE)
-    assert "--baseline se_resnet20-r2-" in line
+    assert "--baseline se_resnet8-r2-" in line
     assert compared(line) == verdicts(result.out)
 
 

@@ -62,7 +62,7 @@ def test_keys_of_settings() -> None:
 )
 def test_both_would_lose_one(base: list[str], message: str) -> None:
     table = Table(arms=[["attention=none"], ["attention=se", "ratio=2"]], seeds=5)
-    refuse_conflicts(["model=resnet20", "optim.lr=0.2"], table)
+    refuse_conflicts(["model=resnet8", "optim.lr=0.2"], table)
     with pytest.raises(InputError, match=message):
         refuse_conflicts(base, table)
 
@@ -75,7 +75,7 @@ def test_seeds_are_a_count_or_a_list() -> None:
 def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) -> None:
     result = senet(*BASE, arms(PLAIN, SE), "seeds=2")
     assert result.code == 0, result.err
-    expected = ["resnet20 0", "se_resnet20-r4 0", "resnet20 1", "se_resnet20-r4 1"]
+    expected = ["resnet8 0", "se_resnet8-r4 0", "resnet8 1", "se_resnet8-r4 1"]
     assert trained(tmp_path) == expected
     assert "finished 4 of 4 runs" in result.out
     again = senet(*BASE, arms(PLAIN, SE), "seeds=2")
@@ -88,7 +88,7 @@ def test_what_cannot_exist_is_skipped_and_twins_run_once(senet: Senet, tmp_path:
     assert result.code == 0, result.err
     assert "skipped: attention=se ratio=32: ratio=32 leaves no hidden channel" in result.err
     assert "attention=se ratio=16 is the same network as " in result.err
-    assert trained(tmp_path) == ["se_resnet20-r9-inner-stages_1 0"]
+    assert trained(tmp_path) == ["se_resnet8-r9-inner-stages_1 0"]
 
 
 def test_nothing_left_is_bad_input(senet: Senet, tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_another_sweeper_does_not_drop_arms(senet: Senet, words: list[str], tmp_
 def test_one_seed_of_a_sweep_is_still_of_a_sweep(senet: Senet, tmp_path: Path) -> None:
     """What nothing reads is refused in a single run and only mentioned in a sweep of any size."""
     plain = [word for word in BASE if not word.startswith("model")]
-    result = senet(*plain, "model=resnet20", "ratio=4", "seeds=[2]")
+    result = senet(*plain, "model=resnet8", "ratio=4", "seeds=[2]")
     assert result.code == 0, result.err
     assert "notice: ratio=4 changes nothing" in result.err
-    assert trained(tmp_path) == ["resnet20 2"]
+    assert trained(tmp_path) == ["resnet8 2"]
 
 
 def test_seeds_that_overlap_count_once(senet: Senet) -> None:
@@ -161,7 +161,7 @@ def test_two_output_folders_are_two_runs(senet: Senet, tmp_path: Path) -> None:
 
 
 def test_a_forecast_is_for_what_will_be_compared(senet: Senet) -> None:
-    result = senet("experiment=se_lr", "model=resnet20", "data=fake", "ratio=4", "dry_run=true")
+    result = senet("experiment=se_lr", "model=resnet8", "data=fake", "ratio=4", "dry_run=true")
     assert "Holm over 1 arm)" in result.out
     assert result.out.count("5 seeds show differences") == 1
 
@@ -169,12 +169,12 @@ def test_a_forecast_is_for_what_will_be_compared(senet: Senet) -> None:
 def test_a_failed_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
     result = senet(*BASE, arms(["attention=none", "optim.lr=1e20"], PLAIN))
     assert result.code == 1
-    assert trained(tmp_path) == ["resnet20 0"]
-    assert "error: 1 of 2 runs did not finish: resnet20-" in result.err
+    assert trained(tmp_path) == ["resnet8 0"]
+    assert "error: 1 of 2 runs did not finish: resnet8-" in result.err
 
 
 def test_a_dry_run_tells_what_is_left(senet: Senet, tmp_path: Path) -> None:
-    words = [*BASE, arms(PLAIN, SE)]
+    words = [*BASE, "optim.lr=0.02", arms(PLAIN, SE)]
     before = senet(*words, "seeds=3", "dry_run=true")
     assert before.code == 0
     assert "left to train: 6 of 6 runs" in before.out
@@ -215,7 +215,7 @@ def test_every_table_can_be_planned(senet: Senet, tmp_path: Path, name: str) -> 
 
 
 def test_a_table_on_another_network_skips_what_it_lacks(senet: Senet) -> None:
-    result = senet("experiment=se_stages", "model=resnet20", "data=fake", "dry_run=true")
+    result = senet("experiment=se_stages", "model=resnet8", "data=fake", "dry_run=true")
     assert result.code == 0
     assert "skipped: attention=se placement.stages=[4]: " in result.err
     assert "left to train: 30 of 30 runs" in result.out

@@ -38,6 +38,7 @@ SMALL = (
 )
 SEGMENT = ("task=segmentation", *SMALL)
 DETECT = ("task=detection", *SMALL)
+QUICK = "model=se_resnet8"  # in place of the default of both tasks, se_resnet20
 SCENES = shapes(12, seed=3)
 
 
@@ -148,7 +149,7 @@ def test_average_precision_of_known_answers() -> None:
 def test_trained_compared_and_found_again(
     senet: Senet, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: Any, key: str
 ) -> None:
-    for arm in ("model=resnet20", "model=se_resnet20"):
+    for arm in ("model=resnet8", "model=se_resnet8"):
         for seed in ("seed=0", "seed=1"):
             result = senet(*task, arm, seed, "trainer.max_epochs=1")
             assert result.code == 0, result.err
@@ -162,7 +163,7 @@ def test_trained_compared_and_found_again(
     plain, attended = (result_of(run)["cost"] for run in (runs[0], runs[2]))
     more = attended["parameters"] - plain["parameters"]
     assert more == attended["attention_parameters"] > 0
-    assert "found finished" in senet(*task, "trainer.max_epochs=1").err
+    assert "found finished" in senet(*task, QUICK, "trainer.max_epochs=1").err
     assert compare(["outputs", "--out", "report", "--tensorboard", "board"]) == 0
     title = {"miou": "mIoU", "map": "mAP"}[key]
     assert f"test {title} %" in " ".join(capsys.readouterr().out.split())
@@ -171,7 +172,7 @@ def test_trained_compared_and_found_again(
 
 @pytest.mark.usefixtures("unseen")
 def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
-    assert senet(*SEGMENT).code == 0
+    assert senet(*SEGMENT, QUICK).code == 0
     [run] = runs_in(tmp_path / "outputs")
     with np.load(run / "predictions.npz") as file:
         said = torch.from_numpy(file["classes"])
@@ -185,7 +186,7 @@ def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unseen")
 def test_boxes_make_the_record(senet: Senet, tmp_path: Path) -> None:
     """After an epoch little is found; what counts is that both say the same."""
-    assert senet(*DETECT, "optim.lr=0.05").code == 0
+    assert senet(*DETECT, QUICK, "optim.lr=0.05").code == 0
     [run] = runs_in(tmp_path / "outputs")
     with np.load(run / "predictions.npz") as file:
         found = {name: torch.from_numpy(file[name]) for name in ("box", "label", "score", "image")}
@@ -208,7 +209,7 @@ def test_what_stopped_goes_on_to_the_same_end(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: Any
 ) -> None:
     """Cut in the second epoch, it goes on from the first: to the same weights, bit for bit."""
-    assert senet(*task, "output_dir=whole").code == 0
+    assert senet(*task, QUICK, "output_dir=whole").code == 0
     step, calls = Learner.training_step, []
 
     def fail_later(*arguments: Any) -> Tensor:
@@ -219,8 +220,8 @@ def test_what_stopped_goes_on_to_the_same_end(
 
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "training_step", fail_later)
-        assert senet(*task, "output_dir=cut").code == 1
-    assert "going on after 1 epochs" in senet(*task, "output_dir=cut", "retry=failed").err
+        assert senet(*task, QUICK, "output_dir=cut").code == 1
+    assert "going on after 1 epochs" in senet(*task, QUICK, "output_dir=cut", "retry=failed").err
     [whole], [cut] = (runs_in(tmp_path / name) for name in ("whole", "cut"))
     assert result_of(whole)["metrics"] == result_of(cut)["metrics"]
     weights = [read_checkpoint(run / "checkpoints/last.ckpt")["state_dict"] for run in (whole, cut)]
@@ -231,7 +232,7 @@ def test_what_stopped_goes_on_to_the_same_end(
 def test_arms_of_one_seed_share_every_other_weight(task: str) -> None:
     plans = [
         make_plan(composed([f"task={task}", *words]))
-        for words in (["model=resnet20"], ["model=se_resnet20"], ["model=resnet20", "seed=1"])
+        for words in (["model=resnet8"], ["model=se_resnet8"], ["model=resnet8", "seed=1"])
     ]
     plain, attended, other = (build_learner(plan, 3).network.state_dict() for plan in plans)
     assert len(attended) > len(plain)
@@ -255,7 +256,7 @@ def test_two_tasks_are_never_compared(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("name", ["backbone", "aspp", "classifier.aspp"])
 def test_a_part_has_one_name(name: str) -> None:
-    words = ["task=segmentation", "model=se_resnet20"]
+    words = ["task=segmentation", "model=se_resnet8"]
     plan = make_plan(composed([*words, f"placement.part={name}"]))
     usual = [] if name == "backbone" else ["placement.part=aspp"]
     assert plan.identity == make_plan(composed([*words, *usual])).identity
@@ -308,7 +309,7 @@ def test_bad_input(senet: Senet, tmp_path: Path, settings: tuple[str, ...], line
 
 def test_aspp_is_a_part_of_its_own(senet: Senet, tmp_path: Path) -> None:
     """SE-ASPP: 2 C^2 / r parameters on five branches of 64 channels; the control is the usual."""
-    dry = senet(*SEGMENT, "model=resnet20", "attention=se", "placement.part=aspp", "dry_run=true")
+    dry = senet(*SEGMENT, "model=resnet8", "attention=se", "placement.part=aspp", "dry_run=true")
     assert dry.code == 0, dry.err
     assert f"attention {2 * 320**2 // 4:,}" in dry.err
     assert "in_aspp" in dry.err
@@ -325,7 +326,7 @@ def test_before_and_behind_the_pools(senet: Senet, position: str) -> None:
 
 @pytest.mark.usefixtures("unseen")
 def test_other_commands_say_that_they_are_for_classifiers(senet: Senet, tmp_path: Path) -> None:
-    assert senet(*SEGMENT, "trainer.max_epochs=1").code == 0
+    assert senet(*SEGMENT, QUICK, "trainer.max_epochs=1").code == 0
     [run] = runs_in(tmp_path / "outputs")
     with pytest.raises(ValueError, match="this is for classifiers"):
         load_run(run)
