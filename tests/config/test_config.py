@@ -181,7 +181,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
 def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
-    checked = config(*settings(group, option), *(() if group == "attention" else ("attention=se",)))
+    checked = config(*settings(group, option))
     keys = set(leaves(as_tree(checked)))
     hashed = set(leaves(identify(checked, "fingerprint", "label").content))
     local = {

@@ -1,16 +1,19 @@
 """Parameters and multiply-adds against closed forms and published numbers."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
 
+from senet_train.attention import ATTENTIONS
 from senet_train.attention.controls import NoAttention
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.config.schema import Placement
+from senet_train.networks import cost as cost_module
 from senet_train.networks.cost import NetworkCost, measure_cost
-from senet_train.networks.insertion import Slot, build_network
+from senet_train.networks.insertion import Slot, build_network, insert
 
 EVERYWHERE = Placement(stages="all", position="standard", min_channels=1)
 
@@ -47,6 +50,20 @@ def test_published_multiply_adds() -> None:
     for name, width, published in (("resnet18", 512, 1.814e9), ("resnet50", 2048, 4.089e9)):
         plain, _ = cost(name, 224, stem="imagenet")
         assert plain.multiply_adds + 990 * width == pytest.approx(published, rel=3e-4)
+
+
+@pytest.mark.parametrize("name", ["se", "bam", "coord"])  # the last two have BatchNorms inside
+def test_batch_norms_that_are_passed_over_cost_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same counts with every BatchNorm in its place."""
+    with torch.device("meta"):
+        network = BACKBONES["resnet8"](10)
+        slots = insert(network, ATTENTIONS[name])
+        counted = measure_cost(network, slots, 16)
+        assert not [module for module in network.modules() if "forward" in vars(module)]
+        monkeypatch.setattr(cost_module, "skip_batch_norms", lambda network: nullcontext())
+        assert measure_cost(network, slots, 16) == counted
 
 
 @pytest.mark.parametrize("ratio", [2, 16])
