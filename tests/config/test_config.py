@@ -65,13 +65,31 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def keys_are_in_the_identity_or_local(checked: Config) -> None:
+    keys = set(leaves(as_tree(checked)))
+    hashed = set(leaves(identify(checked, "fingerprint", "label").content))
+    local = {
+        *LOCAL_KEYS,
+        *(f"data.{key}" for key in LOCAL_DATA_KEYS),
+        *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
+    }
+    unhashed = keys - hashed - local - {"placement.modules", "placement.part"}  # auto: as before
+    unhashed -= {"task"} if checked.task == "classification" else set()
+    unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
+    if checked.attention.name == "none":  # nowhere is nowhere
+        unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
+    assert not unhashed
+    assert not hashed & local
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
 def test_every_option_composes_and_builds(group: str, option: str, tree: Path) -> None:
-    """On the meta device, with the network built and the identity found.
+    """On the meta device, with the network built and the identity found, of all that matters.
 
     Of `model=se_X` it is enough that it composes: it is X with attention, tested below.
     """
     checked = config(*settings(group, option))
+    keys_are_in_the_identity_or_local(checked)
     if checked.data.source.name in ("cifar10", "cifar100"):
         with pytest.raises(InputError, match="not the official archive"):
             make_plan(config(f"{group}={option}", f"data.root={tree}", "data.download=false"))
@@ -177,25 +195,6 @@ def leaves(tree: Any, path: str = "") -> Iterator[str]:
             yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path
-
-
-@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
-def test_every_key_is_in_the_identity_or_local(group: str, option: str) -> None:
-    checked = config(*settings(group, option))
-    keys = set(leaves(as_tree(checked)))
-    hashed = set(leaves(identify(checked, "fingerprint", "label").content))
-    local = {
-        *LOCAL_KEYS,
-        *(f"data.{key}" for key in LOCAL_DATA_KEYS),
-        *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
-    }
-    unhashed = keys - hashed - local - {"placement.modules", "placement.part"}  # auto: as before
-    unhashed -= {"task"} if checked.task == "classification" else set()
-    unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
-    if checked.attention.name == "none":  # nowhere is nowhere
-        unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
-    assert not unhashed
-    assert not hashed & local
 
 
 SAME = [
