@@ -85,7 +85,6 @@ def test_dropout_is_that_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> 
 
 def normalise(rank: int, folder: Path, norm: nn.Module, x: Tensor, weight: Tensor) -> None:
     """In one of two processes: forward and backward of its share; the results to a file."""
-
     places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     os.environ.update({name: str(value) for name, value in places.items()})
     os.environ.update({STORE: str(folder / "store"), "GLOO_SOCKET_IFNAME": "lo"})
@@ -95,6 +94,8 @@ def normalise(rank: int, folder: Path, norm: nn.Module, x: Tensor, weight: Tenso
         mine = x[rank::2].requires_grad_()
         y = network(mine)
         (y * weight[rank::2]).sum().backward()
+        # A frozen norm asks nothing of the other process, which may not have connected yet.
+        torch.distributed.barrier()
     assert mine.grad is not None
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     grads = [parameter.grad for parameter in network.parameters()]

@@ -216,7 +216,7 @@ def test_a_dry_run_writes_nothing(senet: Senet, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("sampler", "count"), [("tpe", 12), ("random", 3)])
+@pytest.mark.parametrize(("sampler", "count"), [("tpe", 11), ("random", 3)])
 def test_the_same_trials_twice_whatever_the_test_says(
     senet: Senet, tmp_path: Path, training: Training, sampler: str, count: int
 ) -> None:
