@@ -19,7 +19,7 @@ LINE = (
     'arms=[["attention=none"],["attention=se","ratio=4"]]',
     "seeds=2",
 )
-LONG = (*LINE, "trainer.max_epochs=12")
+LONG = (*LINE, "trainer.max_epochs=16")
 
 
 @pytest.fixture
