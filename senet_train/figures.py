@@ -76,7 +76,7 @@ def render_picture(name: str, caption: str, draw: Callable[[], Figure]) -> Pictu
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = draw()
         figure.savefig(png, format="png", dpi=DOTS_PER_INCH)
-        figure.set_layout_engine("none")  # what was laid out stays: to do it again takes a quarter
+        figure.set_layout_engine("none")  # laid out once: a quarter of the time
         figure.savefig(svg, format="svg", metadata={"Date": None})
     return Picture(name, caption, png.getvalue(), svg.getvalue())
 

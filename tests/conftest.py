@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from processes.dying import Forked
 from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
 from threadpoolctl import threadpool_limits
 
@@ -80,8 +81,6 @@ def command(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, warm_fork_server: None
 ) -> Iterator[Command]:
     """`command("ratio=4")` starts the command as a process of its own; none outlives the test."""
-    from processes.dying import Forked
-
     started: list[Forked] = []
 
     def start(*arguments: str, folder: Path = tmp_path) -> Forked:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes.dying import Forked
 from torch import nn
 
 from senet_train.config.compose import composed
@@ -83,7 +84,7 @@ class Result:
 
 
 Senet = Callable[..., Result]
-Command = Callable[..., Any]  # of processes.dying.Forked
+Command = Callable[..., Forked]
 
 
 @cache

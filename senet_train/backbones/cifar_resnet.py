@@ -91,7 +91,7 @@ def shortcut_path(option: str, in_channels: int, channels: int, stride: int) -> 
     return shortcut_projection(in_channels, channels, stride)
 
 
-resnet8 = partial(CifarResNet, blocks_per_stage=1)  # not in the paper: its smallest member
+resnet8 = partial(CifarResNet, blocks_per_stage=1)  # n = 1, which the paper does not train
 resnet20 = partial(CifarResNet, blocks_per_stage=3)
 resnet32 = partial(CifarResNet, blocks_per_stage=5)
 resnet44 = partial(CifarResNet, blocks_per_stage=7)

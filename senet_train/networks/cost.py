@@ -32,8 +32,7 @@ def measure_cost(network: nn.Module, slots: Iterable[Slot], image_size: int) -> 
     """Count on the meta device: `network` must be there. Nothing is computed."""
     names = [slot.name for slot in slots]
     attention = sum(count_parameters(network.get_submodule(name)) for name in names)
-    with skip_batch_norms(network):
-        per_module = count_operations(network, image_size)
+    per_module = count_operations(network, image_size)
     inside = {name: per_module.get(f"{type(network).__name__}.{name}", {}) for name in names}
     attention_operations = sum(sum(ops.values()) for ops in inside.values())
     attention_products = sum(products(ops) for ops in inside.values())
@@ -79,7 +78,8 @@ def count_operations(network: nn.Module, image_size: int) -> dict[str, dict[Any,
     """Module path -> operator -> multiply-adds for one image; the whole under "Global"."""
     image = torch.empty(1, 3, image_size, image_size, device="meta")
     training = network.training
-    with FlopCounterMode(display=False, custom_mapping=ELEMENTWISE) as counter, torch.no_grad():
+    counter = FlopCounterMode(display=False, custom_mapping=ELEMENTWISE)
+    with counter, torch.no_grad(), skip_batch_norms(network):
         network.eval()(image)
     network.train(training)
     return {

@@ -59,8 +59,8 @@ def test_combination(model: str, position: str) -> None:
     images = torch.randn(2, 3, 16, 16, device=device)
     labels = torch.tensor([0, 1], device=device)
     for config in configurations(model, position):
-        large, _ = bind(config.model, BACKBONES, "model", "senet_train.backbone")
-        backbone = SMALL.get(model, large)
+        chosen, _ = bind(config.model, BACKBONES, "model", "senet_train.backbone")
+        backbone = SMALL.get(model, chosen)
         attention, _ = bind(config.attention, ATTENTIONS, "attention", "senet_train.attention")
         build = (backbone, attention, config.placement)
         with torch.device("meta"):

@@ -86,7 +86,8 @@ def keys_are_in_the_identity_or_local(checked: Config) -> None:
 def test_every_option_composes_and_builds(group: str, option: str, tree: Path) -> None:
     """On the meta device, with the network built and the identity found, of all that matters.
 
-    Of `model=se_X` it is enough that it composes: it is X with attention, tested below.
+    Of `model=se_X` it is enough that it composes: it is X with attention, tested below, and
+    test_pretrained.py builds every X with attention.
     """
     checked = config(*settings(group, option))
     keys_are_in_the_identity_or_local(checked)
