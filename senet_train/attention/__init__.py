@@ -1,6 +1,7 @@
 """Attention modules: `Module(channels, *, options)` maps (B, C, H, W) to the same shape."""
 
 from collections.abc import Callable
+from pkgutil import resolve_name
 
 from torch import nn
 
@@ -37,30 +38,34 @@ from senet_train.attention.spatial_group import SpatialGroupEnhance as SpatialGr
 from senet_train.attention.squeeze_excite import SqueezeExcite as SqueezeExcite
 from senet_train.attention.style_recalibration import StyleRecalibration as StyleRecalibration
 
-# What `attention.name` may say; further names come from the entry points `senet_train.attention`.
-ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
-    "none": NoAttention,
+# What `attention.name` may say: the file and the class. Further names come from the entry points
+# `senet_train.attention`. The imports above are for typing `from senet_train.attention import`.
+NAMES = {
+    "none": "controls:NoAttention",
     # Controls: what is left when the gate does not see the image, or sees another one.
-    "static": StaticGate,
-    "shuffled": ShuffledSqueezeExcite,
+    "static": "controls:StaticGate",
+    "shuffled": "controls:ShuffledSqueezeExcite",
     # Over channels.
-    "se": SqueezeExcite,
-    "ese": EffectiveSqueezeExcite,
-    "eca": EfficientChannelAttention,
-    "fca": FrequencyChannelAttention,
-    "gct": GatedChannelTransformation,
-    "srm": StyleRecalibration,
+    "se": "squeeze_excite:SqueezeExcite",
+    "ese": "effective_squeeze_excite:EffectiveSqueezeExcite",
+    "eca": "efficient_channel:EfficientChannelAttention",
+    "fca": "frequency_channel:FrequencyChannelAttention",
+    "gct": "gated_channel:GatedChannelTransformation",
+    "srm": "style_recalibration:StyleRecalibration",
     # Over channels and pixels.
-    "bam": BottleneckAttention,
-    "cbam": ConvolutionalBlockAttention,
-    "coord": CoordinateAttention,
-    "ge": GatherExcite,
-    "ge_theta": GatherExciteTheta,
-    "ge_theta_plus": GatherExciteThetaPlus,
-    "scse": SpatialChannelSqueezeExcite,
-    "sge": SpatialGroupEnhance,
-    "simam": SimpleAttention,
+    "bam": "bottleneck_attention:BottleneckAttention",
+    "cbam": "convolutional_block:ConvolutionalBlockAttention",
+    "coord": "coordinate:CoordinateAttention",
+    "ge": "gather_excite:GatherExcite",
+    "ge_theta": "gather_excite:GatherExciteTheta",
+    "ge_theta_plus": "gather_excite:GatherExciteThetaPlus",
+    "scse": "spatial_channel:SpatialChannelSqueezeExcite",
+    "sge": "spatial_group:SpatialGroupEnhance",
+    "simam": "simple:SimpleAttention",
     # Over pixels.
-    "gc": GlobalContext,
-    "nonlocal": NonLocal,
+    "gc": "global_context:GlobalContext",
+    "nonlocal": "non_local:NonLocal",
+}
+ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
+    name: resolve_name(f"{__name__}.{where}") for name, where in NAMES.items()
 }

@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pkgutil import resolve_name
 
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
-from senet_train.data.cifar import cifar10, cifar100
-from senet_train.data.digits import digits
-from senet_train.data.fake import fake
-from senet_train.data.imagenet_subset import imagenet_subset
 from senet_train.data.images import Source
 from senet_train.errors import InputError
 
-# What `data.name` may say: `source(*, options)` finds the data and returns a `Source`. Further
-# names come from the entry points `senet_train.data`.
+# What `data.name` may say: the file and its `source(*, options)`, which finds the data and returns
+# a `Source`. Further names come from the entry points `senet_train.data`.
+NAMES = {
+    "cifar10": "cifar:cifar10",
+    "cifar100": "cifar:cifar100",
+    "digits": "digits:digits",
+    "fake": "fake:fake",
+    "imagenet_subset": "imagenet_subset:imagenet_subset",
+}
 SOURCES: dict[str, Callable[..., Source]] = {
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "digits": digits,
-    "fake": fake,
-    "imagenet_subset": imagenet_subset,
+    name: resolve_name(f"senet_train.data.{where}") for name, where in NAMES.items()
 }
 
 
