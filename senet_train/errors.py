@@ -1,6 +1,9 @@
 """The errors that end a run; each has the exit code that the command returns."""
 
 import signal
+from collections.abc import Sequence
+
+MOST_NAMED = 10  # in one line
 
 
 class RunError(Exception):
@@ -51,3 +54,9 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.exit_code = 128 + signum
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names in a line, or the first ten and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

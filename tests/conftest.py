@@ -15,6 +15,7 @@ from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
 from threadpoolctl import threadpool_limits
 
 from senet_train.cli import main
+from senet_train.data import contents
 from senet_train.training.callbacks import speed
 
 # Networks and tables of the tests are tiny: a second thread costs more than it brings.
@@ -32,6 +33,15 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Real processes first: a long test that begins last would end alone."""
     items.sort(key=lambda item: item.path.parent.name != "processes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def contents_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is known of the tests' files out of the user's cache folder."""
+    folder = tmp_path_factory.mktemp("contents")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contents, "cache_folder", lambda: folder)
+        yield
 
 
 @pytest.fixture(scope="session")

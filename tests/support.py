@@ -167,14 +167,14 @@ def draw_tree(base: Path) -> None:
                 Image.fromarray(noise).save(base / part / name / f"{i}.png")
 
 
-def png_that_claims(side: int) -> bytes:
-    """A PNG of a few bytes whose header says `side` x `side` pixels."""
+def png_that_claims(side: int, *, bits: int = 8, data: bytes = bytes(1000)) -> bytes:
+    """A PNG whose header says `side` x `side` pixels of RGB, whatever its data are."""
 
     def block(kind: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(kind + data)
         return len(data).to_bytes(4, "big") + kind + data + checksum.to_bytes(4, "big")
 
     size = side.to_bytes(4, "big")
-    header = size + size + bytes([8, 2, 0, 0, 0])  # 8 bits, RGB
-    data = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", header) + block(b"IDAT", data)
+    header = size + size + bytes([bits, 2, 0, 0, 0])  # 2: RGB
+    start = b"\x89PNG\r\n\x1a\n" + block(b"IHDR", header)
+    return start + block(b"IDAT", zlib.compress(data)) + block(b"IEND", b"")

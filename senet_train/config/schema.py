@@ -19,6 +19,7 @@ Precision = Literal["auto", "bf16-mixed", 32]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Kernel = Literal["auto", "folded", "joined", "composed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+BitDepth = Annotated[int, Field(ge=8, le=16)]
 
 
 SWEEP_KEYS = ("arms", "seeds", "max_seeds")
@@ -59,6 +60,8 @@ class Data:
     split_seed: Seed
     cache: Literal["auto", "memory", "stream"]
     workers: Natural
+    fit: Literal["crop", "resize", "pad"] = "crop"
+    bit_depth: Literal["auto"] | BitDepth = 16
 
 
 @dataclass(frozen=True, config=STRICT)

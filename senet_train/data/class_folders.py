@@ -1,83 +1,202 @@
-"""List a tree of class folders: `train/<class>/*`, and `val/<class>/*` or `test/<class>/*`.
+"""List a tree of class folders: which folder holds which part, and the image files of each class.
 
 What would make a training run fail later is refused here; `senet-data check` reports it instead.
 """
 
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-from senet_train.errors import InputError
+from senet_train.data.image_files import EXTENSIONS
+from senet_train.errors import InputError, listed
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-TEST_FOLDERS = ("val", "test")
+Part = Literal["train", "validation", "test"]
+# What the folder of a part may be called, in any case.
+PART_NAMES: dict[Part, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+# What NAS boxes, archivers and systems leave behind; hidden folders are left out too.
+FOREIGN_FOLDERS = (
+    *("#recycle", "$recycle.bin", "@eadir", "__macosx", "__pycache__", "lost+found"),
+    "system volume information",
+)
+FOREIGN_FILES = ("desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db")
+
+
+class ImageEntry(NamedTuple):
+    """An image file: its path below the tree, as the system spells it, and its size in bytes."""
+
+    path: str
+    num_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The path as text, the same on every machine."""
+        return readable(self.path)
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """The files of one part of the tree: class -> sorted (name, bytes)."""
+    """One part of the tree: class -> images sorted by name; endings that were left out, counted."""
 
     folder: Path
-    files: dict[str, list[tuple[str, int]]]
+    files: dict[str, list[ImageEntry]]
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
-def find_parts(base: Path, asked: str) -> tuple[Path, Path]:
-    """The training and the test folder below `base`; `asked` is its setting, such as `data.root`.
+@dataclass(frozen=True)
+class Layout:
+    """The folder of each part below `base`; a part without one is split off from training."""
 
-    Raises InputError.
+    base: Path
+    folders: dict[Part, Path]
+
+    @property
+    def train(self) -> Path:
+        """The folder of the training images."""
+        return self.folders["train"]
+
+    @property
+    def sentence(self) -> str:
+        """Which images are for what."""
+        names = {part: f"{folder.name}/" for part, folder in self.folders.items()}
+        if "validation" in names:
+            return f"{names['validation']} is the validation set and {names['test']} the test set"
+        if "test" in names:
+            return f"{names['test']} is the test set, and validation is split from {names['train']}"
+        return f"validation and test are split from {names['train']}"
+
+
+def find_layout(base: Path, asked: str) -> Layout:
+    """The parts of the tree `base`; `asked` is its setting, such as `data.root`.
+
+    A validation folder without a test folder is the test set, as ImageNet's. Raises InputError.
     """
-    tests = [base / name for name in TEST_FOLDERS if (base / name).is_dir()]
-    if not (base / "train").is_dir() or not tests:
+    if not base.is_dir():
+        what = "is no folder" if base.exists() else "does not exist"
+        raise InputError(f"{asked}={base} {what}: give the folder that holds the images")
+    folders = part_folders(base, asked)
+    if "train" not in folders or is_class_folder(folders["train"]):
+        return one_folder(base, asked)
+    if "validation" in folders and "test" not in folders:
+        folders["test"] = folders.pop("validation")
+    return Layout(base, folders)
+
+
+def part_folders(base: Path, asked: str) -> dict[Part, Path]:
+    """The folders that are called as a part is. Raises InputError for two of one part."""
+    folders: dict[Part, Path] = {}
+    names = sorted(entry.name for entry in base.iterdir() if entry.is_dir())
+    for part, known in PART_NAMES.items():
+        found = [name for name in names if name.lower() in known]
+        if len(found) > 1:
+            raise InputError(f"{asked}={base} has both {found[0]}/ and {found[1]}/: move one away")
+        if found:
+            folders[part] = base / found[0]
+    return folders
+
+
+def one_folder(base: Path, asked: str) -> Layout:
+    """The layout of a tree without parts, `base/<class>/*`. Raises InputError for any other."""
+    known = [name for names in PART_NAMES.values() for name in names]
+    subfolders = sorted(path for path in base.iterdir() if path.is_dir())
+    classes = [path for path in subfolders if is_class_folder(path)]
+    if len(classes) > 1 and any(path.name.lower() not in known for path in classes):
+        return Layout(base, {"train": base})
+    if classes:
         raise InputError(
-            f"{asked}={base} holds no train/<class>/ and val/<class>/ (or test/<class>/) "
-            "folders: give the folder that does"
+            f"{classes[0]} holds images and no class folders: sort them into a folder for each "
+            f"class, such as {classes[0]}/cat/ and {classes[0]}/dog/"
         )
-    if len(tests) > 1:
-        raise InputError(
-            f"{asked}={base} has both val/ and test/: move one away; "
-            "the one that stays is the test set (validation is split from train/)"
-        )
-    return base / "train", tests[0]
+    inside = [path for path in subfolders if "train" in part_folders(path, asked)]
+    hint = f"{asked}={inside[0]} does" if inside else "give the folder that does"
+    raise InputError(f"{asked}={base} holds no train/<class>/ and no <class>/ folders: {hint}")
 
 
-def list_part(folder: Path, wanted: list[str], excluded: frozenset[str]) -> ClassFolders:
-    """The images of every (wanted) class folder, sorted, without the `excluded` paths.
+def is_class_folder(folder: Path) -> bool:
+    """Whether there are images in it, and no folders but hidden and foreign ones."""
+    has_images = False
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir() and not is_foreign(entry.name):
+                return False
+            has_images = has_images or is_image_name(entry.name)
+    return has_images
 
-    Raises InputError for hidden, missing or empty class folders.
+
+def list_part(
+    layout: Layout, part: Part, wanted: list[str], excluded: frozenset[str]
+) -> ClassFolders:
+    """The images of every (wanted) class folder of a part, sorted, without the `excluded` names.
+
+    Raises InputError for missing, empty or confusable class folders.
     """
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    hidden = [name for name in found if name.startswith(".")]
-    if hidden:
-        raise InputError(f"{folder} has hidden class folders ({', '.join(hidden)}): remove them")
+    folder = layout.folders[part]
+    found = class_folders(folder)
+    wanted = [composed(name) for name in wanted]
     missing = sorted(set(wanted) - set(found))
     if missing:
         raise InputError(
-            f"{folder} lacks the classes {', '.join(missing)}: add them, or change data.classes"
+            f"{folder} lacks the classes {listed(missing)}: add them, or change data.classes"
         )
-    names = sorted(set(wanted)) if wanted else found
-    files = {name: list_images(folder / name, excluded) for name in names}
+    left_out: Counter[str] = Counter()
+    files = {
+        name: list_images(layout.base, found[name], excluded, left_out)
+        for name in sorted(set(wanted) or found)
+    }
     empty = [name for name, images in files.items() if not images]
     if empty or not files:
-        what = f"class folders without an image ({', '.join(empty)})" if files else "no class"
+        what = f"class folders without an image ({listed(empty)})" if files else "no class"
         raise InputError(f"{folder} has {what}: images end in {' '.join(EXTENSIONS)}")
-    return ClassFolders(folder, files)
+    return ClassFolders(folder, files, left_out)
 
 
-def list_images(folder: Path, excluded: frozenset[str]) -> list[tuple[str, int]]:
-    """(name, bytes) of the images in one class folder, sorted by name; hidden files left out."""
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Class name -> its folder, without hidden and foreign ones.
+
+    Raises InputError for two folders whose names are the same text.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if is_foreign(path.name):
+            continue
+        name = readable(path.name)
+        if name in found:
+            raise InputError(f"{folder} has two folders that are called {name}: join them")
+        found[name] = path
+    return found
+
+
+def list_images(
+    base: Path, folder: Path, excluded: frozenset[str], left_out: Counter[str]
+) -> list[ImageEntry]:
+    """The images in one class folder, sorted by name; what is left out is added to `left_out`.
+
+    Raises InputError for a folder in it, and for a broken link.
+    """
     images = []
-    prefix = f"{folder.parent.name}/{folder.name}/"
+    prefix = folder.relative_to(base)
     with os.scandir(folder) as entries:
         for entry in entries:
+            if is_foreign(entry.name) or entry.name.lower() in FOREIGN_FILES:
+                continue
             broken = entry.is_symlink() and not os.path.exists(entry.path)
             if not broken and entry.is_dir():  # of a link to itself, is_dir raises
                 raise InputError(f"{entry.path} is a folder: images lie in their class folder")
-            if is_image_name(entry.name) and prefix + entry.name not in excluded:
+            path = (prefix / entry.name).as_posix()
+            if not is_image_name(entry.name):
+                left_out[ending(entry.name)] += 1
+            elif readable(path) not in excluded:
                 if broken or not entry.is_file():
                     raise InputError(f"{entry.path} is a broken link: mend or remove it")
-                images.append((entry.name, entry.stat().st_size))
-    return sorted(images)
+                images.append(ImageEntry(path, entry.stat().st_size))
+    return sorted(images, key=lambda image: image.name)
 
 
 def is_image_name(name: str) -> bool:
@@ -85,69 +204,60 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
-def refuse_mismatch(train: ClassFolders, test: ClassFolders) -> None:
-    """Raises InputError unless both parts have the same classes."""
-    for have, lack in ((train, test), (test, train)):
-        missing = sorted(set(have.files) - set(lack.files))
-        if missing:
-            raise InputError(
-                f"{have.folder} has classes that {lack.folder} lacks ({', '.join(missing)}): "
-                "add or remove them, or name the shared ones in data.classes"
-            )
+def is_foreign(name: str) -> bool:
+    """Whether it is hidden, or a folder that a system left there."""
+    return name.startswith(".") or name.lower() in FOREIGN_FOLDERS
 
 
-def refuse_single(train: ClassFolders) -> None:
-    """Raises InputError for a class of one image: training and validation each need one."""
-    single = [name for name, images in train.files.items() if len(images) < 2]
-    if single:
-        raise InputError(
-            f"{train.folder} has class folders with a single image ({', '.join(single)}): "
-            "training and validation each need one"
-        )
+def ending(name: str) -> str:
+    """The ending of a file's name, in lower case, or "no ending"."""
+    return os.path.splitext(readable(name))[1].lower() or "no ending"
 
 
-def excluded_from(list_file: str, parts: tuple[Path, Path]) -> frozenset[str]:
-    """The paths in the list, none for `none`; `parts` are the tree's training and test folder.
+def readable(path: str) -> str:
+    """A path as text. Bytes that are no UTF-8, from archives of old systems, are read as Latin-1.
 
-    Raises InputError for a list that cannot be read or that names what is not in the tree.
+    Letters with accents are composed (NFC): a Mac writes them in two characters.
     """
-    if list_file == "none":
-        return frozenset()
-    paths = read_exclusions(Path(list_file).expanduser())
-    for path in paths:
-        if not is_listed_in(path, parts):
-            raise InputError(
-                f"data.exclude={list_file} names {path}, which is not in {parts[0].parent}: "
-                "check that tree anew with senet-data check, or take the line out "
-                "(a reason stands on a line of its own that begins with #)"
-            )
-    return frozenset(paths)
-
-
-def read_exclusions(file: Path) -> list[str]:
-    """The paths in a list. Raises InputError."""
+    raw = os.fsencode(path)
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return composed(raw.decode())
+    except UnicodeDecodeError:
+        return composed(raw.decode("latin-1"))
+
+
+def composed(text: str) -> str:
+    """Text in Unicode's form NFC."""
+    return unicodedata.normalize("NFC", text)
+
+
+def split_from(layout: Layout) -> tuple[str, ...]:
+    """The parts that the images of the training folder are split into."""
+    without = (part for part in ("validation", "test") if part not in layout.folders)
+    return ("training", *without)
+
+
+def refuse_mismatch(parts: Iterable[ClassFolders]) -> None:
+    """Raises InputError unless all parts have the same classes."""
+    first, *others = parts
+    for other in others:
+        for have, lack in ((first, other), (other, first)):
+            missing = sorted(set(have.files) - set(lack.files))
+            if missing:
+                raise InputError(
+                    f"{have.folder} has classes that {lack.folder} lacks ({listed(missing)}): "
+                    "add or remove them, or name the shared ones in data.classes"
+                )
+
+
+def refuse_few(layout: Layout, train: ClassFolders) -> None:
+    """Raises InputError for a class with fewer images than there are parts to split it into."""
+    needed_for = split_from(layout)
+    few = [name for name, images in train.files.items() if len(images) < len(needed_for)]
+    if few:
+        least = min(len(train.files[name]) for name in few)
+        what = "a single image" if least == 1 else f"{least} images"
         raise InputError(
-            f"data.exclude={file} cannot be read ({error}): "
-            "write it with senet-data check DIR --exclude FILE, or choose none"
-        ) from error
-    # Not splitlines: a file's name may hold the rarer line ends that it knows.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return [line for line in lines if line.strip() and not line.startswith("#")]
-
-
-def exclusion_text(reasons: Iterable[tuple[str, str]]) -> str:
-    """The list as text, from (path, reason) pairs."""
-    head = "# Images to leave out of training and test: senet-train data.exclude=THIS_FILE\n"
-    return head + "".join(f"# {reason}\n{path}\n" for path, reason in sorted(reasons))
-
-
-def is_listed_in(path: str, parts: tuple[Path, Path]) -> bool:
-    """Whether `<part>/<class>/<file>` exists, if only as a broken link."""
-    part, *below = path.split("/")
-    folders = {folder.name: folder for folder in parts}
-    if part not in folders or len(below) != 2 or not set(below).isdisjoint(("", ".", "..")):
-        return False
-    return os.path.lexists(folders[part].joinpath(*below))
+            f"{train.folder} has class folders with {what} ({listed(few)}): "
+            f"{' and '.join(needed_for)} each need one"
+        )

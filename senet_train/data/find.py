@@ -41,7 +41,7 @@ def find_data(
 
 
 def refuse_storage(data: Data, source: Source) -> None:
-    """Refuse a crop or a cache that the source does not support. Raises InputError."""
+    """Refuse a crop, a fit or a cache that the source does not support. Raises InputError."""
     if data.cache == "stream" and not source.from_files:
         raise InputError(
             f"data.cache=stream reads image files and {data.source.name} has none: "
@@ -52,6 +52,10 @@ def refuse_storage(data: Data, source: Source) -> None:
             f"data.crop=resized crops image files and {data.source.name} has none: "
             "choose data.crop=pad or none"
         )
+    if data.fit != "crop" and not source.from_files:
+        raise InputError(
+            f"data.fit={data.fit} is for image files and {data.source.name} has none: leave it out"
+        )
     if data.crop == "resized" and data.cache == "memory":
         raise InputError(
             "data.cache=memory keeps images at their final size, which data.crop=resized "
@@ -59,11 +63,12 @@ def refuse_storage(data: Data, source: Source) -> None:
         )
 
 
-def resolve_classes(data: Data, source: Source) -> Data:
-    """Replace `data.num_classes=auto` by the number of classes of the data.
+def resolve_data(data: Data, source: Source) -> Data:
+    """Replace `data.num_classes=auto` and `data.bit_depth=auto` by what the data have.
 
     Raises InputError for fewer classes than the data have."""
     present, asked = len(source.class_names), data.num_classes
+    data = replace(data, bit_depth=source.bit_depth)
     if asked == "auto":
         return replace(data, num_classes=present)
     if asked < present:

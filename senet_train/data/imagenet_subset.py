@@ -1,31 +1,39 @@
-"""Any tree of class folders: `train/<class>/*` and `val/<class>/*` (or `test/` in its place).
+"""Any tree of class folders: parts of their own, or one folder that is split into them.
 
-`val/` or `test/` is the test set; validation is split from `train/`. Class indices come from the
-training folders in sorted order, and the other part is mapped by name, so a missing folder can
-never shift a label.
+Class indices come from the training folders in sorted order, and the other parts are mapped by
+name, so a missing folder can never shift a label.
 """
 
-import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from PIL import Image
+from pydantic import Field
 from torch import Tensor
 from torchvision.transforms import v2
 
+from senet_train.config.schema import BitDepth, Fraction
 from senet_train.data.class_folders import (
     ClassFolders,
-    excluded_from,
-    find_parts,
+    Layout,
+    Part,
+    find_layout,
     list_part,
+    refuse_few,
     refuse_mismatch,
-    refuse_single,
 )
-from senet_train.data.image_files import Unreadable, read_rgb
-from senet_train.data.images import FileImages, Source
+from senet_train.data.contents import bit_depth_of, contents_of
+from senet_train.data.exclusions import excluded_from
+from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths_of
+from senet_train.data.framing import MARGIN, Fit, framed, squared
+from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
+from senet_train.data.images import FileImages, LoadFile, Source, joined
 from senet_train.errors import InputError, RunError
 from senet_train.keyed import forked_random, keyed_permutation
 
@@ -39,39 +47,74 @@ n02086240 n02087394 n02088364 n02089973 n02093754 n02096294 n02099601 n02105641 
 NAMED_CLASSES = {"imagenette": IMAGENETTE.split(), "imagewoof": IMAGEWOOF.split()}
 
 
+Number = Annotated[int, Field(ge=1)]
+TEST_FRACTION = 0.2
+
+
 def imagenet_subset(
     *,
     root: str,
     classes: Literal["all", "imagenette", "imagewoof"] | list[str | int],
-    images_per_class: Literal["all"] | int,
+    images_per_class: Literal["all"] | Annotated[int, Field(ge=2)],
     image_size: int,
     crop: Literal["none", "pad", "resized"],
     workers: int,
+    split_seed: int = 0,
     exclude: str = "none",
+    test_images_per_class: Literal["all"] | Number = "all",
+    test_fraction: Fraction = TEST_FRACTION,
+    fit: Fit = "crop",
+    bit_depth: Literal["auto"] | BitDepth = "auto",
 ) -> Source:
     """The tree below `root`; `images_per_class` limits the training images alone.
 
     `exclude` is a file of paths to leave out, as `senet-data check` writes it, or none.
+    `test_fraction` of every class is the test set where the tree has none, chosen by `split_seed`.
     """
-    base = Path(root).expanduser()
-    train_folder, test_folder = find_parts(base, "data.root")
-    wanted = wanted_classes(classes)
-    excluded = excluded_from(exclude, (train_folder, test_folder))
-    train = list_part(train_folder, wanted, excluded)
-    test = list_part(test_folder, wanted, excluded)
-    refuse_mismatch(train, test)
-    refuse_single(train)
-    if len(train.files) < 2:
-        raise InputError(f"{train_folder} gives one class, {wanted or 'all'}: choose two or more")
-    if images_per_class != "all":
-        train = limit(train, images_per_class)
-    load_part = partial(images_of, image_size=image_size, crop=crop, workers=workers)
+    layout = find_layout(Path(root).expanduser(), "data.root")
+    if "test" in layout.folders and test_fraction != TEST_FRACTION:
+        raise InputError(
+            f"data.test_fraction={test_fraction} is for a tree without a test set, and "
+            f"{layout.sentence}: leave it out"
+        )
+    excluded = excluded_from(exclude, layout)
+    parts = list_parts(layout, wanted_classes(classes), excluded)
+    if "test" not in parts:
+        parts |= split_off_test(parts["train"], test_fraction, split_seed)
+    parts["train"] = limit(parts["train"], images_per_class, "images_per_class")
+    parts["test"] = limit(parts["test"], test_images_per_class, "test_images_per_class")
+    contents = {part: contents_of(layout.base, paths_of(parts[part])) for part in parts}
+    every = list(chain.from_iterable(contents.values()))
+    depth = bit_depth_of(every) if bit_depth == "auto" else bit_depth
+    load = partial(load_image, image_size=image_size, crop=crop, fit=fit, bit_depth=depth)
+    images = {part: images_of(layout, folders, load, workers) for part, folders in parts.items()}
+    pool = [images["train"], *([images["validation"]] if "validation" in images else [])]
+    num_train = len(images["train"].paths)
     return Source(
-        tuple(train.files),
-        fingerprint(train, test, excluded=excluded),
-        lambda: (load_part(train), load_part(test)),
+        tuple(parts["train"].files),
+        fingerprint(parts, contents),
+        lambda: (joined(pool), images["test"]),
         from_files=True,
+        validation=range(num_train, sum(len(each.paths) for each in pool)),
+        bit_depth=depth,
+        earlier_fingerprint=earlier_fingerprint(parts, layout.folders, excluded, every),
+        notes=notes_of(layout, parts.values()),
     )
+
+
+def list_parts(
+    layout: Layout, wanted: list[str], excluded: frozenset[str]
+) -> dict[Part, ClassFolders]:
+    """The images of every part that has a folder. Raises InputError for what cannot be trained."""
+    parts = {part: list_part(layout, part, wanted, excluded) for part in layout.folders}
+    train = parts["train"]
+    refuse_mismatch(parts.values())
+    refuse_few(layout, train)
+    if len(train.files) < 2:
+        raise InputError(
+            f"{train.folder} gives one class, {', '.join(train.files)}: two or more are needed"
+        )
+    return parts
 
 
 def wanted_classes(classes: str | list[str | int]) -> list[str]:
@@ -83,78 +126,72 @@ def wanted_classes(classes: str | list[str | int]) -> list[str]:
     return [str(name) for name in classes]
 
 
-def limit(part: ClassFolders, images_per_class: int) -> ClassFolders:
-    """A random choice of images of each class; a larger number keeps a smaller one's images."""
-    short = [name for name, images in part.files.items() if len(images) < images_per_class]
-    if images_per_class < 2 or short:
-        have = min(len(images) for images in part.files.values())
-        raise InputError(
-            f"data.images_per_class={images_per_class}: choose 2 to {have}, "
-            f"the size of the smallest class in {part.folder}, or all"
-        )
+def split_off_test(pool: ClassFolders, fraction: float, seed: int) -> dict[Part, ClassFolders]:
+    """Training and test images of a tree without a test set: a `fraction` of every class is test.
+
+    At least one is, and at least two stay. A pure function of (seed, class, number of images).
+    """
+    test = {}
+    for name, images in pool.files.items():
+        order = keyed_permutation(len(images), "test", seed, name).tolist()
+        count = min(max(round(len(images) * fraction), 1), len(images) - 2)
+        test[name] = sorted((images[i] for i in order[:count]), key=lambda image: image.name)
+    rest = {name: sorted(set(images) - set(test[name])) for name, images in pool.files.items()}
+    rest = {name: sorted(each, key=lambda image: image.name) for name, each in rest.items()}
+    return {"train": replace(pool, files=rest), "test": ClassFolders(pool.folder, test)}
+
+
+def limit(part: ClassFolders, most: Literal["all"] | int, key: str) -> ClassFolders:
+    """At most so many images of each class, by chance; a larger number keeps a smaller one's."""
+    if most == "all":
+        return part
     chosen = {}
     for name, images in part.files.items():
-        order = keyed_permutation(len(images), "images_per_class", name).tolist()
-        chosen[name] = sorted(images[i] for i in order[:images_per_class])
-    return ClassFolders(part.folder, chosen)
+        order = keyed_permutation(len(images), key, name).tolist()
+        chosen[name] = sorted((images[i] for i in order[:most]), key=lambda image: image.name)
+    return replace(part, files=chosen)
 
 
-def fingerprint(*parts: ClassFolders, excluded: frozenset[str]) -> str:
-    """A hash of class names, file names and sizes, and of excluded paths; contents are not read.
-
-    Without exclusions it is the hash of runs that were made before exclusions existed.
-    """
-    digest = hashlib.sha256()
-    for number, part in enumerate(parts):
-        for name, images in part.files.items():
-            for file, size in images:
-                digest.update(f"{number}/{name}/{file}/{size}\n".encode())
-    for path in sorted(excluded):
-        digest.update(f"excluded/{path}\n".encode())
-    return digest.hexdigest()
+def notes_of(layout: Layout, parts: Iterable[ClassFolders]) -> tuple[str, ...]:
+    """How the tree is used, and the files that are left out because they are no images."""
+    left_out = sum((part.left_out for part in parts), Counter[str]())
+    endings = ", ".join(f"{count} {ending}" for ending, count in left_out.most_common(5))
+    return (layout.sentence, *([f"left out, as no images: {endings}"] if endings else []))
 
 
-def images_of(part: ClassFolders, *, image_size: int, crop: str, workers: int) -> FileImages:
+def images_of(layout: Layout, part: ClassFolders, load: LoadFile, workers: int) -> FileImages:
     """One part of the tree as images to read."""
-    rows = [
-        (f"{name}/{file}", label)
-        for label, (name, images) in enumerate(part.files.items())
-        for file, _ in images
-    ]
+    rows = [(image, label) for label, images in enumerate(part.files.values()) for image in images]
     return FileImages(
-        paths=[str(part.folder / name) for name, _ in rows],
+        paths=[str(layout.base / image.path) for image, _ in rows],
         labels=torch.tensor([label for _, label in rows]),
-        ids=[f"{part.folder.name}/{name}" for name, _ in rows],
-        load=partial(load_image, image_size=image_size, crop=crop),
+        ids=[image.name for image, _ in rows],
+        load=load,
         workers=workers,
     )
 
 
-def load_image(path: str, key: tuple[int | str, ...], *, image_size: int, crop: str) -> Tensor:
+def load_image(
+    path: str,
+    key: tuple[int | str, ...],
+    *,
+    image_size: int,
+    crop: str,
+    fit: Fit = "crop",
+    bit_depth: int = FULL_DEPTH,
+) -> Tensor:
     """Decode one image and bring it to (image_size, image_size, 3) uint8.
 
     With a key and `crop="resized"`, by a random resized crop (8 to 100 % of the area) drawn under
-    that key; otherwise the middle is cut out by `centre`. Raises RunError naming the path.
+    that key; otherwise as `fit` says. Raises RunError naming the path.
     """
     try:
-        picture, _ = read_rgb(path)
+        picture = read_rgb(path, bit_depth)
     except (OSError, Unreadable) as error:
         raise RunError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
     if crop == "resized" and key:
         with forked_random(*key):
-            picture = v2.RandomResizedCrop(image_size)(picture)
-    elif picture.size != (image_size, image_size):
-        picture = centre(picture, image_size, 256 / 224 if crop == "resized" else 1.0)
+            picture = v2.RandomResizedCrop(image_size)(squared(picture, fit))
+    else:
+        picture = framed(picture, image_size, fit, MARGIN if crop == "resized" else 1.0)
     return torch.from_numpy(np.array(picture))
-
-
-def centre(picture: Image.Image, size: int, margin: float) -> Image.Image:
-    """The middle square, 1 / `margin` of the shorter side, scaled to `size` x `size`.
-
-    The margin of 256 / 224 is the paper's single-crop evaluation (section 5.1).
-    """
-    width, height = picture.size
-    side = min(width, height) / margin
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box)

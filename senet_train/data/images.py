@@ -70,17 +70,18 @@ def resize(pixels: Tensor, size: int) -> Tensor:
     return scaled.permute(0, 2, 3, 1).contiguous()
 
 
+# (path, key) -> (H, W, 3) uint8; with a key it may draw a random crop from it.
+LoadFile = Callable[[str, tuple[int | str, ...]], Tensor]
+
+
 @dataclass(frozen=True)
 class FileImages(Labelled):
-    """Images read from files batch by batch, by `workers` processes; `load` decodes one.
-
-    `load(path, key)` returns (H, W, 3) uint8; with a key it may draw a random crop from it.
-    """
+    """Images read from files batch by batch, by `workers` processes; `load` decodes one."""
 
     paths: Sequence[str]
     labels: Tensor  # (N,) int64
     ids: Sequence[str]
-    load: Callable[[str, tuple[int | str, ...]], Tensor]
+    load: LoadFile
     workers: int = 0
 
     def take(self, indices: Tensor) -> "FileImages":
@@ -122,6 +123,16 @@ class FileImages(Labelled):
         """Decode every image once."""
         every = torch.arange(len(self.paths)).split(256)
         return MemoryImages(torch.cat(list(self.read(every))), self.labels, self.ids)
+
+
+def joined(parts: Sequence[FileImages]) -> FileImages:
+    """The images of all parts, one part after the other."""
+    return replace(
+        parts[0],
+        paths=[path for part in parts for path in part.paths],
+        labels=torch.cat([part.labels for part in parts]),
+        ids=[image_id for part in parts for image_id in part.ids],
+    )
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
@@ -177,8 +188,10 @@ Images = ClassImages | SceneImages
 class Source:
     """A data set that was found but not read yet; `prepare()` downloads what is missing.
 
-    `load()` returns the images to train and validate on, at least two of every class, and the
-    test images.
+    `load()` returns the images to train and validate on, and the test images. `validation` are the
+    indices of the former that are for validation; where there are none, a fraction of every class
+    is, and there are two images of each. `bit_depth` is of the values of deep pictures, and
+    `notes` say what a user should know of the data.
     """
 
     class_names: tuple[str, ...]
@@ -186,3 +199,18 @@ class Source:
     load: Callable[[], tuple[Images, Images]]
     from_files: bool = False
     prepare: Callable[[], None] = lambda: None
+    validation: Sequence[int] = ()
+    bit_depth: int = 16
+    earlier_fingerprint: str = ""  # of runs that were made before contents were read
+    notes: Sequence[str] = ()
+
+    def doubt(self, fingerprint: str) -> str:
+        """Why a run that was made on data of this fingerprint may not be of this data; or ""."""
+        if fingerprint == self.fingerprint:
+            return ""
+        if fingerprint == self.earlier_fingerprint:
+            return (
+                "it knows its images by name and size alone: that they hold what they held then is "
+                "unverified"
+            )
+        return "it was made on other data than are there now"

@@ -61,8 +61,12 @@ class Splits:
 def load_splits(source: Source, data: Data) -> Splits:
     """Read the data set, store it as `data.cache` asks, split validation from training."""
     pool, test = (store_images(images, data) for images in source.load())
-    train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
-    assert len(train) > 0, "a Source promises two images of every class"
+    if source.validation:
+        validation = torch.tensor(source.validation)
+        train = torch.ones(len(pool.labels)).index_fill(0, validation, 0).nonzero().flatten()
+    else:
+        train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
+    assert len(train) > 0, "a Source promises images of every class for both"
     assert len(validation) > 0
     return Splits(pool.take(train), pool.take(validation), test)
 

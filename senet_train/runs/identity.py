@@ -18,9 +18,10 @@ from senet_train.config.schema import Choice, Config
 LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
 LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
-# Added after the first runs were made: options of attention, and settings of the optimizer with
-# the value that those runs had.
+# Added after the first runs were made: options of attention, and settings of the optimizer and of
+# the data with the value that those runs had.
 LATER_OPTIONS = ("identity",)
+LATER_DATA = {"fit": "crop", "bit_depth": 16, "test_images_per_class": "all", "test_fraction": 0.2}
 LATER_OPTIM = {"frozen": "none", "backbone_lr_factor": 1.0}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
@@ -43,7 +44,11 @@ class Identity:
 def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
     """The identity of a configuration in which every `auto` is resolved."""
     tree = as_tree(config)
-    data = {key: value for key, value in tree["data"].items() if key not in LOCAL_DATA_KEYS}
+    data = {
+        key: value
+        for key, value in tree["data"].items()
+        if key not in LOCAL_DATA_KEYS and value != LATER_DATA.get(key)
+    }
     placement = {key: value for key, value in tree["placement"].items() if value != "auto"}
     content = {
         "data": data,

@@ -1,8 +1,11 @@
-"""Write files atomically: even after a power cut a file has its old content or its new one."""
+"""Write files atomically: even after a power cut a file has its old content or its new one.
+
+And the folder for what can be made again.
+"""
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -15,16 +18,16 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
     Raises OSError (disk full, no permission) and leaves what was at `path` as it was.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Not tempfile's: those are their owner's alone, and some file systems know no chmod.
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -36,3 +39,30 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_atomic` for plain data. Raises ValueError for NaN and infinity, which JSON has not."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def path_as_text(path: str) -> str:
+    """A path as text that JSON can hold, a character a byte: a name need not be UTF-8."""
+    return os.fsencode(path).decode("latin-1")
+
+
+def path_from_text(text: str) -> str:
+    """The path that `path_as_text` was given. Raises ValueError for other text."""
+    return os.fsdecode(text.encode("latin-1"))
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again, made if it is missing.
+
+    Raises OSError if there is none, or if others could put something there.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # a user that the system does not know
+        raise OSError("there is no home folder") from error
+    folder = Path(base) / "senet-train"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        raise OSError(f"{folder} can be written by others")
+    return folder

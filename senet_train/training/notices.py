@@ -42,6 +42,8 @@ def read_finished(plan: Plan) -> RunRecord:
     path = plan.folder.path
     record = read_record(path / "result.json")
     log.info("found finished: %s (overwrite=true runs it anew)", path)
+    if doubt := plan.source.doubt(record.data_fingerprint):
+        log.warning("warning: %s", doubt)
     if record.environment.code != code_hash():
         then = record.environment.versions["senet-train"]
         log.warning(

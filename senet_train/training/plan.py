@@ -13,7 +13,7 @@ import torch
 from senet_train.backbones.slots import Backbone
 from senet_train.config.options import bind
 from senet_train.config.schema import Config, Data
-from senet_train.data.find import find_data, resolve_classes
+from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
@@ -109,16 +109,14 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
     asked = config.data.num_classes  # built before the data are looked for: they may take a while
     found = builder.build_on_meta(10 if asked == "auto" else asked)
     source, data = find_data(config.data, task.sources)
-    config = replace(config, placement=found.placement, data=resolve_classes(data, source))
+    config = replace(config, placement=found.placement, data=resolve_data(data, source))
     if config.data.num_classes != asked:
         found = builder.build_on_meta(int(config.data.num_classes))
     with torch.device("meta"):
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
-    identity = identify(config, source.fingerprint, found.label)
-    output_dir = Path(config.output_dir).expanduser()
-    folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
+    identity, folder = place_of(config, source, found.label)
     return Plan(
         config=config,
         builder=builder,
@@ -130,6 +128,23 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
         folder=folder,
         own_attention=len(found.network.taken_out),
     )
+
+
+def place_of(config: Config, source: Source, label: str) -> tuple[Identity, RunFolder]:
+    """The identity of the run, and its folder.
+
+    They are those of a run that was made before contents were part of the identity, if there is a
+    finished one of these words and not one of these contents.
+    """
+    output_dir = Path(config.output_dir).expanduser()
+    places = []
+    for fingerprint in filter(None, (source.fingerprint, source.earlier_fingerprint)):
+        identity = identify(config, fingerprint, label)
+        folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
+        places.append((identity, folder))
+    now, earlier = places[0], places[-1]
+    found = earlier[1].finished and not now[1].path.exists() and not config.overwrite
+    return earlier if found else now
 
 
 def refuse_source(name: str, task: Task) -> None:

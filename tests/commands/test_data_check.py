@@ -5,9 +5,11 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -89,6 +91,33 @@ def found(report: str = "report.csv") -> set[tuple[str, str, str]]:
         return {(row["kind"], row["remedy"], row["path"]) for row in csv.DictReader(file)}
 
 
+def unusual(folder: Path) -> None:
+    """Pictures that can be decoded and are not as most are, each in one way."""
+    random = np.random.default_rng(7)
+    deep = random.integers(0, 4096, (10, 12), dtype=np.uint16)
+    colours = random.integers(0, 256, (6, 10, 12, 3), dtype=np.uint8)
+    Image.fromarray(deep).save(folder / "deep.png")
+    rows = [b"\0" + random.bytes(10 * 6) for _ in range(10)]  # 0: not filtered
+    (folder / "colour.png").write_bytes(png_that_claims(10, bits=16, data=b"".join(rows)))
+    Image.fromarray(colours[0] // 16).save(folder / "grey8.png")
+    clear = Image.fromarray(colours[1])
+    clear.putalpha(Image.new("L", clear.size, 100))
+    clear.save(folder / "clear.png")
+    turned = Image.fromarray(colours[2])
+    turned.getexif()[0x112] = 6
+    turned.save(folder / "turned.jpg", exif=turned.getexif())
+    Image.fromarray(colours[3]).save(folder / "wide.jpg", icc_profile=b"a profile of a wide gamut")
+    frames = [Image.fromarray(frame).convert("P") for frame in colours[4:]]
+    frames[0].save(folder / "moves.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(random.integers(0, 256, (4, 20, 3), dtype=np.uint8)).save(folder / "long.bmp")
+    write_image(folder / "latin.png", 71)
+    os.rename(folder / "latin.png", os.fsencode(folder) + b"/stra\xdfe.png")
+    for form in ("NFC", "NFD"):  # as Linux and as a Mac write it
+        name = unicodedata.normalize(form, "caf\xe9")
+        for number in range(2):
+            write_image(folder.parent / name / f"{form}{number}.png", ord(form[2]) * 100 + number)
+
+
 def spoil(tree: Path) -> set[tuple[str, str, str]]:
     """Plant every fault that files alone can have; what a check has to find, no more."""
     cat, dog, tested = tree / "train" / "cat", tree / "train" / "dog", tree / "val"
@@ -124,7 +153,26 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
     Image.open(cat / "1.png").convert("L").save(dog / "grey.png")
     Image.open(cat / "3.png").rotate(180).convert("CMYK").save(dog / "print.tif")
     Image.open(cat / "3.png").convert("F").save(dog / "float.tif")
+    unusual(dog)
     return {
+        ("not RGB", "note", "train/dog/deep.png"),
+        ("deep", "note", "train/dog/deep.png"),
+        ("16-bit colour", "note", "train/dog/colour.png"),
+        ("narrow range", "note", "train/dog/grey8.png"),
+        ("not RGB", "note", "train/dog/clear.png"),
+        ("transparent", "note", "train/dog/clear.png"),
+        ("turned", "note", "train/dog/turned.jpg"),
+        ("colour profile", "note", "train/dog/wide.jpg"),
+        ("not RGB", "note", "train/dog/moves.gif"),
+        ("several pictures", "note", "train/dog/moves.gif"),
+        ("elongated", "note", "train/dog/long.bmp"),
+        ("name not UTF-8", "note", "train/dog/stra\xdfe.png"),
+        ("one name twice", "mend", "train/caf\xe9"),
+        ("class in one part only", "mend", "train/caf\xe9"),
+        ("elongated", "note", "train/dog/black4.png"),
+        ("elongated", "note", "train/dog/black9.png"),
+        ("narrow range", "note", "train/dog/black4.png"),
+        ("narrow range", "note", "train/dog/black9.png"),
         ("truncated", "exclude", "train/cat/cut.png"),
         ("unreadable", "exclude", "train/cat/page.jpg"),
         ("unreadable", "exclude", "train/dog/float.tif"),
@@ -146,7 +194,7 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
         ("folder loop", "mend", "train/cat/up"),
         ("folder in a class", "mend", "train/dog/deeper"),
         ("folder loop", "mend", "train/loop"),
-        ("hidden folder", "mend", "train/.ipynb_checkpoints"),
+        ("hidden folder", "note", "train/.ipynb_checkpoints"),
         ("class in one part only", "mend", "train/Fox"),
         ("class in one part only", "mend", "val/fox"),
         ("class in one part only", "mend", "val/emu"),
@@ -155,6 +203,12 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
         ("not RGB", "note", "train/dog/grey.png"),
         ("not RGB", "note", "train/dog/print.tif"),
     }
+
+
+def test_one_class(check: Check, tree: Path) -> None:
+    for part in ("train", "val"):
+        shutil.rmtree(tree / part / "dog")
+    assert "one class: 1 to be mended" in check().out
 
 
 def test_a_clean_tree(check: Check, tree: Path) -> None:
@@ -170,7 +224,11 @@ def test_a_clean_tree(check: Check, tree: Path) -> None:
 
 def test_every_fault(check: Check, tree: Path) -> None:
     planted = spoil(tree)
-    assert {kind for kind, _, _ in planted} == set(KINDS) - {"not opened", "ends its decoder"}
+    assert {kind for kind, _, _ in planted} == set(KINDS) - {
+        "not opened",
+        "ends its decoder",
+        "one class",
+    }
     result = check("--out", "report.csv", "--exclude", "exclude.txt", "--jobs", "2")
     assert (result.code, result.err) == (1, "")
     assert found() == planted
@@ -339,7 +397,7 @@ def test_a_bar_or_lines(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "/nowhere"], "PATH=/nowhere holds no train/<class>/"),
+        (["check", "/nowhere"], "PATH=/nowhere does not exist"),
         (["check"], "the following arguments are required: PATH: see senet-data check --help"),
         (["chek", "."], "invalid choice: 'chek'"),
         ([], "required: check: see senet-data --help"),
@@ -437,7 +495,7 @@ def test_a_whole_run_with_a_list(senet, check: Check, tree: Path) -> None:
 
 
 def fingerprint_before(tree: Path) -> str:
-    """The fingerprint as it was before there were lists: part, class, file, size a line."""
+    """The fingerprint as it was before contents were read: part, class, file, size a line."""
     files = [
         (number, file.relative_to(tree / part), file.stat().st_size)
         for number, part in enumerate(("train", "val"))
@@ -448,8 +506,8 @@ def fingerprint_before(tree: Path) -> str:
 
 
 def test_the_list_is_in_the_identity(tree: Path, tmp_path: Path) -> None:
-    """By what it says: not by its place, its order or its reasons. No list: nothing moves."""
-    assert open_tree(tree).fingerprint == fingerprint_before(tree)
+    """By the images that it leaves: not by its place, its order or its reasons."""
+    assert open_tree(tree).earlier_fingerprint == fingerprint_before(tree)
     lists = {
         "first": "# leak\ntrain/cat/0.png\ntrain/dog/1.png\n",
         "deeper/second": "\ntrain/dog/1.png\r\ntrain/cat/0.png",
@@ -465,8 +523,8 @@ def test_the_list_is_in_the_identity(tree: Path, tmp_path: Path) -> None:
     assert arms["first"] == arms["deeper/second"]
     assert arms["empty"] == arms["none"]
     assert len(set(arms.values())) == 3
-    (tree / "train/cat/0.png").unlink()  # the same images as `other`, but chosen by nobody
-    assert arm_of(tree, "none") not in arms.values()
+    (tree / "train/cat/0.png").unlink()  # the same images as with `other`: the same data
+    assert arm_of(tree, "none") == arms["other"]
 
 
 def arm_of(tree: Path, exclude: Path | str) -> str:

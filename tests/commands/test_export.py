@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,7 @@ import torch
 from compare_runs import write_run
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from stored_pictures import SHOWN
 from support import CONF, ROOT, TINY, Result, run_folders
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ from senet_train.backbones.cifar_resnet import CifarResNet
 from senet_train.backbones.slots import Backbone
 from senet_train.cli import main as train
 from senet_train.commands.export import check
-from senet_train.commands.export.card import card, image_line
+from senet_train.commands.export.card import card, reader
 from senet_train.commands.export.check import largest_difference, trial_images
 from senet_train.commands.export.cli import main
 from senet_train.commands.export.encoders import ENCODERS, TorchExport
@@ -35,6 +37,7 @@ from senet_train.commands.export.verdict import verdict_of
 from senet_train.config.options import bind
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import register_resolvers
+from senet_train.data.framing import Fit
 from senet_train.errors import InputError
 from senet_train.networks.insertion import insert
 from senet_train.runs.network import NetworkBuilder
@@ -224,9 +227,10 @@ def use_as_the_card_says(run: Trained, pixels: np.ndarray, logits: Tensor) -> No
     text = Path("se_resnet8-r4.md").read_text()
     Image.fromarray(pixels).save("image.png")
     blocks = re.findall(r"```python\n(.+?)```", text, re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        names: dict[str, object] = {}
+    assert len(blocks) == 4
+    names: dict[str, Any] = {}
+    exec(blocks[0], names)
+    for block in blocks[1:]:
         exec(block, names)
         found = torch.as_tensor(names["probabilities"]).detach()
         torch.testing.assert_close(found, logits.softmax(1), atol=1e-5, rtol=0)
@@ -289,18 +293,32 @@ def test_the_card_of_an_unfinished_run() -> None:
     assert "**not for use**" in text
 
 
+def read_by_the_card(run: Trained, path: Path) -> np.ndarray:
+    """What the card's own code makes of a file."""
+    names: dict[str, Any] = {}
+    exec(reader(run).removeprefix("```python\n").removesuffix("```"), names)
+    return np.asarray(names["read"](path))
+
+
+@pytest.mark.parametrize("fit", ["crop", "resize", "pad"])
 @pytest.mark.parametrize("margin", [1.0, 256 / 224])
-def test_the_card_cuts_images_as_the_run_did(
-    margin: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = untrained("model=resnet20")
-    run = replace(run, preprocess=replace(run.preprocess, margin=margin))
+def test_the_card_cuts_images_as_the_run_did(margin: float, fit: Fit, tmp_path: Path) -> None:
+    run = untrained("model=resnet8")
+    run = replace(run, preprocess=replace(run.preprocess, margin=margin, fit=fit))
     pixels = np.random.default_rng(0).integers(0, 256, (60, 41, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save("image.png")
-    names: dict[str, object] = {}
-    exec(f"import PIL.Image, PIL.ImageOps\n{image_line(run)}", names)
-    np.testing.assert_array_equal(names["image"], run.preprocess.pixels("image.png"))
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    seen = run.preprocess.pixels(str(tmp_path / "image.png"))
+    np.testing.assert_array_equal(read_by_the_card(run, tmp_path / "image.png"), seen)
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_the_card_reads_every_kind_of_file(kind: str, tmp_path: Path) -> None:
+    name, bits, save, *_ = SHOWN[kind]
+    save(tmp_path / name)
+    run = untrained("model=resnet8")
+    run = replace(run, preprocess=replace(run.preprocess, bit_depth=bits))
+    seen = run.preprocess.pixels(str(tmp_path / name))
+    np.testing.assert_array_equal(read_by_the_card(run, tmp_path / name), seen)
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, b"\x02\0\0\0\0\0\0\0{}"])

@@ -144,6 +144,6 @@ TEST = "senet_train.training.tasks.classification:ImageClassifier.test_step"
 SAVING = "torch:save"
 PROVING = "senet_train.runs.checkpoint_files:read_checkpoint"
 FLUSHING = "os:fsync"
-MAKING_A_FILE = "tempfile:mkstemp"
+MAKING_A_FILE = "secrets:token_hex"
 SKIPPING = "senet_train.data.loaders:DataModule.start_at"
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from senet_train.commands.command_line import Parser, at_least_one, command, refuse_file
 from senet_train.commands.data_check.findings import Finding, to_exclude
-from senet_train.data.class_folders import exclusion_text
+from senet_train.data.exclusions import exclusion_text
 from senet_train.errors import InputError
 from senet_train.system.files import write_text
 from senet_train.system.resources import usable_cores
@@ -31,7 +31,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "check", help="decode all, list what is wrong", description=CHECK
     )
     checking.add_argument(
-        "path", type=Path, metavar="PATH", help="the folder that holds train/ and val/ or test/"
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="the folder of the class folders, or of train/, val/ and test/",
     )
     checking.add_argument(
         "--exclude",
@@ -62,16 +65,16 @@ def check(arguments: argparse.Namespace) -> int:
     from senet_train.commands.data_check.decode_cache import NAME
     from senet_train.commands.data_check.inspect_tree import inspect_tree
     from senet_train.commands.data_check.report import summary_lines, write_csv
-    from senet_train.data.class_folders import find_parts
+    from senet_train.data.class_folders import find_layout
 
     base = arguments.path.expanduser()
-    parts = find_parts(base, "PATH")
+    layout = find_layout(base, "PATH")
     for option in ("exclude", "out", "cache"):
         if getattr(arguments, option) is not None:
             refuse_file(getattr(arguments, option), f"--{option}", BEGINNINGS[option])
     cache = arguments.cache or base / NAME
-    found = inspect_tree(parts, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
-    print(*summary_lines(found, base), sep="\n")
+    found = inspect_tree(layout, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
+    print(*summary_lines(found, layout), sep="\n")
     if found.cache_error:
         print(
             f"{cache} cannot be written ({found.cache_error}): the next check decodes all again, "

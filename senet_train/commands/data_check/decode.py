@@ -6,14 +6,27 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from senet_train.data.image_files import Unreadable, read_rgb
+import numpy as np
+from PIL import Image
+
+from senet_train.data.image_files import (
+    Unreadable,
+    deep_values,
+    is_deep,
+    opened,
+    orientation,
+    to_rgb,
+)
 
 CHUNK = 16  # files a process takes at a time
+NARROW = 32  # of 256 values
+SRGB = b"sRGB"  # in the name of the usual profile
+ELONGATED = 2  # longer side / shorter side
 
 
 @dataclass(frozen=True)
@@ -23,22 +36,58 @@ class DecodeResult:
     fault: str = ""
     detail: str = ""
     mode: str = ""  # Pillow's, as stored
-    pixels: str = ""  # hash of size and RGB values
+    pixels: str = ""  # hash of size and values
+    notes: tuple[tuple[str, str], ...] = ()  # further kinds of finding, each with its detail
 
 
 def decode(path: str) -> DecodeResult:
     """Decode the whole of one file, as training does."""
     try:
-        picture, mode = read_rgb(path)
+        with opened(path) as stored:
+            cut = ";16" in str(getattr(stored, "tile", ""))  # asked before it is decoded
+            seen = to_rgb(stored)
+            unusual = tuple(notes(stored, seen, cut=cut))
+            return DecodeResult("", "", stored.mode, hash_of(stored, seen), unusual)
     except Unreadable as error:
         return DecodeResult(error.kind, " ".join(str(error).split()))
     except OSError as error:
         return DecodeResult("not opened", error.strerror or str(error))
     except MemoryError:
         return DecodeResult("not opened", "no memory to decode it")
-    digest = hashlib.blake2b(f"{picture.size}".encode(), digest_size=16)
-    digest.update(picture.tobytes())
-    return DecodeResult(mode=mode, pixels=digest.hexdigest())
+
+
+def hash_of(stored: Image.Image, seen: Image.Image) -> str:
+    """A hash of a picture's size and values: of all bits of a deep one, which RGB has lost."""
+    digest = hashlib.blake2b(f"{seen.size}".encode(), digest_size=16)
+    digest.update(deep_values(stored).tobytes() if is_deep(stored) else seen.tobytes())
+    return digest.hexdigest()
+
+
+def notes(stored: Image.Image, seen: Image.Image, *, cut: bool) -> Iterator[tuple[str, str]]:
+    """What is unusual about a picture that can be decoded: kind and detail.
+
+    `cut` is whether Pillow reads values of 16 bits.
+    """
+    low, high = int(np.asarray(seen).min()), int(np.asarray(seen).max())
+    if is_deep(stored):
+        values = deep_values(stored)
+        yield "deep", f"values from {values.min()} to {values.max()}"
+    elif high - low < NARROW:
+        yield "narrow range", f"values from {low} to {high} of 255"
+    if cut and not is_deep(stored):
+        yield "16-bit colour", ""
+    if stored.has_transparency_data:
+        yield "transparent", ""
+    if (turn := orientation(stored)) != 1:
+        yield "turned", f"EXIF orientation {turn}"
+    profile = stored.info.get("icc_profile", SRGB)
+    if SRGB not in profile.replace(b"\0", b""):  # in one byte or two a letter
+        yield "colour profile", ""
+    if (frames := getattr(stored, "n_frames", 1)) > 1:
+        yield "several pictures", f"{frames}"
+    width, height = seen.size
+    if max(width, height) >= ELONGATED * min(width, height):
+        yield "elongated", f"{width} x {height}"
 
 
 def decode_all(

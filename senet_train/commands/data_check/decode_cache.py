@@ -10,9 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from senet_train.commands.data_check.decode import DecodeResult
 from senet_train.commands.data_check.findings import KINDS
 from senet_train.commands.data_check.survey import ImageFile
-from senet_train.system.files import write_text
+from senet_train.system.files import path_as_text, path_from_text, write_text
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = ".senet-data.json"  # beside train/: it belongs to the tree, and training does not look there
 
 
@@ -21,7 +21,7 @@ NOT_KEPT = ("not opened", "ends its decoder")
 
 
 # path, size and mtime_ns of a file, then the fields of its result
-Row = tuple[str, int, int, str, str, str, str]
+Row = tuple[str, int, int, str, str, str, str, tuple[tuple[str, str], ...]]
 ROWS = TypeAdapter(list[Row])
 
 
@@ -31,24 +31,27 @@ def read_cache(file: Path) -> dict[ImageFile, DecodeResult]:
         content = json.loads(file.read_text(encoding="utf-8"))
         if [content["schema"], content["pillow"]] != [SCHEMA, pillow_version]:
             return {}
-        rows = ROWS.validate_python([tuple(row) for row in content["files"]], strict=True)
+        rows = ROWS.validate_json(json.dumps(content["files"]), strict=True)
         refuse_foreign(rows)  # the tree, and this file in it, may be anybody's
+        return {
+            ImageFile(path_from_text(row[0]), *row[1:3]): DecodeResult(*row[3:]) for row in rows
+        }
     except (OSError, ValueError, TypeError, KeyError, ValidationError):
         return {}  # everything is decoded again
-    return {ImageFile(*row[:3]): DecodeResult(*row[3:]) for row in rows}
 
 
 def refuse_foreign(rows: list[Row]) -> None:
     """Raises ValueError for a result that this program cannot have written."""
-    for *_, fault, detail, mode, pixels in rows:
-        if fault not in ("", *KINDS) or not f"{detail}{mode}{pixels}".isprintable():
+    for *_, fault, detail, mode, pixels, notes in rows:
+        kinds, details = {fault, *dict(notes)}, "".join([detail, *dict(notes).values()])
+        if not kinds <= {"", *KINDS} or not f"{details}{mode}{pixels}".isprintable():
             raise ValueError("not ours")
 
 
 def write_cache(file: Path, results: dict[ImageFile, DecodeResult]) -> None:
     """Write the results to the cache file. Raises OSError where the folder cannot be written."""
     rows = [
-        [*astuple(image), *astuple(result)]
+        [path_as_text(image.path), image.size, image.mtime_ns, *astuple(result)]
         for image, result in sorted(results.items(), key=lambda item: item[0].path)
         if result.fault not in NOT_KEPT
     ]

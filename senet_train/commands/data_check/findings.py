@@ -1,6 +1,6 @@
 """The kinds of finding of a check, the remedy of each, and copies among images."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,16 +21,27 @@ KINDS: dict[str, tuple[Remedy, str]] = {
     "symlink loop": ("exclude", "a link that leads to itself"),
     "no regular file": ("exclude", "a pipe, a socket or a device"),
     "two classes": ("mend", "one picture under two labels: one is wrong"),
-    "class in one part only": ("mend", "training and test need the same classes"),
-    "too few images": ("mend", "training needs two of a class, test needs one"),
+    "class in one part only": ("mend", "all parts need the same classes"),
+    "one class": ("mend", "two or more are needed"),
+    "one name twice": ("mend", "two folders that are called the same: join them"),
+    "too few images": ("mend", "each of training, validation and test needs one of a class"),
     "folder in a class": ("mend", "images lie in their class folder"),
     "folder loop": ("mend", "a link to a folder that holds it"),
-    "hidden folder": ("mend", "no class: remove it"),
     "not opened": ("mend", "the system cannot open it"),
-    "odd name": ("mend", "not UTF-8, or with a control character: rename it"),
+    "odd name": ("mend", "with a control character: rename it"),
     "duplicate in test": ("note", "counts more than once"),
     "not RGB": ("note", "trained on as RGB"),
+    "deep": ("note", "more than 8 bits: the highest of data.bit_depth bits is shown as white"),
+    "16-bit colour": ("note", "the upper 8 bits of each value are used"),
+    "narrow range": ("note", "nearly one colour"),
+    "transparent": ("note", "shown on white"),
+    "turned": ("note", "shown upright"),
+    "colour profile": ("note", "not applied"),
+    "several pictures": ("note", "in one file: the first is used"),
+    "elongated": ("note", "data.fit=crop sees its middle, resize and pad see all of it"),
+    "name not UTF-8": ("note", "read as Latin-1"),
     "hidden file": ("note", "left out of training"),
+    "hidden folder": ("note", "or one that a system left there: left out of training"),
     "no image ending": ("note", "left out of training"),
     "beside the classes": ("note", "left out of training"),
 }
@@ -60,14 +71,14 @@ def to_exclude(findings: Iterable[Finding]) -> dict[str, str]:
     return {path: "; ".join(each) for path, each in reasons.items()}
 
 
-def find_copies(pixels: Mapping[str, str], train: str) -> Iterator[Finding]:
-    """Leaks and duplicates, from path -> hash of pixels; `train` is the training part's name."""
+def find_copies(pixels: Mapping[str, str], trained_on: Container[str]) -> Iterator[Finding]:
+    """Leaks and duplicates, from path -> hash of pixels; `trained_on` are paths of training."""
     groups: dict[str, list[str]] = {}
     for path in sorted(pixels):
         groups.setdefault(pixels[path], []).append(path)
     for paths in groups.values():
-        trained = [path for path in paths if path.startswith(f"{train}/")]
-        tested = [path for path in paths if path not in trained]
+        trained = [path for path in paths if path in trained_on]
+        tested = [path for path in paths if path not in trained_on]
         yield from copies_in_part(tested, "duplicate in test")
         if tested:
             yield from leaks(trained, tested)
@@ -98,5 +109,5 @@ def copies_in_part(paths: Sequence[str], kind: str) -> Iterator[Finding]:
 
 
 def class_of(path: str) -> str:
-    """The class in part/class/name."""
-    return path.split("/")[1]
+    """The class in [part/]class/name."""
+    return path.split("/")[-2]

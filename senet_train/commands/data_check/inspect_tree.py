@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from senet_train.commands.data_check.decode_cache import read_cache, write_cache
 from senet_train.commands.data_check.findings import Finding, find_copies, to_exclude
 from senet_train.commands.data_check.survey import ImageFile, Survey, survey
 from senet_train.commands.progress_bar import progress_counter
+from senet_train.data.class_folders import Layout, split_from
 
 WRITE_EVERY_SECONDS = 60
 
@@ -20,29 +21,27 @@ WRITE_EVERY_SECONDS = 60
 class TreeReport:
     """The result of a check; `cache_error` says why the cache could not be written, or is ""."""
 
-    num_images: dict[str, int]  # of each part, the training part first
+    num_images: dict[str, int]  # of each part's folder, the training part first
     num_classes: int
     num_decoded: int
     findings: list[Finding]
     cache_error: str
 
 
-def inspect_tree(
-    parts: tuple[Path, Path], cache: Path, *, num_jobs: int, fresh: bool
-) -> TreeReport:
-    """Check the tree with these training and test folders; `cache` is a file that may be there."""
-    seen = survey(parts)
+def inspect_tree(layout: Layout, cache: Path, *, num_jobs: int, fresh: bool) -> TreeReport:
+    """Check the tree; `cache` is a file that may be there."""
+    seen = survey(layout)
+    images = [image for part in seen.images.values() for image in part]
     known = {} if fresh else read_cache(cache)
-    results = {image: known[image] for image in seen.images if image in known}
+    results = {image: known[image] for image in images if image in known}
     num_known = len(results)
-    cache_error = decode_unknown(seen, parts[0].parent, results, cache, num_jobs)
+    cache_error = decode_unknown(images, layout.base, results, cache, num_jobs)
     findings = seen.findings + list(decoding_findings(results))
-    pixels = {image.path: result.pixels for image, result in results.items() if result.pixels}
-    findings += find_copies(pixels, parts[0].name)
-    findings += small_classes(seen, to_exclude(findings))
-    sizes = Counter(image.path.partition("/")[0] for image in seen.images)
+    pixels = {image.name: result.pixels for image, result in results.items() if result.pixels}
+    findings += find_copies(pixels, {image.name for image in seen.images["train"]})
+    findings += small_classes(layout, seen, to_exclude(findings))
     return TreeReport(
-        {part: sizes[part] for part in seen.classes},
+        {layout.folders[part].name: len(found) for part, found in seen.images.items()},
         len(set().union(*seen.classes.values())),
         len(results) - num_known,
         sorted(findings),
@@ -51,14 +50,18 @@ def inspect_tree(
 
 
 def decode_unknown(
-    seen: Survey, base: Path, results: dict[ImageFile, DecodeResult], cache: Path, num_jobs: int
+    images: Sequence[ImageFile],
+    base: Path,
+    results: dict[ImageFile, DecodeResult],
+    cache: Path,
+    num_jobs: int,
 ) -> str:
     """Decode the images that have no result yet and add theirs; the cache's error, or "".
 
     The cache is written every minute and at the end, also if the check is stopped: the next one
     then continues.
     """
-    rest = {str(base / i.path): i for i in seen.images if i not in results}
+    rest = {str(base / i.path): i for i in images if i not in results}
     cache_error, written_at = "", time.monotonic()
     try:
         with (
@@ -89,16 +92,18 @@ def decoding_findings(results: dict[ImageFile, DecodeResult]) -> Iterator[Findin
     """The findings of each file by itself."""
     for image, result in results.items():
         if result.fault:
-            yield Finding(result.fault, image.path, result.detail)
+            yield Finding(result.fault, image.name, result.detail)
         elif result.mode != "RGB":
-            yield Finding("not RGB", image.path, result.mode)
+            yield Finding("not RGB", image.name, result.mode)
+        yield from (Finding(kind, image.name, detail) for kind, detail in result.notes)
 
 
-def small_classes(seen: Survey, excluded: dict[str, str]) -> Iterator[Finding]:
+def small_classes(layout: Layout, seen: Survey, excluded: dict[str, str]) -> Iterator[Finding]:
     """Class folders that have too few images without the excluded ones."""
-    paths = (image.path for image in seen.images if image.path not in excluded)
-    left = Counter(path.rpartition("/")[0] for path in paths)
-    for (part, names), least in zip(seen.classes.items(), (2, 1), strict=True):
-        for folder in (f"{part}/{name}" for name in names):
-            if left[folder] < least:
-                yield Finding("too few images", folder, f"{left[folder]} left")
+    for part, folder in layout.folders.items():
+        least = len(split_from(layout)) if part == "train" else 1
+        names = (image.name for image in seen.images[part] if image.name not in excluded)
+        left = Counter(name.split("/")[-2] for name in names)
+        for name in seen.classes[part]:
+            if left[name] < least:
+                yield Finding("too few images", f"{folder.name}/{name}", f"{left[name]} left")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from senet_train.commands.data_check.findings import KINDS, Finding
 from senet_train.commands.data_check.inspect_tree import TreeReport
+from senet_train.data.class_folders import Layout
 from senet_train.system.console import printable
 from senet_train.system.csv_files import csv_text
 from senet_train.system.files import write_text
@@ -13,14 +14,15 @@ NUM_SHOWN = 3  # of each kind
 CONSEQUENCE = {"exclude": "excluded", "mend": "to be mended", "note": "noted"}
 
 
-def summary_lines(report: TreeReport, base: Path) -> Iterable[str]:
+def summary_lines(report: TreeReport, layout: Layout) -> Iterable[str]:
     """The summary: what was read, then each kind with its count and its first paths."""
     counts = " and ".join(f"{count:,} in {part}/" for part, count in report.num_images.items())
     known = sum(report.num_images.values()) - report.num_decoded
     yield (
-        f"{base}: {counts}, {report.num_classes} classes; "
+        f"{layout.base}: {counts}, {report.num_classes} classes; "
         f"{report.num_decoded:,} images decoded, {known:,} known from an earlier check"
     )
+    yield layout.sentence
     for kind, (remedy, meaning) in KINDS.items():
         found = [finding for finding in report.findings if finding.kind == kind]
         if found:

@@ -6,21 +6,21 @@ Wherever the images are from, they get the run's preprocessing, and classes are 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from senet_train.config.compose import composed
 from senet_train.config.schema import Data
-from senet_train.data.class_folders import TEST_FOLDERS, find_parts, list_part
+from senet_train.data.class_folders import Layout, find_layout, list_part, part_folders
 from senet_train.data.find import find_data
-from senet_train.data.imagenet_subset import images_of
+from senet_train.data.imagenet_subset import images_of, load_image
 from senet_train.data.images import FileImages, Images, Source
-from senet_train.errors import InputError
+from senet_train.errors import InputError, listed
 from senet_train.runs.trained.load import Trained
 from senet_train.runs.trained.own_data import find_own_data, restricted, test_images_of
 
-NUM_NAMED = 10  # classes, in one line
 SETTING = re.compile(r"data(\.\w+)?=")
 # The keys of config.Data that may be set here; the others are the run's preprocessing.
 SETTABLE = ("workers",)
@@ -68,13 +68,23 @@ def test_set_in_folder(run: Trained, folder: Path) -> TestSet:
     """The images of `folder/<class>/*`, or of the test part if it holds training images too."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give one that holds class folders, or data=NAME")
-    if (folder / "train").is_dir() and any((folder / name).is_dir() for name in TEST_FOLDERS):
-        _, folder = find_parts(folder, "FOLDER")
-    part = list_part(folder, [], frozenset())
-    index = indices_of(run, tuple(part.files), str(folder))
+    layout = Layout(folder.parent, {"test": folder})
+    if "train" in part_folders(folder, "FOLDER"):
+        layout = find_layout(folder, "FOLDER")
+        if "test" not in layout.folders:
+            raise InputError(f"{folder} has no test images: give one folder of class folders")
+    part = list_part(layout, "test", [], frozenset())
+    index = indices_of(run, tuple(part.files), str(part.folder))
     data = restricted(run.config.data)
-    images = images_of(part, image_size=data.image_size, crop=data.crop, workers=data.workers)
-    return TestSet(str(folder), replace(images, labels=index[images.labels]), is_own=False)
+    load = partial(
+        load_image,
+        image_size=data.image_size,
+        crop=data.crop,
+        fit=data.fit,
+        bit_depth=run.preprocess.bit_depth,
+    )
+    images = images_of(layout, part, load, data.workers)
+    return TestSet(str(part.folder), replace(images, labels=index[images.labels]), is_own=False)
 
 
 def named_test_set(run: Trained, words: Sequence[str]) -> TestSet:
@@ -118,9 +128,3 @@ def indices_of(run: Trained, names: Sequence[str], where: str) -> torch.Tensor:
             f"its classes are {listed(run.class_names)}"
         )
     return torch.tensor([run.class_names.index(name) for name in names])
-
-
-def listed(names: Sequence[str]) -> str:
-    """The names, or the first ten and how many more."""
-    more = len(names) - NUM_NAMED
-    return ", ".join(names[:NUM_NAMED]) + (f" and {more:,} more" if more > 0 else "")

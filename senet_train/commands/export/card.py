@@ -4,24 +4,45 @@ from collections.abc import Sequence
 
 from senet_train.commands.export.pipeline import INPUT
 from senet_train.compare.render.markdown import escaped
+from senet_train.data.framing import Fit
 from senet_train.runs.metrics import of_classifier
 from senet_train.runs.record import RunRecord
 from senet_train.runs.trained.load import Trained
 
+READ = """```python
+import numpy
+from PIL import Image, ImageOps
+
+def read(path):
+    with Image.open(path) as stored:
+        deep = stored.mode.startswith("I")  # grey with more than 8 bits a value
+        inverted = deep and getattr(stored, "tag_v2", {{}}).get(262) == 0  # white is zero
+        image = ImageOps.exif_transpose(stored)
+    if deep:
+        values = numpy.asarray(image).clip(max={highest}) >> {shift}
+        image = Image.fromarray((255 - values if inverted else values).astype("uint8"))
+    elif image.mode == "F":  # from 0 to 1
+        image = Image.fromarray(numpy.rint(255 * numpy.asarray(image)).astype("uint8"))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return {frame}
+```"""
+
+
 ONNX = """```python
-import numpy, onnxruntime, PIL.Image, PIL.ImageOps
-{image}
+import numpy, onnxruntime
 session = onnxruntime.InferenceSession("{file}")
-logits, probabilities = session.run(None, {{"{input}": numpy.asarray(image)[None]}})
+images = numpy.asarray(read("image.png"))[None]
+logits, probabilities = session.run(None, {{"{input}": images}})
 ```
 The names of the classes: `session.get_modelmeta().custom_metadata_map["class_names"]`, JSON."""
 
 
 TORCH_EXPORT = """```python
-import numpy, torch, PIL.Image, PIL.ImageOps
-{image}
+import numpy, torch
 model = torch.export.load("{file}", extra_files=(facts := {{"senet.json": ""}})).module()
-logits, probabilities = model(torch.from_numpy(numpy.array(image)[None]))
+logits, probabilities = model(torch.from_numpy(numpy.array(read("image.png"))[None]))
 ```
 The names of the classes: `json.loads(facts["senet.json"])["class_names"]`, JSON once more."""
 
@@ -37,10 +58,12 @@ probabilities = run.model(run.preprocess("image.png")).softmax(1)
 USES = {"onnx": ONNX, "torch-export": TORCH_EXPORT, "safetensors": SAFETENSORS}
 
 
-IMAGE = (
-    'image = PIL.ImageOps.fit(PIL.Image.open("image.png").convert("RGB"), ({size}, {size}), '
-    "PIL.Image.Resampling.BILINEAR{bleed})"
-)
+FRAMES: dict[Fit, str] = {
+    "crop": 'ImageOps.fit(image.convert("RGB"), ({size}, {size}), '
+    "Image.Resampling.BILINEAR{bleed})",
+    "resize": 'image.convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)',
+    "pad": 'ImageOps.pad(image.convert("RGB"), ({size}, {size}), Image.Resampling.BILINEAR)',
+}
 
 
 def card(run: Trained, verdict: str, files: Sequence[tuple[str, str]]) -> str:
@@ -53,7 +76,8 @@ def card(run: Trained, verdict: str, files: Sequence[tuple[str, str]]) -> str:
         *(["## What it costs", "\n".join(cost_lines(run.record))] if run.record else []),
         "## How to use it",
         *input_lines(run),
-        *(f"`{file}`:\n\n{use_of(run, name, file)}" for name, file in files),
+        *([f"An image as the run's own test read it:\n\n{reader(run)}"] if reads(files) else []),
+        *(f"`{file}`:\n\n{use_of(name, file)}" for name, file in files),
         "## Licence",
         "The code that made this file, senet-train, is under the MIT licence. What the licence of "
         "the data allows with a network that was trained on them is yours to know.",
@@ -133,13 +157,19 @@ def input_lines(run: Trained) -> list[str]:
     return lines
 
 
-def use_of(run: Trained, name: str, file: str) -> str:
+def use_of(name: str, file: str) -> str:
     """The lines of code for one file."""
-    return USES[name].format(image=image_line(run), file=file, input=INPUT)
+    return USES[name].format(file=file, input=INPUT)
 
 
-def image_line(run: Trained) -> str:
-    """The line of code that crops and scales an image as the run did."""
-    margin = run.preprocess.margin
-    bleed = "" if margin == 1 else f", bleed={(1 - 1 / margin) / 2!r}"
-    return IMAGE.format(size=run.preprocess.image_size, bleed=bleed)
+def reads(files: Sequence[tuple[str, str]]) -> bool:
+    """Whether one of the formats leaves the reading of images to its user."""
+    return any(name != "safetensors" for name, _ in files)
+
+
+def reader(run: Trained) -> str:
+    """A function that reads, crops and scales an image as the run did; it needs no senet-train."""
+    seen = run.preprocess
+    bleed = "" if seen.margin == 1 else f", bleed={(1 - 1 / seen.margin) / 2!r}"
+    frame = FRAMES[seen.fit].format(size=seen.image_size, bleed=bleed)
+    return READ.format(highest=2**seen.bit_depth - 1, shift=seen.bit_depth - 8, frame=frame)

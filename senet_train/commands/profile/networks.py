@@ -9,7 +9,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.commands.profile.counts import AttentionOperations, attention_operations
 from senet_train.commands.profile.requested import RequestedNetwork
 from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
-from senet_train.data.find import find_data, resolve_classes
+from senet_train.data.find import find_data, resolve_data
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import TAILS, choose_kernel, choose_precision
 from senet_train.networks.insertion import Slot
@@ -66,7 +66,7 @@ def spec_of(config: Config, device: torch.device) -> NetworkSpec:
     data, trainer = config.data, config.trainer
     if data.num_classes == "auto":
         source, data = find_data(data)
-        data = resolve_classes(data, source)
+        data = resolve_data(data, source)
     spec = NetworkSpec(
         model=config.model,
         attention=config.attention,

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from senet_train.system.files import cache_folder
+
 SOURCE = Path(__file__).with_name("passes.cpp")
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-Wno-psabi")
@@ -59,20 +61,6 @@ def library_of(compiler: str) -> ctypes.CDLL:
             return ctypes.CDLL(str(path))
     build(compiler, path)
     return ctypes.CDLL(str(path))
-
-
-def cache_folder() -> Path:
-    """Where libraries are kept. Raises OSError if others could put one there."""
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:  # a user that the system does not know
-        raise OSError("there is no home folder") from error
-    folder = Path(base) / "senet-train"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise OSError(f"{folder} can be written by others")
-    return folder
 
 
 def fingerprint(compiler: str) -> str:

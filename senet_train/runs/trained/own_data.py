@@ -54,8 +54,8 @@ def find_own_data(run: Trained, root: str | None = None) -> Source:
         raise InputError(
             f"the data of {run.path} are not there ({fact}): say where they are by data.root=DIR"
         ) from error
-    if run.record and source.fingerprint != run.record.data_fingerprint:
-        log.warning("warning: %s was made on other data than are there now", run.path)
+    if run.record and (doubt := source.doubt(run.record.data_fingerprint)):
+        log.warning("warning: %s: %s", run.path, doubt)
     return source
 
 

@@ -12,37 +12,48 @@ from torch import Tensor
 
 from senet_train.config.schema import Data
 from senet_train.data.augment import Normalise
-from senet_train.data.image_files import read_rgb, to_rgb
-from senet_train.data.imagenet_subset import centre
+from senet_train.data.framing import MARGIN, Fit, framed
+from senet_train.data.image_files import FULL_DEPTH, read_rgb, to_rgb
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The evaluation pipeline of a run: 1 / `margin` of the shorter side, scaled, normalised.
+    """The evaluation pipeline of a run: decoded, brought to a square by `fit`, normalised.
 
-    `mean` and `std` are of pixels in 0..1.
+    Of fit=crop, 1 / `margin` of the shorter side is seen. `bit_depth` is of the values of deep
+    pictures, `mean` and `std` are of pixels in 0..1.
     """
 
     image_size: int
     margin: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fit: Fit = "crop"
+    bit_depth: int = FULL_DEPTH
 
     @classmethod
     def of(cls, data: Data) -> "Preprocess":
         """The preprocessing with which a run of this data configuration is evaluated."""
-        margin = 256 / 224 if data.crop == "resized" else 1.0
-        return cls(data.image_size, margin, tuple(data.mean), tuple(data.std))
+        assert data.bit_depth != "auto", "a run's configuration is resolved"
+        return cls(
+            image_size=data.image_size,
+            margin=MARGIN if data.crop == "resized" else 1.0,
+            mean=tuple(data.mean),
+            std=tuple(data.std),
+            fit=data.fit,
+            bit_depth=data.bit_depth,
+        )
 
     def pixels(self, image: Image.Image | str) -> Tensor:
         """An opened image or a file -> (H, W, 3) uint8.
 
         Raises Unreadable for what a file holds, OSError where the system does not give it.
         """
-        picture = read_rgb(image)[0] if isinstance(image, str) else to_rgb(image)
-        if picture.size != (self.image_size, self.image_size):
-            picture = centre(picture, self.image_size, self.margin)
-        return torch.from_numpy(np.array(picture))
+        if isinstance(image, str):
+            picture = read_rgb(image, self.bit_depth)
+        else:
+            picture = to_rgb(image, self.bit_depth)
+        return torch.from_numpy(np.array(framed(picture, self.image_size, self.fit, self.margin)))
 
     def __call__(self, image: Image.Image | str) -> Tensor:
         """An opened image or a file -> (1, 3, H, W) float32, as the network takes it."""
