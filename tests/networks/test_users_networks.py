@@ -167,6 +167,20 @@ def test_hooks_of_the_network_and_of_its_layers() -> None:
     assert called == ["layer", "network"]
 
 
+def test_hooks_that_are_not_called_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    net, x = Named("blocks").eval(), images()
+    weave(net)
+    assert not caplog.messages
+    net._modules["blocks"].register_forward_hook(lambda module, arguments, output: 2 * output)
+    assert torch.equal(weave(net)(x), net(x))
+    assert [m.partition(",")[0] for m in caplog.messages] == ["warning: blocks has hooks"]
+
+
+def test_what_is_woven_already() -> None:
+    with pytest.raises(InputError, match="this Named is woven already: insert into it as it is"):
+        weave(weave(Named("blocks")))
+
+
 def test_a_woven_network_is_saved_whole() -> None:
     woven, x = weave(Named("class")).eval(), images()
     insert(woven, SE)

@@ -157,7 +157,7 @@ def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
 def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int, pixels: int) -> None:
     """Shapes alone: nothing is computed. torch prints the traceback of an error: not shown."""
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, redirect_stderr(StringIO()):
-        like = next(network.parameters())
+        like = next(network.parameters(), torch.empty(0))
         size = (2, channels, pixels, pixels)
         images = torch.empty(size, device=like.device, dtype=like.dtype)
         Shapes(SlottedNetwork(network, graph), mode).propagate(images)

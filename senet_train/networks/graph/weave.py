@@ -3,6 +3,7 @@
 Weights keep their names, and outputs do not change: until it is filled, a slot is the identity.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from senet_train.networks.graph.units import find_units
 from senet_train.networks.graph.woven import SlottedNetwork, UnitSlots
 from senet_train.networks.graph.wrappers import refuse_wrapper
 from senet_train.networks.onednn import avoid_overruns
+
+log = logging.getLogger("senet_train")
 
 UNITS = "units"  # the child that holds the slots; another name where the network has one like it
 ORDER = ("pre", "inner", "standard", "identity", "post")  # in which they follow each other
@@ -91,6 +94,8 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
     CannotExist where no unit is found.
     """
     refuse_wrapper(network)
+    if isinstance(network, SlottedNetwork):
+        raise InputError(f"this {network.class_name} is woven already: insert into it as it is")
     with left_as_it_was(network):
         graph = trace(network)
         taken_out = [] if keep_own else remove_own_attention(network, graph)
@@ -107,6 +112,7 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
         graph.lint()
         woven = WovenNetwork(network, graph, name, taken_out)
     check_parameters(network, woven)
+    warn_of_lost_hooks(network, woven)
     avoid_overruns(woven)
     return woven
 
@@ -122,6 +128,24 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
         network._modules.update(children)
         for name in set(vars(network)) - attributes:
             delattr(network, name)
+
+
+def warn_of_lost_hooks(network: nn.Module, woven: WovenNetwork) -> None:
+    """Log the hooks of modules that the graph has opened: their layers are called, and not they."""
+    for path, module in network.named_modules():
+        gone = path.startswith(tuple(woven.taken_out))
+        if path and not gone and woven.get_submodule(path) is not module and has_hooks(module):
+            log.warning(
+                "warning: %s has hooks, which the woven network does not call: hook a layer in it "
+                "(what they changed in its output stays)",
+                path,
+            )
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something is to be called when the module is."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks)
+    return any((*hooks, module._backward_pre_hooks, module._backward_hooks))
 
 
 def check_parameters(network: nn.Module, woven: WovenNetwork) -> None:

@@ -107,7 +107,7 @@ def rank_of(key: str) -> int:
 
 
 def read_torch(path: Path) -> object:
-    """What torch.save wrote, whatever the file is called: given a path, torch goes by its ending."""
+    """What torch.save wrote; given a path instead of a file, torch would go by its ending."""
     with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as file:
         content: object = torch.load(file, map_location="cpu", weights_only=True)
     return content
