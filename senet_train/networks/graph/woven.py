@@ -4,17 +4,16 @@ Layers are found by their paths in `_modules`, never as attributes: whatever a c
 (`graph`, `maps`, `units`, `class`), it is no method of ours and no word of Python.
 """
 
-import pickle
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from senet_train.backbones.slots import Backbone, Slots
+from senet_train.errors import InputError
 
+PLACE = "#"  # begins the names under which the graph's forward finds layers and tensors
 NESTED_NAMES = 4  # the pickle protocol from which it can name torch's own functions
-PLACE = re.compile(r'getattr\(self, "#(\d+)"\)')  # as fx writes a target that is no identifier
 
 
 class UnitSlots(Slots):
@@ -62,11 +61,18 @@ class SlottedNetwork(Backbone):
 
     def recompile(self) -> None:
         """Make the forward pass anew from the graph."""
-        self.__dict__["_run"] = compiled(self.graph)
+        self.__dict__["_run"], self.__dict__["_places"] = compiled(self.graph)
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """The network's own forward, through the slots."""
         return self.__dict__["_run"](self, *inputs, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith(PLACE):
+            return super().__getattr__(name)
+        parent, last = self.__dict__["_places"][name]
+        held = module_at(self, parent)
+        return held._modules[last] if last in held._modules else tensor_at(held, last)
 
     def get_submodule(self, target: str) -> nn.Module:
         """The module at a path; a child, where one is called like a method of ours."""
@@ -81,56 +87,46 @@ class SlottedNetwork(Backbone):
             self.__dict__[name] = value
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_run"}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_run", "_places")
+        }
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        made: Any = super().__reduce_ex__(protocol)
-        make, arguments, state = made[:3]
-        if protocol < NESTED_NAMES:  # torch.save's
-            state = {**state, "graph": pickle.dumps(self.graph, NESTED_NAMES)}
-        return make, arguments, state
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if protocol < NESTED_NAMES:  # torch.save's own choice
+            raise InputError(
+                "a woven network is saved whole by torch.save(network, FILE, pickle_protocol=4); "
+                "better save network.state_dict(), which can be read without running code"
+            )
+        return super().__reduce_ex__(protocol)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if isinstance(self.graph, bytes):
-            self.__dict__["graph"] = pickle.loads(self.graph)
         self.recompile()
 
     def _get_name(self) -> str:
         return self.class_name
 
 
-def compiled(graph: fx.Graph) -> Callable[..., Any]:
-    """The graph as a function of a module with its layers, and of its inputs."""
+def compiled(graph: fx.Graph) -> tuple[Callable[..., Any], dict[str, tuple[str, str]]]:
+    """The graph as a function of a network and its inputs, and what stands at each place.
+
+    Places are named by numbers, which no child can be called like; torch makes the function.
+    """
     nodes = [node for node in graph.nodes if node.op in ("call_module", "get_attr")]
     targets = [str(node.target) for node in nodes]
+    named = {f"{PLACE}{number}": target for number, target in enumerate(targets)}
     try:
-        for number, node in enumerate(nodes):
-            node.target = f"#{number}"
-        code = graph.python_code("self")
+        for node, place in zip(nodes, named, strict=True):
+            node.target = place
+        made = fx.GraphModule({place: nn.Identity() for place in named}, graph)
     finally:
         for node, target in zip(nodes, targets, strict=True):
             node.target = target
-    places = [
-        module_place(target) if node.op == "call_module" else tensor_place(target)
-        for node, target in zip(nodes, targets, strict=True)
-    ]
-    source = PLACE.sub(lambda match: places[int(match[1])], code.src)
-    names: dict[str, Any] = {**code.globals, "tensor_at": tensor_at}
-    exec(compile(source, "<a network's graph>", "exec"), names)
-    function: Callable[..., Any] = names["forward"]
-    return function
-
-
-def module_place(path: str) -> str:
-    """The expression for the module at a path."""
-    return "self" + "".join(f"._modules[{name!r}]" for name in path.split(".") if path)
-
-
-def tensor_place(path: str) -> str:
-    """The expression for the parameter or buffer at a path."""
-    parent, _, name = path.rpartition(".")
-    return f"tensor_at({module_place(parent)}, {name!r})"
+        graph.owning_module = None
+    parents = {place: target.rpartition(".") for place, target in named.items()}
+    return type(made).forward, {
+        place: (parent, last) for place, (parent, _, last) in parents.items()
+    }
 
 
 def tensor_at(module: nn.Module, name: str) -> Tensor:

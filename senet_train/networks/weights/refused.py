@@ -34,16 +34,13 @@ def refusal(path: Path, error: Exception) -> str:
 
 def code_refused(path: Path, name: str) -> str:
     """The line for a file that holds an object, which only code could make."""
-    ways_out = f"torch.load({path.name!r}, weights_only=False)"
-    if holds_layers(path, name):
-        return (
-            f"{path} is a whole network ({name}), which only code could make: where you trust it, "
-            f"save its weights alone, torch.save({ways_out}.state_dict(), 'weights.pth')"
-        )
-    return (
-        f"{path} holds a {name} beside its tensors, and only plain data are read: where you trust "
-        f"it, {ways_out} and save the state_dict in it alone by torch.save"
+    way_out = (
+        "in a program that you trust with it, save the weights alone: "
+        "torch.save(network.state_dict(), 'weights.pth')"
     )
+    if holds_layers(path, name):
+        return f"{path} is a whole network ({name}), which only code could make: {way_out}"
+    return f"{path} holds a {name} beside its tensors, and only plain data are read: {way_out}"
 
 
 def holds_layers(path: Path, name: str) -> bool:
