@@ -16,6 +16,7 @@ from senet_train.config.schema import Placement
 from senet_train.errors import CannotExist, InputError
 from senet_train.keyed import forked_random
 from senet_train.networks.graph.part import open_part
+from senet_train.networks.graph.wrappers import refuse_wrapper
 from senet_train.networks.onednn import avoid_overruns
 
 EVERYWHERE = Placement()
@@ -63,9 +64,11 @@ def insert(
 ) -> list[Slot]:
     """Fill the slots that `placement` names; the others stay Identity.
 
-    `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. Raises CannotExist,
-    and then has filled none.
+    `attention(channels)` makes a module: `partial(SqueezeExcite, ratio=16)`. It is moved to the
+    network's device, dtype and mode; what a slot had before is replaced. Raises InputError for a
+    network without slots, CannotExist for what does not fit, and then has filled none.
     """
+    refuse_without_slots(network)
     chosen = chosen_slots(network, placement)  # first, for `placement.modules` may add slots
     names = {module: name for name, module in network.named_modules()}
     slots, modules = [], []
@@ -76,10 +79,39 @@ def insert(
             module = build_attention(attention, channels)
         modules.append(module)
         slots.append(Slot(name, stage, channels, int(getattr(module, "hidden", 0))))
+    refuse_shared(network, modules)
+    like = next((p for p in network.parameters() if p.is_floating_point()), None)
     for (_, block, position), module in zip(chosen, modules, strict=True):
-        block.attend[position] = module
+        block.attend[position] = module.train(network.training)
+        if like is not None:
+            module.to(like)
     avoid_overruns(network)
     return slots
+
+
+def refuse_without_slots(network: object) -> None:
+    """Raises InputError for what is no network with slots: it must be woven, or unwrapped."""
+    if isinstance(network, Backbone):
+        return
+    if isinstance(network, nn.Module):
+        refuse_wrapper(network)
+    raise InputError(
+        f"{type(network).__name__} has no slots for attention: call network = weave(network) "
+        "first, or insert_into(model, attention, part=...) for a part of a larger model"
+    )
+
+
+def refuse_shared(network: nn.Module, modules: Sequence[nn.Module]) -> None:
+    """Raises InputError for attention that lies in the network already, or in two slots."""
+    seen = {id(inside) for inside in network.modules()}
+    for module in modules:
+        parts = {id(inside) for inside in module.modules()}
+        if parts & seen:
+            raise InputError(
+                f"attention(channels) has returned a {type(module).__name__} that shares modules "
+                "with another place of the network: return a new one at every call"
+            )
+        seen |= parts
 
 
 def chosen_slots(network: Backbone, placement: Placement) -> list[tuple[int, Slots, str]]:
@@ -159,10 +191,20 @@ def units_of(network: Backbone, placement: Placement) -> Mapping[int, Sequence[S
 
 def build_attention(attention: Callable[[int], nn.Module], channels: int) -> nn.Module:
     """One attention module; its own ValueError (a rule and a way out) becomes a CannotExist."""
+    if isinstance(attention, nn.Module):
+        raise InputError(
+            f"attention is a {type(attention).__name__} and must be what makes one for a number "
+            f"of channels: partial({type(attention).__name__}, ...)"
+        )
     try:
-        return attention(channels)
+        module = attention(channels)
     except ValueError as error:
         raise CannotExist(str(error)) from error
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"attention({channels}) has returned {module!r:.80}, which is no nn.Module"
+        )
+    return module
 
 
 def insert_into(
@@ -183,10 +225,10 @@ def insert_into(
     Raises InputError for a part that the model lacks or that has no fixed graph, CannotExist for a
     placement that the part lacks or an attention that does not fit it.
     """
+    before = dict(model.named_parameters())
     path, backbone = open_part(model, part)
-    example = next(model.parameters())
+    after = {id(parameter) for parameter in model.parameters()}
+    assert {*map(id, before.values())} == after, "opening has changed the model's parameters"
     slots = insert(backbone, attention, placement, seed=seed)
-    for slot in slots:
-        backbone.get_submodule(slot.name).to(example).train(backbone.training)
     avoid_overruns(model)
     return [replace(slot, name=f"{path}.{slot.name}") for slot in slots]

@@ -398,7 +398,7 @@ BAD: dict[str, tuple[Callable[[State], object], str]] = {
         "'fc.weight' is (7, 100) there and (2, 512) in the network",
     ),
     "no tensors": (lambda state: {"state_dict": {"a": 1}}, "holds no state_dict of tensors"),
-    "code": (lambda state: {"a": Path("x")}, "is no file of plain tensors (Weights only load"),
+    "code": (lambda state: {"a": Path("x")}, "beside its tensors, and only plain data are read"),
 }
 
 

@@ -14,6 +14,8 @@ from senet_train.backbones.slots import Backbone, Slots
 from senet_train.errors import InputError
 from senet_train.networks.graph.own_attention import is_own_attention
 from senet_train.networks.graph.weave import weave
+from senet_train.networks.graph.woven import module_at
+from senet_train.networks.graph.wrappers import refuse_wrapper
 
 
 class SlottedASPP(Backbone):
@@ -51,16 +53,19 @@ def open_part(model: nn.Module, part: str) -> tuple[str, Backbone]:
     for one without a unit.
     """
     path = path_of(model, part)
-    module = model.get_submodule(path)
+    refuse_wrapper(model, path)
+    module = module_at(model, path)
     if isinstance(module, Backbone):
         return path, module
     opened = SlottedASPP(module) if isinstance(module, ASPP) else weave(module, keep_own=True)
-    model.set_submodule(path, opened)
+    parent, _, name = path.rpartition(".")
+    module_at(model, parent)._modules[name] = opened
     return path, opened
 
 
 def path_of(model: nn.Module, part: str) -> str:
     """Where the part is. Raises InputError."""
+    refuse_wrapper(model)
     paths = {name: module for name, module in model.named_modules() if name}
     found = part
     if part == "backbone" and "backbone.body" in paths:  # behind it is a feature pyramid

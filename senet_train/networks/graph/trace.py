@@ -1,13 +1,13 @@
 """A network as a graph of its modules and functions, with the shape of every value.
 
-Shapes: of two images, as the network would see them at PROBE_SIZE; BatchNorm in training refuses
-one whose maps have shrunk to a pixel.
+Shapes: of two images, as the network would see them at the first of PROBE_SIZES that it takes;
+BatchNorm in training refuses one whose maps have shrunk to a pixel.
 """
 
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -18,8 +18,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from senet_train.errors import InputError
 from senet_train.networks.graph.own_attention import is_own_attention
+from senet_train.networks.graph.woven import SlottedNetwork, module_at, tensor_at
 
-PROBE_SIZE = 320  # pixels: every network of torchvision has maps left at its end
+# Pixels: at 320 every network of torchvision has maps left at its end; some take one size alone.
+PROBE_SIZES = (320, 224, 32, 28, 64, 96, 128, 256)
+LONGEST_REASON = 200  # characters of another's error, in a line of ours
 LEAVES = ("torch.nn.", "torchvision.ops.")
 TIMM_LAYERS = "timm.layers."  # leaves, but for those that hold convolutions
 HEADS = ("ConvMlp",)  # VGG's in timm: two layers behind the last map
@@ -70,12 +73,13 @@ def trace(network: nn.Module) -> fx.Graph:
 
     Raises InputError where the network has no fixed graph or takes more than one map.
     """
+    refuse_own_forward(network)
     try:
         graph = ModuleTracer(network).trace(network)
     except Exception as error:  # its code decides by values, and does so in many ways
         raise InputError(
-            f"{type(network).__name__} has no fixed graph to put attention into ({error}): "
-            "choose another network"
+            f"{type(network).__name__} has no fixed graph to put attention into "
+            f"({first_line(error)}): choose another network, or a part of this one"
         ) from error
     refuse_untraceable(network, graph)
     replace_dropout_calls(network, graph)
@@ -85,6 +89,15 @@ def trace(network: nn.Module) -> fx.Graph:
         found = node.meta.get("tensor_meta")
         node.meta["shape"] = tuple(found.shape) if hasattr(found, "shape") else ()
     return graph
+
+
+def refuse_own_forward(network: nn.Module) -> None:
+    """Raises InputError for a forward set on the object: torch.fx would trace that of its class."""
+    if "forward" in vars(network):
+        raise InputError(
+            f"this {type(network).__name__} has a forward that was set on the object, and the "
+            "graph would be that of its class: write it into a class"
+        )
 
 
 def refuse_untraceable(network: nn.Module, graph: fx.Graph) -> None:
@@ -107,39 +120,65 @@ def replace_dropout_calls(network: nn.Module, graph: fx.Graph) -> None:
     calls = [node for node in graph.nodes if node.target in DROPOUTS]
     for number, node in enumerate(calls):
         p = node.kwargs.get("p", node.args[1] if len(node.args) > 1 else 0.5)
-        network.add_module(f"dropout_{number}", DROPOUTS[node.target](p))
+        name = free_name(network, f"dropout_{number}")
+        network.add_module(name, DROPOUTS[node.target](p))
         with graph.inserting_after(node):
-            module = graph.call_module(f"dropout_{number}", (node.all_input_nodes[0],))
+            module = graph.call_module(name, (node.all_input_nodes[0],))
         node.replace_all_uses_with(module)
         graph.erase_node(node)
+
+
+def free_name(module: nn.Module, name: str) -> str:
+    """The name, or one like it, for a further child."""
+    while hasattr(module, name) or not name:
+        name += "_"
+    return name
 
 
 def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
     """Record the shape of every value. Raises InputError where the network takes no such images."""
     # The first convolution may read a part of the image, and then its channels are not the image's.
     tried = dict.fromkeys((input_channels(network), 3))
-    reasons = {}
-    for channels in tried:
-        try:
-            propagate_shapes(network, graph, channels)
-            return
-        except Exception as error:  # whatever the network's code may raise
-            cause = error.__cause__ or error
-            reasons[channels] = str(cause).partition("\n")[0] or type(cause).__name__
-    channels, reason = next(iter(reasons.items()))
+    reasons = []
+    for size in PROBE_SIZES:
+        for channels in tried:
+            try:
+                propagate_shapes(network, graph, channels, size)
+                return
+            except Exception as error:  # whatever the network's code may raise
+                reasons.append(first_line(error.__cause__ or error))
     raise InputError(
-        f"{type(network).__name__} takes no maps of {channels} channels and {PROBE_SIZE} px "
-        f"({reason}): choose what takes one image or map, and nothing else"
+        f"{type(network).__name__} takes no maps of {next(iter(tried))} channels and "
+        f"{PROBE_SIZES[0]} px ({reasons[0]}), nor of other sizes: choose what takes one image or "
+        "map, and nothing else"
     )
 
 
-def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int) -> None:
+def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int, pixels: int) -> None:
     """Shapes alone: nothing is computed. torch prints the traceback of an error: not shown."""
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, redirect_stderr(StringIO()):
-        like = next(network.parameters())
-        size = (2, channels, PROBE_SIZE, PROBE_SIZE)
+        like = next(network.parameters(), torch.empty(0))
+        size = (2, channels, pixels, pixels)
         images = torch.empty(size, device=like.device, dtype=like.dtype)
-        ShapeProp(fx.GraphModule(network, graph), mode).propagate(images)
+        Shapes(SlottedNetwork(network, graph), mode).propagate(images)
+
+
+class Shapes(ShapeProp):
+    """Shapes, where a child may be called like a method."""
+
+    def __init__(self, network: SlottedNetwork, mode: FakeTensorMode) -> None:
+        super().__init__(cast(fx.GraphModule, network), mode)  # of which it needs the graph alone
+
+    def fetch_attr(self, target: str) -> object:
+        """The module or tensor at a path."""
+        parent, _, name = target.rpartition(".")
+        held = module_at(self.module, parent)
+        return held._modules.get(name) or tensor_at(held, name)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error, which may have many."""
+    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:LONGEST_REASON]
 
 
 def input_channels(network: nn.Module) -> int:

@@ -18,7 +18,7 @@ from senet_train.errors import InputError
 from senet_train.networks.graph.weave import WovenNetwork
 from senet_train.networks.libraries.build import build_on_current_device, weave_with_weights
 from senet_train.networks.weights.find import Published, Weights, find_weights, unread_weights
-from senet_train.networks.weights.read import reason
+from senet_train.networks.weights.refused import reason
 
 HASH = re.compile(r"-[0-9a-f]{8,}\.")  # in the name of a file of weights
 UNPUBLISHED = Published("timm", "-00000000.")  # a hash that no file has: nothing is fetched

@@ -20,9 +20,9 @@ from senet_train.networks.weights.read import (
     Shapes,
     current_name,
     read_tensors,
-    reason,
     sha256_and_shapes,
 )
+from senet_train.networks.weights.refused import reason
 from senet_train.system.download import file_sha256, refuse_insecure
 
 FINGERPRINT = re.compile("(sha256|arm):[0-9a-f]{64}")

@@ -8,7 +8,9 @@ from torch import nn
 
 from senet_train.errors import InputError
 from senet_train.networks.weights.find import Weights
-from senet_train.networks.weights.read import LONGEST_REASON, Shapes
+from senet_train.networks.weights.read import Shapes
+from senet_train.networks.weights.refused import LONGEST_REASON
+from senet_train.networks.weights.unwrap import common_prefix
 
 log = logging.getLogger("senet_train")
 
@@ -17,11 +19,15 @@ ATTEND = ".attend."  # in the names of all tensors inside our slots
 
 @dataclass(frozen=True)
 class Match:
-    """Names of tensors: those that are loaded, and those that keep their random initialisation."""
+    """Names of tensors: those that are loaded, and those that keep their random initialisation.
+
+    In the file `prefix` stands before them.
+    """
 
     loaded: list[str]
     new: list[str]
     left_out: list[str]  # tensors of the file that the network does not have
+    prefix: str
 
     def report(self, source: str) -> str:
         """`102 of 104 tensors loaded from FILE; new: fc.weight, fc.bias`."""
@@ -36,11 +42,14 @@ class Match:
 def match(network: nn.Module, given: Shapes, source: str, left_out: tuple[str, ...]) -> Match:
     """Compare names and shapes; `left_out` are prefixes of tensors that need not be loaded.
 
-    Only the last layer may have another number of classes; BatchNorm's count of batches, which
-    old files lack, may be missing. Raises InputError for any other difference.
+    Only the last layer may be missing, or have another number of classes; BatchNorm's count of
+    batches, which old files lack, may be missing. Raises InputError for any other difference.
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     head = f"{last_layer(network)}."
+    prefix = common_prefix(wanted, given, f"model.pretrained={source}")
+    outside = [name for name in given if not name.startswith(prefix)]
+    given = {n.removeprefix(prefix): shape for n, shape in given.items() if n.startswith(prefix)}
     names = dict.fromkeys((*wanted, *given))
     loaded = [name for name in names if wanted.get(name) == given.get(name)]
     new = [name for name in wanted if name.startswith(head) and name not in loaded]
@@ -48,12 +57,12 @@ def match(network: nn.Module, given: Shapes, source: str, left_out: tuple[str, .
     counts = [name for name in wanted if name.endswith(".num_batches_tracked")]
     for name in names:
         here, there = wanted.get(name), given.get(name)
-        other_classes = name in new and here and there and here[1:] == there[1:]
+        other_classes = name in new and (there is None or (here and here[1:] == there[1:]))
         uncounted = name in counts and there is None
         if name not in (*loaded, *ignored) and not other_classes and not uncounted:
             what = f"{type(network).__name__}: {name[:LONGEST_REASON]!r}"
             raise misfit(what, here, there, source)
-    return Match(loaded, new, ignored)
+    return Match(loaded, new, [*ignored, *outside], prefix)
 
 
 def misfit(what: str, here: object, there: object, source: str) -> InputError:
@@ -87,7 +96,7 @@ def load(network: nn.Module, weights: Weights, left_out: tuple[str, ...]) -> Non
     state = network.state_dict()
     with torch.no_grad():
         for name in found.loaded:
-            state[name].copy_(given[name])
+            state[name].copy_(given[found.prefix + name])
     checked = f"; sha256 {weights.sha256}" if weights.sha256 else ""
     log.info(found.report(weights.source) + checked)
 

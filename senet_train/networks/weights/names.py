@@ -4,6 +4,7 @@ Only names change, and the shape of SE's two layers: theirs are 1x1 convolutions
 are linear (R, C). C channels, R hidden channels. No tensor is copied.
 
     timm seresnet, seresnext   layer1.0.se.fc1.weight          fc.weight
+    senet.pytorch              layer1.0.se.fc.0.weight (R, C), without biases
     timm legacy_seresnet       layer1.0.se_module.fc1.weight   last_linear.weight   layer0.conv1
     ours                       layer1.0.attend.standard.reduce.weight
     ours, woven                units.layer1_0.attend.standard.reduce.weight
@@ -44,6 +45,8 @@ LAYERS = {"fc1": "reduce", "fc2": "expand"}
 LAYERS_BACK = {ours: theirs for theirs, ours in LAYERS.items()}
 TENSOR = r"(?:weight|bias|running_mean|running_var|num_batches_tracked)"
 BLOCK = r"layer\d\.\d+"
+SEQUENTIAL = {"0": "fc1", "2": "fc2"}  # senet.pytorch has SE's layers in an nn.Sequential
+SEQUENTIAL_SE = re.compile(rf"({BLOCK}\.se\.)fc\.([02])(?=\.)")
 OUR_ATTENTION = re.compile(
     r"(?:units\.layer(\d)_(\d+)|layer(\d)\.(\d+))\.attend\.standard\.(reduce|expand)\.(weight|bias)"
 )
@@ -52,7 +55,8 @@ OUR_ATTENTION = re.compile(
 def from_timm(theirs: State, *, woven: bool = False) -> dict[str, Tensor]:
     """Tensors of a timm SE-ResNet or SE-ResNeXt, in either layout, as ours.
 
-    `woven`: as those of torchvision's network with slots woven in.
+    Its layers may be without biases, all of them. `woven`: as those of torchvision's network with
+    slots woven in.
     Raises ValueError for a tensor that no such network has, and for one that is missing.
     """
     name = layout_of(theirs)
@@ -69,14 +73,26 @@ def from_timm(theirs: State, *, woven: bool = False) -> dict[str, Tensor]:
             found[renamed(key, layout, LAYOUTS["seresnet"])] = tensor
         else:
             raise ValueError(f"{key} is no tensor of a timm {name}: there is nowhere to put it")
+    biased = any(has_attention(key, layout) and key.endswith(".bias") for key in theirs)
     wanted = [
         f"{block}.{layout.attention}.{layer}.{kind}"
         for block in blocks_of(theirs)
         for layer in LAYERS
         for kind in ("weight", "bias")
+        if biased or kind == "weight"
     ]
     refuse_missing(theirs, wanted, f"a timm {name}")
     return found
+
+
+def as_timm(theirs: State) -> dict[str, Tensor]:
+    """Tensors of senet.pytorch's SE-ResNets under timm's names, others as they are."""
+    return {
+        SEQUENTIAL_SE.sub(lambda match: f"{match[1]}{SEQUENTIAL[match[2]]}", name): (
+            as_convolution(tensor) if SEQUENTIAL_SE.match(name) else tensor
+        )
+        for name, tensor in theirs.items()
+    }
 
 
 def to_timm(ours: State, layout: LayoutName = "seresnet") -> dict[str, Tensor]:

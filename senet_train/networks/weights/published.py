@@ -12,12 +12,15 @@ from senet_train.networks.graph.weave import WovenNetwork
 from senet_train.networks.weights.names import (
     LayoutName,
     State,
+    as_timm,
     from_timm,
     from_torchvision,
     is_timm,
     layout_of,
     to_timm,
 )
+from senet_train.networks.weights.read import current_name
+from senet_train.networks.weights.unwrap import common_prefix
 
 Gate = Literal["sigmoid", "hardsigmoid"]
 # The gate of SE in those networks of torchvision that have ReLU between its layers, as ours has.
@@ -28,18 +31,22 @@ REDUCE = ".reduce.weight"
 def load_published(network: Backbone, theirs: State) -> list[str]:
     """Put SE of the weights' widths into the network's slots and load all of them; their paths.
 
-    `theirs` is the state dict of a timm seresnet, seresnext or legacy_seresnet, or that of the
-    torchvision network that was woven. For legacy_seresnet, the official release, strides and pool
+    `theirs` is the state dict of a timm seresnet, seresnext or legacy_seresnet, of an SE-ResNet of
+    senet.pytorch, or that of the torchvision network that was woven; it may have been saved through
+    DataParallel or torch.compile. For legacy_seresnet, the official release, strides and pool
     become the release's. Raises ValueError for what does not fit; the network then stays as it was.
     """
     gate: Gate = "sigmoid"
+    theirs = {current_name(name): tensor for name, tensor in theirs.items()}
+    prefix = common_prefix(network.state_dict(), theirs, "this state dict")
+    theirs = as_timm({name.removeprefix(prefix): tensor for name, tensor in theirs.items()})
     legacy = is_timm(theirs) and layout_of(theirs) == "legacy_seresnet"
     if is_timm(theirs):
         state = from_timm(theirs, woven=isinstance(network, WovenNetwork))
     else:
         gate = torchvision_gate(network)
-        units = network.get_submodule("units").named_children()
-        state = from_torchvision(theirs, [name for name, _ in units])
+        assert isinstance(network, WovenNetwork)  # or there is no such gate
+        state = from_torchvision(theirs, network.units)
     filling = {
         name.removesuffix(REDUCE): attention_for(name, state, gate)
         for name in state
@@ -105,8 +112,10 @@ def first_pool(network: Backbone) -> nn.MaxPool2d:
 def torchvision_gate(network: Backbone) -> Gate:
     """The gate of the torchvision network that was woven. Raises ValueError for other networks."""
     name = type(network).__name__
-    if isinstance(network, WovenNetwork) and name in TORCHVISION_GATES:
-        return TORCHVISION_GATES[name]
+    if isinstance(network, WovenNetwork):
+        name = network.class_name
+        if name in TORCHVISION_GATES:
+            return TORCHVISION_GATES[name]
     if name == "EfficientNet":
         raise ValueError("EfficientNet has SiLU between its SE's layers: ours has ReLU")
     raise ValueError(
@@ -124,7 +133,8 @@ def attention_for(name: str, state: State, gate: Gate) -> SqueezeExcite:
             f"{name} has {hidden} hidden channels for {channels}: ours have channels // ratio, "
             "and no ratio gives that"
         )
-    return SqueezeExcite(channels, ratio=ratio, bias=True, gate=gate)
+    bias = name.replace(".weight", ".bias") in state
+    return SqueezeExcite(channels, ratio=ratio, bias=bias, gate=gate)
 
 
 def refuse_misfits(network: Backbone, state: State, filling: dict[str, SqueezeExcite]) -> None:
