@@ -26,6 +26,7 @@ TOP1 = Score("top1", "top-1")
 MIOU = Score("miou", "mIoU")
 MAP = Score("map", "mAP", of_any_images=False)
 SCORES = (TOP1, MIOU, MAP)
+TOP5_FROM = 6  # classes: of fewer, one of the five likeliest is always right
 
 
 def score_among(columns: Iterable[str]) -> Score:

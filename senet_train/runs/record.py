@@ -5,7 +5,7 @@ It is written last, by an atomic rename: a file that exists is complete. Schema 
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +68,21 @@ class Environment:
 
 
 @dataclass(frozen=True, config=EXACT)
+class DataFacts:
+    """What a run was made on, as it said it; empty in records that were made before 2026-12.
+
+    `images` are counted by part; of classifiers, the classes with the fewest and the most training
+    images, and the share of the latter in the test images: the top-1 of saying it of every image.
+    """
+
+    images: dict[str, int] = field(default_factory=dict)
+    smallest_class: dict[str, int] = field(default_factory=dict)
+    largest_class: dict[str, int] = field(default_factory=dict)
+    largest_class_share: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, config=EXACT)
 class RunRecord:
     """Everything a comparison needs to know of a run."""
 
@@ -87,6 +102,7 @@ class RunRecord:
     environment: Environment
     started: str
     finished: str
+    data: DataFacts = field(default_factory=DataFacts)
 
 
 def write_record(record: RunRecord, path: Path) -> None:

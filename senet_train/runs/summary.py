@@ -7,7 +7,7 @@ from rich.table import Table
 
 from senet_train.networks.cost import NetworkCost
 from senet_train.networks.insertion import Slot
-from senet_train.runs.metrics import SCORES, ScoredMetrics
+from senet_train.runs.metrics import SCORES, TOP5_FROM, ScoredMetrics
 from senet_train.runs.record import RunRecord
 
 TITLES = {score.key: score.title for score in SCORES} | {
@@ -40,7 +40,7 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     attention_adds = f"{cost.attention_multiply_adds / 1e6:,.3f} M"
     latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
     return [
-        *metric_rows(record.metrics),
+        *metric_rows(record.metrics, record.config["data"]["num_classes"]),
         (
             "parameters",
             f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)",
@@ -52,9 +52,13 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def metric_rows(metrics: ScoredMetrics) -> list[tuple[str, str]]:
-    """The metrics of the test set, then of validation, each with the score first."""
-    values = {name: value for name, value in vars(metrics).items() if not name.endswith("_last")}
+def metric_rows(metrics: ScoredMetrics, num_classes: int) -> list[tuple[str, str]]:
+    """The metrics of the test set, then of validation, each with the score first.
+
+    Top-5 only where it says something.
+    """
+    left_out = ("_last",) if num_classes >= TOP5_FROM else ("_last", "_top5")
+    values = {name: value for name, value in vars(metrics).items() if not name.endswith(left_out)}
     best_epoch = values.pop("best_epoch")
     score = metrics.score.key
     names = sorted(values, key=lambda name: (name.startswith("val_"), not name.endswith(score)))

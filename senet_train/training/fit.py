@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from senet_train.errors import InputError
 from senet_train.networks.hardware import TAILS
 from senet_train.runs.checkpoint_files import BEST, VerifiedCheckpointIO, read_checkpoint
 from senet_train.runs.metrics import AnyMetrics
-from senet_train.runs.record import Latency
+from senet_train.runs.record import DataFacts, Latency
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.system.signals import defer_signals
 from senet_train.training.callbacks.checkpoints import Averaging, Checkpoints
@@ -37,6 +37,7 @@ from senet_train.training.callbacks.speed import (
     reset_peak_memory,
 )
 from senet_train.training.callbacks.stop_request import StopOnRequest
+from senet_train.training.data_facts import data_line, facts_of
 from senet_train.training.distributed.batch_norm import synchronise_layers
 from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.world import world
@@ -48,6 +49,8 @@ from senet_train.training.plan import Plan
 # name of torch.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightning.*")
+
+log = logging.getLogger("senet_train")
 
 
 LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
@@ -65,6 +68,7 @@ class Fitted:
     earlier_seconds: float  # of training before the run was resumed
     latency: dict[str, Latency]
     peak_memory_bytes: int
+    data: DataFacts = field(default_factory=DataFacts)
 
 
 def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> Fitted:
@@ -76,6 +80,9 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     disable_malloc_trim()
     folder, config = plan.folder.path, plan.config
     splits = load_splits(plan.source, config.data)
+    facts = facts_of(splits, plan.source)
+    if world().is_rank_zero:
+        log.info(data_line(facts, plan.source.class_names))
     refuse_uneven(min(config.data.batch_size, len(splits.train.labels)))
     data = DataModule(
         splits,
@@ -111,7 +118,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     autocast = trainer.precision_plugin.forward_context
     image = data.to_memory_format(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
-    return Fitted(metrics, speed.steady(), speed.earlier_seconds, latency, peak)
+    return Fitted(metrics, speed.steady(), speed.earlier_seconds, latency, peak, facts)
 
 
 def refuse_uneven(batch_size: int) -> None:

@@ -66,6 +66,7 @@ def make_record(
         environment=environment,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=fitted.data,
     )
 
 

@@ -14,6 +14,8 @@ log = logging.getLogger("senet_train")
 def announce(plan: Plan) -> None:
     """Log the network in one line, and a warning for settings that are hardly ever intended."""
     log.info(network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention))
+    if plan.config.dry_run and plan.source.notes:  # a run says them with the numbers of images
+        log.info("data: %s", "; ".join(plan.source.notes))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
         log.warning(

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from senet_train.commands.evaluate.evaluation import Evaluation, num_images_apart
 from senet_train.commands.evaluate.score import ClassScore, CorruptionScore, Estimate
+from senet_train.runs.metrics import TOP5_FROM
 from senet_train.system.console import printable, table_console
 
 MOST_CLASSES = 20  # in the table; --out has all
@@ -51,7 +52,10 @@ def summary(evaluation: Evaluation) -> Table:
     """The figures of the whole test set."""
     score = evaluation.score
     table = simple_table("", "value", "95 % interval")
-    for name, estimate in (("top-1", score.top1), ("top-5", score.top5), ("loss", score.loss)):
+    rows = {"top-1": score.top1, "top-5": score.top5, "loss": score.loss}
+    if len(score.per_class) < TOP5_FROM:
+        del rows["top-5"]
+    for name, estimate in rows.items():
         table.add_row(name, f"{estimate.value:.4f}", interval(estimate))
     table.add_row("calibration error", f"{score.calibration_error:.4f}", "")
     return table

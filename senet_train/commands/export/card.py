@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from senet_train.commands.export.pipeline import INPUT
 from senet_train.compare.render.markdown import escaped
 from senet_train.data.framing import Fit
-from senet_train.runs.metrics import of_classifier
+from senet_train.runs.metrics import TOP5_FROM, of_classifier
 from senet_train.runs.record import RunRecord
 from senet_train.runs.trained.load import Trained
 
@@ -120,9 +120,10 @@ def figures(run: Trained, verdict: str) -> list[str]:
         return ["the run has not finished: it was never tested", f"its arm: {verdict}"]
     metrics = of_classifier(run.record.metrics)
     precision = run.record.environment.precision
+    top5 = f"top-5 {metrics.test_top5:.4f}, " if len(run.class_names) >= TOP5_FROM else ""
     return [
-        f"test top-1 {metrics.test_top1:.4f}, top-5 {metrics.test_top5:.4f}, loss "
-        f"{metrics.test_loss:.4f}: n = 1 seed, the test images read once, at the end",
+        f"test top-1 {metrics.test_top1:.4f}, {top5}loss {metrics.test_loss:.4f}: n = 1 seed, "
+        "the test images read once, at the end",
         f"validation top-1 {metrics.val_top1:.4f} at epoch {metrics.best_epoch + 1}, which was "
         "chosen by it: no estimate of new images",
         f"tested in precision {precision}; the exported file computes in float32",
