@@ -3,12 +3,16 @@
 Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
 """
 
+import atexit
 import multiprocessing
+import multiprocessing.util  # before what is registered here: what comes later is called earlier
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -105,7 +109,9 @@ class FileImages(Labelled):
             timeout=WORKER_TIMEOUT_SECONDS if self.workers else 0,
         )
         failure = ""
+        others = set(multiprocessing.active_children())
         batches_read = iter(reader)
+        WORKERS.update(set(multiprocessing.active_children()) - others)
         try:
             yield from batches_read
         except RunError as error:  # from a worker its message is a whole traceback
@@ -133,6 +139,17 @@ def joined(parts: Sequence[FileImages]) -> FileImages:
         labels=torch.cat([part.labels for part in parts]),
         ids=[image_id for part in parts for image_id in part.ids],
     )
+
+
+WORKERS: WeakSet[BaseProcess] = WeakSet()  # that read files for this process
+
+
+@atexit.register
+def kill_workers() -> None:
+    """End the workers that an error or a signal has left. Python would ask them by SIGTERM, which
+    they ignore, and wait for them for ever."""
+    for worker in WORKERS:
+        worker.kill()
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
