@@ -161,10 +161,15 @@ def refuse_unknown(allowed: Sequence[str], facts: Sequence[Facts]) -> None:
             raise InputError(f"--allow {word}: no run has such a key, write one as in optim.lr")
 
 
-def differing_settings(first: Facts, second: Facts) -> str:
-    """`optim.lr (0.05, 0.1)`: every key in which two blocks differ."""
+NOT_SET = "not set"
+
+
+def differing_settings(first: Facts, second: Facts, *, title: str = "") -> str:
+    """`optim.lr (0.05, 0.1)`: every key in which two blocks differ; `title` names the second."""
     keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-    return "; ".join(f"{key} ({first.get(key)}, {second.get(key)})" for key in keys)
+    return "; ".join(
+        f"{key} ({first.get(key, NOT_SET)}, {title}{second.get(key, NOT_SET)})" for key in keys
+    )
 
 
 def control_of(block: RunsOfBlock, baseline: str) -> RunsOfArm | None:
