@@ -85,8 +85,7 @@ def run_job(
         score = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
         exit_codes.append(0 if is_result_of_search(error) else exit_code_of(error))
-        name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
-        print_error(error, f"{name}{error}", full_error)
+        print_error(error, words_of(error), full_error)
         return math.nan
     exit_codes.append(0)
     return math.nan if score is None else score
@@ -129,6 +128,13 @@ def exit_code_of(error: Exception) -> int:
     if isinstance(error, RunError):
         return error.exit_code
     return 2 if isinstance(error, OmegaConfBaseException) else 1
+
+
+def words_of(error: Exception) -> str:
+    """The line for an error: its own words where they are meant for the user."""
+    if isinstance(error, OmegaConfBaseException):
+        return explain_composition(error)
+    return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 
 def print_error(error: BaseException, text: str, full_error: bool) -> None:

@@ -21,8 +21,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from senet_train.config.compose import combinations, key_of
+from senet_train.config.compose import combinations
 from senet_train.config.read import read_config, unknown_key
+from senet_train.config.typed_words import key_of
 from senet_train.errors import CannotExist, InputError
 from senet_train.sweeps.arms import read_table, refuse_conflicts
 from senet_train.sweeps.report import print_report

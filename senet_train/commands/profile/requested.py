@@ -15,12 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from senet_train.config.compose import (
     combinations,
     explain_composition,
-    key_of,
     unread_settings,
 )
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
+from senet_train.config.typed_words import as_meant, key_of
 from senet_train.errors import InputError
 
 # Settings that an option of the command takes the place of, and that option.
@@ -74,7 +74,7 @@ def requested_networks(words: Sequence[str]) -> Iterator[RequestedNetwork]:
     register_resolvers()
     refuse_option_settings(words)
     try:
-        parsed = OverridesParser.create().parse_overrides(list(words))
+        parsed = OverridesParser.create().parse_overrides(as_meant(words))
         with initialize_config_dir(config_dir(), version_base="1.3"):
             for combination in combinations(parsed):
                 for arm in compose("config", combination).arms or [[]]:

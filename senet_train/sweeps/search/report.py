@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from senet_train.config.compose import key_of
+from senet_train.config.typed_words import key_of
 from senet_train.sweeps.search.options import Options
 from senet_train.sweeps.search.space import Space, settings_of
 from senet_train.sweeps.search.study import Study
