@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
-from senet_train.system.console import printable
+from senet_train.system.console import end_quietly, printable
 from senet_train.system.signals import raise_on_signals
 
 
@@ -29,9 +29,7 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     """
     try:
         with raise_on_signals():
-            return command()
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
+            return end_quietly(command)
     except Interrupted as end:
         print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
         return end.exit_code

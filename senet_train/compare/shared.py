@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from senet_train.compare.blocks import AXES, NOT_SET, Facts, RunsOfArm, RunsOfBlock
+from senet_train.compare.blocks import AXES, NOT_SET, Facts, RunsOfArm, RunsOfBlock, value_of
 from senet_train.runs.record import Environment
 
 # Part -> what is said of it, each with the key that it is about, and what joins them.
@@ -60,7 +60,7 @@ def arms_by_value(block: RunsOfBlock, key: str) -> dict[str, list[str]]:
     """Value -> the folders of the arms that have a run with it, in the order of the arms."""
     found: dict[str, list[str]] = {}
     for arm in block.arms:
-        for value in dict.fromkeys(facts.get(key, NOT_SET) for facts in with_machine(arm)):
+        for value in dict.fromkeys(value_of(facts, key) for facts in with_machine(arm)):
             found.setdefault(value, []).append(arm.folder)
     return found
 
