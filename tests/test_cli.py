@@ -490,10 +490,8 @@ def test_held_then_stopped_by_a_signal(
     _, err = process.communicate(timeout=30)
     assert process.returncode == code
     last = err.splitlines()[-1]
-    going_on = (
-        rf"stopped by {signum.name}: the same line again goes on with outputs/\S+/seed0 after "
-    )
-    found = re.fullmatch(going_on + r"(\d+) epochs and (\d+) batches", last)
+    start = f"stopped by {signum.name}: the same line again goes on with "
+    found = re.fullmatch(start + r"outputs/\S+/seed0 after (\d+) epochs and (\d+) batches", last)
     assert found, last
     done = torch.load(only_run(tmp_path) / "checkpoints/last.ckpt", weights_only=True)["progress"]
     assert (int(found[1]), int(found[2])) == (done["epoch"], done["batch"])

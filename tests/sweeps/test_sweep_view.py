@@ -27,6 +27,8 @@ def plan(base: Path, seed: int, state: str = "", rows: str = "", overwrite: bool
         folder.path.mkdir(parents=True)
         folder.set_state(state)
         (folder.path / "metrics.csv").write_text(HEADER + rows)
+        if state == "finished":
+            (folder.path / "result.json").touch()
     config = SimpleNamespace(seed=seed, overwrite=overwrite, trainer=SimpleNamespace(max_epochs=5))
     task = SimpleNamespace(learner=SimpleNamespace(score=TOP1))
     identity = SimpleNamespace(label="net")
