@@ -64,12 +64,15 @@ def some_of(owners: Sequence[str]) -> str:
 
 def nearest_keys(key: str) -> str:
     """`: did you mean optim.lr?`, by the whole key or by its last part."""
-    known = [*keys_of_conf(), *(f"{group}=NAME" for group in groups_of_conf())]
-    close = nearest(key, known)
+    shown = {name: name for name in keys_of_conf()}
+    shown |= {group: f"{group}=NAME" for group in groups_of_conf()}
+    close = nearest(key, list(shown))
     if not close:
-        by_end = {name.rpartition(".")[2]: name for name in known}
+        by_end = {name.rpartition(".")[2]: name for name in shown}
         close = [by_end[end] for end in nearest(key.rpartition(".")[2], list(by_end))]
-    return f": did you mean {' or '.join(map(with_owner, close))}?" if close else ""
+    return (
+        f": did you mean {' or '.join(with_owner(shown[name]) for name in close)}?" if close else ""
+    )
 
 
 def no_such_option(group: str, option: str, known: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ MEANT = {
     "image-size": "data.image_size",
     "RATIO": "ratio",
     "raito": "ratio",
+    "modle": "model=NAME",
     "data.Batch_Size": "data.batch_size",
     "optim.lrr": "optim.lr",
     "weight_deacy": "optim.weight_decay",

@@ -127,7 +127,7 @@ def test_a_copy_without_its_record_has_not_finished(senet: Senet, tmp_path: Path
     cut = next(tmp_path.glob("outputs/*/se_*/seed0/result.json"))
     cut.unlink()
     again = senet(*line)
-    assert again.code == 2
+    assert again.code == 1
     assert "result.json is missing: copy the run's folder again" in again.err
     assert "seed 0 (without record)" in again.err
     assert "finished 1 of 2 runs" in again.out

@@ -73,10 +73,9 @@ def data_of_one(groups: Sequence[Path | list[str]]) -> list[str]:
     Networks on different images cannot be compared: with `model=a model=b data=cifar10` both are
     meant.
     """
-    with_data = [
-        group for group in groups if isinstance(group, list) and any(map(is_of_data, group))
-    ]
-    if len(with_data) != 1:
+    named = [group for group in groups if isinstance(group, list)]
+    with_data = [group for group in named if any(map(is_of_data, group))]
+    if len(with_data) != 1 or len(named) == 1:
         return []
     [group] = with_data
     found = [word for word in group if is_of_data(word)]
