@@ -120,7 +120,12 @@ def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -
         )
     rules = [e["msg"] for e in (first, *rest) if e["loc"][: len(path)] == first["loc"][: len(path)]]
     rule = " or ".join(dict.fromkeys(rule.replace("Input should be", "must be") for rule in rules))
-    return f"{key}={first['input']}: {rule}"
+    return f"{key}={as_typed(first['input'])}: {rule}"
+
+
+def as_typed(value: Any) -> Any:
+    """`null` for None, `true` for True: as they are written, not as Python has them."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else value
 
 
 def no_names(value: Any) -> list[Any]:
