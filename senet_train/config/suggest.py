@@ -82,7 +82,7 @@ def no_such_option(group: str, option: str, known: Sequence[str]) -> str:
     if (group, word) in OPTION_OF:
         return f"{start}: did you mean {OPTION_OF[group, word]}?"
     if group in ("optim", "trainer") and word in REASON_OF:
-        return f"{start}: {REASON_OF[word]}"
+        return f"{start}, which are {', '.join(known)}: {REASON_OF[word]}"
     close = " or ".join(f"{group}={name}" for name in nearest(option, known))
     if not close and len(known) < MANY:
         return f"{start}: {', '.join(known)}"

@@ -78,7 +78,7 @@ OPTIONS = {
     ("data", "CIFAR-10"): "did you mean data=cifar10? ",
     ("data", "ImageNet"): "did you mean data=imagenet_subset data.root=DIR?",
     ("trainer", "gpu"): "did you mean trainer.accelerator=gpu?",
-    ("optim", "AdamW"): "SGD is the only optimizer",
+    ("optim", "AdamW"): ", which are he_cifar, one_cycle, paper_imagenet, wrn: SGD is the only",
     ("optim/schedule", "CosineAnnealingLR"): "did you mean optim/schedule=cosine?",
     ("attention", "senet"): "did you mean attention=se?",
     ("attention", "what"): "none of the options: bam, cbam, coord, ",
@@ -89,7 +89,7 @@ OPTIONS = {
 def test_an_option_that_is_not_there(group: str, typed: str) -> None:
     known = groups_of_conf()[group]
     said = no_such_option(group, typed, known)
-    assert said.startswith(f"{group}={typed} is none of the options: ")
+    assert said.startswith(f"{group}={typed} is none of the options")
     assert OPTIONS[group, typed] in said
     assert len(said) < 260
     assert ("model=torchvision" in said) == (group == "model")
