@@ -124,8 +124,9 @@ def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -
 
 
 def as_typed(value: Any) -> Any:
-    """`null` for None, `true` for True: as they are written, not as Python has them."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else value
+    """`null` for None, `true` for True, `"[1]"` for text like a list: as they are written."""
+    like_list = isinstance(value, str) and value.startswith("[")
+    return json.dumps(value) if value is None or isinstance(value, bool) or like_list else value
 
 
 def no_names(value: Any) -> list[Any]:

@@ -27,6 +27,7 @@ CASES = [
     ("optim.lr=-1", "optim.lr=-1: must be greater than 0"),
     ("optim.lr=inf", "optim.lr="),
     ("seed=null", "seed=null: must be a valid integer"),
+    ('placement.stages="[1]"', 'placement.stages="[1]": must be'),
     ("optim.lr=true", "optim.lr=true: must be a valid number"),
     ("seed=-1", "seed=-1: must be greater than or equal to 0"),
     ("trainer.precision=64", "trainer.precision=64: must be 'auto', 'bf16-mixed' or 32"),
