@@ -108,9 +108,10 @@ def unreadable(error: OverrideParseException) -> str:
 def ambiguous(word: str) -> str:
     """What can be done about `ratio=4,8` without --multirun."""
     key, _, value = word.partition("=")
+    a_list = "" if key_of(word) in TEXT_KEYS else f" write {key}=[{value}] for a list,"
     return (
-        f"{word} is several values: add --multirun (or -m) to train each, write {key}=[{value}] "
-        f"for a list, or {in_quotes(key, value)} for one text with commas"
+        f"{word} is several values: add --multirun (or -m) to train each,{a_list} or write "
+        f"{in_quotes(key, value)} for one text with commas"
     )
 
 
