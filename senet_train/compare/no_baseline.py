@@ -13,7 +13,7 @@ def no_baseline(baseline: str, blocks: Sequence[RunsOfBlock], left_out: Sequence
     unfinished = [run for run in left_out if is_baseline(run.path, baseline)]
     if unfinished:
         first, *rest = unfinished
-        more = f", and {len(rest)} more of it are unfinished" if rest else ""
+        more = f"; {len(rest)} more of its runs have not finished" if rest else ""
         return f"no run of the baseline {baseline} has finished: {in_words(first)}{more}"
     labels = sorted({arm.folder for block in blocks for arm in block.arms})
     if not labels:

@@ -183,8 +183,8 @@ def test_a_baseline_that_has_not_finished_is_named(
     code, out, err = compare("--baseline", baseline)
     assert code == 2
     assert (
-        f"no run of the baseline {baseline} has finished: resnet20 seed 0 {STATES[state]}, and 1 "
-        "more of it are unfinished" in err
+        f"no run of the baseline {baseline} has finished: resnet20 seed 0 {STATES[state]}; 1 more "
+        "of its runs have not finished" in err
     )
     assert out.count("resnet20-00000000/seed") == 2  # listed, though there is no table
     assert compare("--baseline", "se_resnet20-r4")[0] == 2  # an arm alone, and the same list
