@@ -6,6 +6,7 @@ import sys
 import threading
 
 from senet_train.cli import main
+from senet_train.system.console import end_quietly
 from senet_train.training.distributed.world import STORE
 
 
@@ -19,4 +20,4 @@ if __name__ == "__main__":
     one_of_several = STORE in os.environ
     if one_of_several:
         threading.Thread(target=end_with_the_parent, daemon=True).start()
-    sys.exit(main(sys.argv[1:], planned=one_of_several))
+    sys.exit(end_quietly(lambda: main(sys.argv[1:], planned=one_of_several)))

@@ -25,6 +25,7 @@ from senet_train.config.hydra_arguments import config_flags, hydra_arguments, hy
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
+from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
 from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.training.distributed.world import world
 
@@ -33,7 +34,7 @@ log = logging.getLogger("senet_train")
 
 def entry() -> None:
     """What the console script calls."""
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(end_quietly(lambda: main(sys.argv[1:])))
 
 
 def main(argv: Sequence[str], *, planned: bool = False) -> int:
@@ -52,7 +53,7 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
 
             hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
     except Interrupted as end:
-        print(f"stopped by {end}", file=sys.stderr)
+        print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
         return end.exit_code
     except SystemExit as end:  # help was printed; or Lightning left because of a signal
         signum = pending_signal()
@@ -84,9 +85,11 @@ def run_job(
         overrides = list(HydraConfig.get().overrides.task)
         score = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_has_gone():
+            exit_codes.append(CLOSED_PIPE)  # it has finished, and nobody reads its table
+            return math.nan
         exit_codes.append(0 if is_result_of_search(error) else exit_code_of(error))
-        name = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
-        print_error(error, f"{name}{error}", full_error)
+        print_error(error, words_of(error), full_error)
         return math.nan
     exit_codes.append(0)
     return math.nan if score is None else score
@@ -129,6 +132,13 @@ def exit_code_of(error: Exception) -> int:
     if isinstance(error, RunError):
         return error.exit_code
     return 2 if isinstance(error, OmegaConfBaseException) else 1
+
+
+def words_of(error: Exception) -> str:
+    """The line for an error: its own words where they are meant for the user."""
+    if isinstance(error, OmegaConfBaseException):
+        return explain_composition(error)
+    return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 
 def print_error(error: BaseException, text: str, full_error: bool) -> None:

@@ -49,11 +49,15 @@ class PeerLost(RunError):
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived. A BaseException, so that no `except Exception` catches it."""
+    """SIGINT or SIGTERM arrived. A BaseException, so that no `except Exception` catches it.
+
+    `way_on` says in words how to go on and from where, "" where nothing was begun.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.exit_code = 128 + signum
+        self.way_on = ""
 
 
 def listed(names: Sequence[str]) -> str:

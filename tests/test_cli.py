@@ -489,7 +489,12 @@ def test_held_then_stopped_by_a_signal(
     process.send_signal(signum)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert err.splitlines()[-1] == f"stopped by {signum.name}"
+    last = err.splitlines()[-1]
+    start = f"stopped by {signum.name}: the same line again goes on with "
+    found = re.fullmatch(start + r"outputs/\S+/seed0 after (\d+) epochs and (\d+) batches", last)
+    assert found, last
+    done = torch.load(only_run(tmp_path) / "checkpoints/last.ckpt", weights_only=True)["progress"]
+    assert (int(found[1]), int(found[2])) == (done["epoch"], done["batch"])
     assert status_of(only_run(tmp_path))["state"] == "interrupted"
 
 

@@ -6,15 +6,25 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
-from senet_train.system.console import printable
+from senet_train.system.console import end_quietly, printable
 from senet_train.system.signals import raise_on_signals
 
 
 class Parser(argparse.ArgumentParser):
     """Raises InputError for wrong arguments, also those of a subcommand."""
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
+        """As argparse does, and `~` of a path is expanded: a shell leaves it behind `--out=`."""
+        found, rest = super().parse_known_args(*arguments, **options)
+        for name, value in vars(found).items():
+            if isinstance(value, Path):
+                setattr(found, name, value.expanduser())
+            elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
+                setattr(found, name, [each.expanduser() for each in value])
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Raises InputError with argparse's message."""
@@ -29,9 +39,7 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     """
     try:
         with raise_on_signals():
-            return command()
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
+            return end_quietly(command)
     except Interrupted as end:
         print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
         return end.exit_code
@@ -92,7 +100,10 @@ def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The argument RUN of a command that uses one trained run."""
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint in it"
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="a run's folder, or a checkpoint in it; of an arm with one seed, the arm's folder",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from senet_train.commands.command_line import Parser, command, refuse_folder
 from senet_train.compare import CONTROL, MARGIN
 from senet_train.compare.tensorboard.folder import refuse_foreign, write_arms
+from senet_train.errors import InputError
 
 if TYPE_CHECKING:
     from senet_train.compare.collect import Run
@@ -90,17 +91,22 @@ def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
     """Compare the runs below the paths; also returns them. Raises InputError, UnfairError."""
     from senet_train.compare.assemble import assemble
     from senet_train.compare.collect import collect
+    from senet_train.compare.render.terminal import print_left_out
 
     runs, left_out = collect(arguments.paths)
     gc.freeze()  # statsmodels collects garbage at every Holm adjustment: these objects are skipped
-    comparison = assemble(
-        runs,
-        left_out,
-        baseline=arguments.baseline,
-        allowed=arguments.allow,
-        margin=arguments.margin,
-        with_curves=arguments.out is not None,
-    )
+    try:
+        comparison = assemble(
+            runs,
+            left_out,
+            baseline=arguments.baseline,
+            allowed=arguments.allow,
+            margin=arguments.margin,
+            with_curves=arguments.out is not None,
+        )
+    except InputError:
+        print_left_out(left_out)
+        raise
     return comparison, runs
 
 

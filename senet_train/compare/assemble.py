@@ -15,8 +15,10 @@ from senet_train.compare.blocks import (
 )
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Block, Comparison, LeftOut
-from senet_train.compare.describe import common_facts, describe_arm, differing_keys, notes_of
+from senet_train.compare.describe import describe_arm, notes_of
 from senet_train.compare.new_images import new_images
+from senet_train.compare.no_baseline import nearest_control, no_baseline
+from senet_train.compare.shared import common_facts, differing_keys, varied_facts
 from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
 
@@ -37,12 +39,15 @@ def assemble(
     """
     blocks = blocks_of(runs, allowed)
     controls = [control_of(block, baseline) for block in blocks]
+    with_control = [block for block, control in zip(blocks, controls, strict=True) if control]
+    if not with_control:
+        raise InputError(no_baseline(baseline, blocks, left_out))
     refuse_unfair(blocks, controls, baseline)
     judged, out = [], list(left_out)
     for block, control in zip(blocks, controls, strict=True):
         if control is None or len(block.arms) < 2:
-            reason = "no other arm to compare it with" if control else "no control in its block"
-            out += all_left_out(block, reason)
+            alone = "no other arm to compare it with"
+            out += all_left_out(block, alone if control else nearest_control(block, with_control))
         elif not any(arm.runs.keys() & control.runs.keys() for arm in others_of(block, control)):
             out += all_left_out(block, f"no seed is shared with its control {control.folder}")
         else:
@@ -69,12 +74,6 @@ def refuse_unfair(
     pairs = list(zip(blocks, controls, strict=True))
     with_control = [block for block, control in pairs if control]
     without_control = [block for block, control in pairs if not control]
-    if not with_control:
-        labels = sorted({arm.folder for block in blocks for arm in block.arms})
-        raise InputError(
-            f"no run is the baseline {baseline}: train it, or choose --baseline among "
-            f"{', '.join(labels)}"
-        )
     nothing = not any(control and len(block.arms) > 1 for block, control in pairs)
     if without_control and (baseline != CONTROL or nothing):
         arms = ", ".join(arm.folder for arm in without_control[0].arms)
@@ -100,20 +99,25 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
     describe = partial(describe_arm, control, every_seed, with_curves)
     arms = [describe(control, None, None)]
     arms += [describe(arm, differences[arm.folder], images.get(arm.folder)) for arm in others]
-    keys = differing_keys(block.arms)
     return Block(
-        title=title_of(block, control),
+        title=title_of(block),
         score=score_of(control),
-        common=common_facts(control),
-        differ_in=keys,
+        common=common_facts(block),
+        varied=varied_facts(block),
+        differ_in=differing_keys(block.arms),
         control=control.folder,
         arms=arms,
         notes=notes_of(block),
     )
 
 
-def title_of(block: RunsOfBlock, control: RunsOfArm) -> str:
-    """`digits, resnet18`, and the task where it is not classification."""
-    words = [control.facts["data.name"], control.facts["model.name"]]
-    task = control.facts["task"]
+def title_of(block: RunsOfBlock) -> str:
+    """`digits, resnet18`, and the task where it is not classification.
+
+    Of what was allowed to differ, all names.
+    """
+    every = [facts for arm in block.arms for facts in arm.every_facts]
+    names = [dict.fromkeys(facts[key] for facts in every) for key in ("data.name", "model.name")]
+    task = every[0]["task"]
+    words = [" and ".join(found) for found in names]
     return ", ".join([*words, *([] if task == "classification" else [task])])

@@ -4,6 +4,7 @@ A run's facts are its identity and its environment, keyed as in conf/ (`optim.lr
 those facts in which compared runs must agree. A factor is a key that a run declares to vary.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,10 +162,21 @@ def refuse_unknown(allowed: Sequence[str], facts: Sequence[Facts]) -> None:
             raise InputError(f"--allow {word}: no run has such a key, write one as in optim.lr")
 
 
-def differing_settings(first: Facts, second: Facts) -> str:
-    """`optim.lr (0.05, 0.1)`: every key in which two blocks differ."""
+NOT_SET = "not set"
+
+
+def differing_settings(first: Facts, second: Facts, *, title: str = "") -> str:
+    """`optim.lr (0.05, 0.1)`: every key in which two blocks differ; `title` names the second."""
     keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-    return "; ".join(f"{key} ({first.get(key)}, {second.get(key)})" for key in keys)
+    return "; ".join(
+        f"{key} ({value_of(first, key)}, {title}{value_of(second, key)})" for key in keys
+    )
+
+
+def value_of(facts: Facts, key: str) -> str:
+    """The value; of a hash its beginning."""
+    value = facts.get(key, NOT_SET)
+    return value[:12] if re.fullmatch("[0-9a-f]{40,}", value) else value
 
 
 def control_of(block: RunsOfBlock, baseline: str) -> RunsOfArm | None:

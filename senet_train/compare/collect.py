@@ -28,6 +28,12 @@ from senet_train.runs.predictions import (
 from senet_train.runs.record import Latency, RunRecord, read_record
 from senet_train.runs.status import Status, is_alive, read_status
 
+RECORD = "result.json"
+NO_RECORD = (
+    "finished, but its result.json is missing: copy the folder again, or run it anew with "
+    "overwrite=true"
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -97,6 +103,11 @@ def readable(path: Path) -> Iterator[Path]:
         yield path
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing: copy it too where only some files were copied, or run it anew "
+            "with overwrite=true, or move it away"
+        ) from error
     except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}: {error}): run it anew with "
@@ -114,10 +125,10 @@ def collect(paths: Iterable[Path]) -> tuple[list[Run], list[LeftOut]]:
     left_out = []
     for folder in find_all(paths):
         status = read_status(folder)
-        if status is None or status.state != "finished":
-            left_out.append(LeftOut(folder, reason_of(status)))
+        if reason := reason_of(status, has_record=(folder / RECORD).exists()):
+            left_out.append(LeftOut(folder, reason))
             continue
-        run = Run(folder, read_record(folder / "result.json"))
+        run = Run(folder, read_record(folder / RECORD))
         refuse_not_finite(run)
         key = (run.record.identity, run.record.seed)
         refuse_unequal(runs.setdefault(key, run), run)
@@ -160,15 +171,33 @@ def find_runs(path: Path) -> Iterator[Path]:
         seen.add(real)
 
 
-def reason_of(status: Status | None) -> str:
-    """Why a run is left out."""
+AGAIN = "type its line again"
+# State -> what its owner can do about it.
+WAYS_OUT = {
+    "running": AGAIN,  # its process is gone, or is on another machine
+    "interrupted": AGAIN,
+    "failed": f"{AGAIN} with retry=failed",
+    "diverged": "",  # a result: it would diverge again
+    "pruned": "a search stopped it, without hydra/sweeper it is trained to its end",
+}
+
+
+def reason_of(status: Status | None, *, has_record: bool) -> str:
+    """Why a run is left out, and what to do about it; "" if it is compared."""
     if status is None:
         return "its status.json cannot be read"
-    if status.state == "running" and status.host == socket.gethostname():
-        alive = is_alive(status.pid)
-        return f"running, process {status.pid}" if alive else f"left running by {status.pid}"
-    reason = status.reason.removeprefix("Diverged: ")  # its class: the state says it
-    return f"{status.state}: {reason}" if reason else status.state
+    if status.state == "finished":
+        return "" if has_record else NO_RECORD
+    way_out = WAYS_OUT.get(status.state, AGAIN)
+    if status.state == "running":
+        here = status.host == socket.gethostname()
+        if here and is_alive(status.pid):
+            return f"running, process {status.pid}"
+        state = f"left running by {status.pid}" if here else f"running on {status.host}, or cut"
+    else:
+        reason = status.reason.removeprefix("Diverged: ")  # its class: the state says it
+        state = f"{status.state}: {reason}" if reason else status.state
+    return f"{state}; {way_out}" if way_out else state
 
 
 def refuse_not_finite(run: Run) -> None:

@@ -80,8 +80,9 @@ class Arm:
 class Block:
     """Runs equal in everything but attention, placement and the declared factor.
 
-    `common` says what they share (data, network, recipe, machine); `differ_in` names the keys in
-    which arms differ; `notes` are warnings, one line each.
+    `common` says what all of them share (data, network, recipe, machine); `varied` what they do not
+    share besides attention, as key -> value -> folders of the arms with it; `differ_in` names the
+    keys in which arms differ; `notes` are warnings, one line each.
     """
 
     title: str
@@ -91,6 +92,7 @@ class Block:
     control: str  # the control's folder
     arms: list[Arm]  # the control first
     notes: list[str]
+    varied: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Everything that a report says of one arm, and what the runs of a block share."""
+"""Everything that a report says of one arm, and the notes on a block."""
 
 from collections.abc import Sequence
 from statistics import quantiles
@@ -6,7 +6,8 @@ from statistics import quantiles
 from senet_train.compare.blocks import AXES, RunsOfArm, RunsOfBlock, recipe_of, score_of
 from senet_train.compare.comparison import Arm, ArmCost, Spread
 from senet_train.compare.excitations import excitations_of
-from senet_train.compare.paper import paper_figure
+from senet_train.compare.paper import is_imagenet, paper_figure
+from senet_train.compare.shared import differing_keys, machine_of
 from senet_train.compare.statistics.contrast import arm_interval
 from senet_train.compare.statistics.verdict import Difference
 from senet_train.runs.metrics import TOP1
@@ -42,29 +43,15 @@ def describe_arm(
 
 
 def paper_of(arm: RunsOfArm, control: RunsOfArm) -> str:
-    """The paper's top-1 of an arm; "" unless it differs from the control in attention alone."""
-    same = recipe_of(arm.facts, ()) == recipe_of(control.facts, ()) and score_of(arm) == TOP1
-    return paper_figure(arm.label, arm.facts["model.name"]) if same else ""
+    """The paper's top-1 of an arm; "" unless it differs from the control in attention alone.
 
-
-def differing_keys(arms: Sequence[RunsOfArm]) -> list[str]:
-    """The keys in which arms differ.
-
-    An attention's option counts only where arms that have it differ in it.
+    And "" unless it is a figure of this network on these data.
     """
-    every = [facts for arm in arms for facts in arm.every_facts]
-    keys = dict.fromkeys(key for facts in every for key in facts)
-    return [
-        key
-        for key in keys
-        if len({facts.get(key) for facts in every if key in facts or not is_attention_option(key)})
-        > 1
-    ]
-
-
-def is_attention_option(key: str) -> bool:
-    """Whether a key belongs to attention or placement: not every arm has it."""
-    return key.startswith(AXES) and key != "attention.name"
+    facts = arm.facts
+    same = recipe_of(facts, ()) == recipe_of(control.facts, ()) and score_of(arm) == TOP1
+    if not same or not is_imagenet(facts["data.name"], facts.get("data.num_classes", "")):
+        return ""
+    return paper_figure(arm.label, facts["model.name"])
 
 
 def settings_of(arm: RunsOfArm, control: RunsOfArm) -> str:
@@ -74,26 +61,6 @@ def settings_of(arm: RunsOfArm, control: RunsOfArm) -> str:
         for key, value in arm.facts.items()
         if not key.startswith(AXES) and value != control.facts.get(key)
     )
-
-
-def common_facts(control: RunsOfArm) -> dict[str, str]:
-    """What all runs of the block share: data, network, recipe, machine, versions."""
-    facts = control.facts
-    environment = next(iter(control.runs.values())).record.environment
-    return {
-        "data": f"{facts['data.name']} at {facts['data.image_size']} px",
-        "network": facts["model.name"],
-        "recipe": f"{facts['trainer.max_epochs']} epochs, batch {facts['data.batch_size']}, "
-        f"lr {facts['optim.lr']}, {facts['optim.schedule.name']}",
-        "precision": facts["trainer.precision"],
-        "machine": f"{environment.device}, {environment.threads} threads",
-        "code": f"senet-train {facts['versions.senet-train']} (code {facts['code'][:8]})",
-        "versions": ", ".join(
-            f"{package} {version}"
-            for package, version in environment.versions.items()
-            if package != "senet-train"
-        ),
-    }
 
 
 def notes_of(block: RunsOfBlock) -> list[str]:
@@ -116,8 +83,9 @@ def notes_of(block: RunsOfBlock) -> list[str]:
     score = score_of(block.arms[0])
     if not score.of_any_images:
         notes.append(f"no interval on new images: {score.title} is no sum over images")
+    machines = [machine_of(environment) for environment in environments]
     for name in ("device", "cpu", "threads"):
-        values = sorted({str(getattr(environment, name)) for environment in environments})
+        values = sorted({machine[name] for machine in machines if name in machine})
         if len(values) > 1:
             notes.append(
                 f"runs differ in {name} ({', '.join(values)}): their speeds cannot be compared, "

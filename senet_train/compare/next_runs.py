@@ -7,7 +7,7 @@ from typing import Any
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
 from senet_train.compare.statistics.looks import LOOKS, seeds_to_settle
-from senet_train.config.compose import key_of
+from senet_train.config.typed_words import key_of
 
 NOT_REPEATED = ("seed", "seeds", "max_seeds", "arms")
 

@@ -1,4 +1,4 @@
-"""The SE paper's own figures, to stand beside ours: always another recipe, mostly other data.
+"""The SE paper's own figures, to stand beside ours of the same network and data, by another recipe.
 
 Hu et al., https://arxiv.org/abs/1709.01507v4, tables 10 to 16: ResNet-50 on ImageNet, one run
 each, top-1 error in percent; and table 2 for the depths.
@@ -33,12 +33,20 @@ DEPTHS = {
 }
 
 
+NETWORK = "resnet50"  # of the ablations
+
+
+def is_imagenet(data: str, num_classes: str) -> bool:
+    """Whether these are, by all that a record says, the data of the paper's figures."""
+    return data == "imagenet_subset" and num_classes == "1000"
+
+
 def paper_figure(label: str, model: str) -> str:
-    """The paper's top-1 accuracy for an arm and where it stands; "" if it has none."""
+    """The paper's top-1 accuracy for an arm of this network on ImageNet; "" if it has none."""
     kind = label.replace(f"_{model}", "", 1) if label != model else ""
     if (model, kind) in DEPTHS:
         return f"{100 - DEPTHS[model, kind]:.2f} (ImageNet, table 2)"
-    if kind not in ABLATIONS:
+    if model != NETWORK or kind not in ABLATIONS:
         return ""
     error, table = ABLATIONS[kind]
-    return f"{100 - error:.2f} (ResNet-50, ImageNet, table {table})"
+    return f"{100 - error:.2f} (ImageNet, table {table})"

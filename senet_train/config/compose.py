@@ -1,6 +1,7 @@
 """Settings as on senet-train's command line -> the configuration, or an error of one line."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from hydra import compose, initialize_config_dir
@@ -12,11 +13,13 @@ from hydra.errors import (
     SearchPathException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from senet_train.config.read import known_keys, read_config, suggestion, unknown_key
+from senet_train.config.read import read_config, unknown_key
 from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
+from senet_train.config.suggest import no_such_key, no_such_option
+from senet_train.config.typed_words import ambiguous, as_meant, unreadable
 from senet_train.errors import InputError
 
 
@@ -25,7 +28,7 @@ def composed(settings: Sequence[str]) -> Config:
     register_resolvers()
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            return read_config(compose("config", list(settings)))
+            return read_config(compose("config", as_meant(settings)))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain_composition(error)) from error
 
@@ -34,16 +37,45 @@ def explain_composition(error: Exception) -> str:
     """Hydra's error in one line: what was given, and what is possible."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}={name} is none of the options: {', '.join(error.options or ())}"
+        return no_such_option(group, name, list(error.options or ()))
     if isinstance(error, OverrideParseException):
-        return f"{error.override} is no setting: write key=value (and a list as key=[a,b])"
+        return unreadable(error)
     if isinstance(error, SearchPathException):
         return f"{error}: give a folder that exists"
     if isinstance(error.__cause__, InputError):  # raised by a launcher, which Hydra instantiates
         return str(error.__cause__)
     if key := unknown_key(error):
-        return f"there is no key {key}{suggestion(key, known_keys())}"
+        return no_such_key(key)
+    if isinstance(error, InterpolationResolutionError):  # a key that is not there is one too
+        return f"{error.full_key} cannot be resolved: {in_plain_words(error)}"
+    for pattern, words in COMPOSITION:
+        if found := re.match(pattern, str(error), re.DOTALL):
+            return words(*found.groups())
     return f"{error} {error.__cause__ or ''}"
+
+
+# Hydra's message -> ours of its parts.
+COMPOSITION: tuple[tuple[str, Callable[..., str]], ...] = (
+    (r"Ambiguous value for argument '(.+?)'\n", ambiguous),
+    (
+        r"Multiple values for ([\w/]+)\. .*'override [^:]+: (\S+)'",
+        lambda group, option: f"{group} has a value already: write {group}={option}, without +",
+    ),
+    (
+        r"In '([^']+)': Could not override '([\w/]+)@",
+        lambda file, group: (
+            f"{file}.yaml changes {group}, which is not below it: its first line "
+            "must be # @package _global_"
+        ),
+    ),
+)
+
+
+def in_plain_words(error: InterpolationResolutionError) -> str:
+    """What could not be resolved: a variable that is not set, a key that there is not."""
+    message = str(error).partition("\n")[0]
+    found = re.search(r"Environment variable '([^']+)' not found", message)
+    return f"the environment variable {found[1]} is not set" if found else message
 
 
 def combinations(overrides: Sequence[Override]) -> Iterator[list[str]]:
@@ -58,11 +90,6 @@ def combinations(overrides: Sequence[Override]) -> Iterator[list[str]]:
         choices.append([key] if override.is_delete() else values)
     for combination in product(*choices):
         yield list(combination)
-
-
-def key_of(setting: str) -> str:
-    """`+data.flip=true` -> `data.flip`; `a@b=c` -> `a`."""
-    return setting.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def unread_settings(raw: DictConfig, words: Sequence[str]) -> str:

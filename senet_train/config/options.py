@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
-from senet_train.config.read import explain, suggestion
+from senet_train.config.conf_keys import keys_of_conf
+from senet_train.config.read import explain
 from senet_train.config.schema import Choice
+from senet_train.config.suggest import no_such_key, suggestion
 from senet_train.errors import InputError
 
 STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
@@ -68,6 +70,8 @@ def check_options(
     allowed = keyword_options(constructor)
     for key in given:
         if key not in allowed:
+            if keys_of_conf().get(f"{where}.{key}"):  # of another option of the group
+                raise InputError(no_such_key(f"{where}.{key}"))
             raise InputError(f"{where} has no option {key}{suggestion(key, allowed)}")
     for p in allowed.values():
         if p.annotation is p.empty:

@@ -1,10 +1,9 @@
 """Read a composed configuration into the schema; every mistake is an InputError of one line."""
 
-import difflib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from senet_train.config.schema import SWEEP_KEYS, Config, Data, Optim, Placement, Trainer
+from senet_train.config.schema import SWEEP_KEYS, Config, Data
+from senet_train.config.suggest import no_such_key
+from senet_train.config.typed_words import NAME_LIST_KEYS
 from senet_train.errors import InputError
 
 
@@ -29,6 +30,7 @@ def read_tree(given: Mapping[str, Any]) -> Config:
     tree = dict(given)
     for key in SWEEP_KEYS:
         tree.pop(key, None)  # for the sweeper: a run has one arm and one seed
+    expand_home(tree)
     data = dict(tree.get("data") or {})
     common = {key: data.pop(key) for key in list(data) if key in Data.__dataclass_fields__}
     tree["data"] = {**common, "source": as_choice(data, "data")}
@@ -43,10 +45,26 @@ def read_tree(given: Mapping[str, Any]) -> Config:
         raise InputError(explain(error, tree)) from None
 
 
+PATHS = ("data.root", "data.exclude", "model.pretrained", "output_dir")
+
+
+def expand_home(tree: dict[str, Any]) -> None:
+    """`~/pictures` -> `/home/me/pictures`, in place: a shell leaves it so behind `data.root=`."""
+    for path in PATHS:
+        group, _, key = path.rpartition(".")
+        node = dict(tree.get(group) or {}) if group else tree
+        if isinstance(node.get(key), str):
+            node[key] = os.path.expanduser(node[key])
+            tree |= {group: node} if group else {}
+
+
 def as_choice(node: Any, where: str) -> dict[str, Any]:
     """`{name: x, a: 1}` -> `{name: x, options: {a: 1}}`."""
+    if isinstance(node, str):  # optim.schedule=cosine
+        raise InputError(f"{where}={node} names an option: write {where.replace('.', '/')}={node}")
     if not isinstance(node, Mapping) or "name" not in node:
-        raise InputError(f"{where} needs a name: choose one of the group's options, {where}=...")
+        group = where.replace(".", "/")
+        raise InputError(f"{where} needs a name: choose one of the group's options, {group}=...")
     options = {key: value for key, value in node.items() if key not in ("name", "library")}
     return {"name": node["name"], "options": options, "library": node.get("library", "")}
 
@@ -94,10 +112,27 @@ def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -
     if first["type"] == "missing":
         return f"{key}.{first['loc'][len(path)]} is not set: give it a value".lstrip(".")
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"there is no key {key}{suggestion(str(path[-1]), ())}"
+        return no_such_key(key)
+    if key in NAME_LIST_KEYS and (values := no_names(first["input"])):
+        return (
+            f"{key} has {values[0]}, which is no name: in a file put names that read as numbers or "
+            'truth values in quotes, such as ["false", "1e3"]'
+        )
     rules = [e["msg"] for e in (first, *rest) if e["loc"][: len(path)] == first["loc"][: len(path)]]
     rule = " or ".join(dict.fromkeys(rule.replace("Input should be", "must be") for rule in rules))
-    return f"{key}={first['input']}: {rule}"
+    return f"{key}={as_typed(first['input'])}: {rule}"
+
+
+def as_typed(value: Any) -> Any:
+    """`null` for None, `true` for True, `"[1]"` for text like a list: as they are written."""
+    like_list = isinstance(value, str) and value.startswith("[")
+    return json.dumps(value) if value is None or isinstance(value, bool) or like_list else value
+
+
+def no_names(value: Any) -> list[Any]:
+    """What a list of names has that is neither text nor a whole number."""
+    values = value if isinstance(value, list) else []
+    return [v for v in values if isinstance(v, bool) or not isinstance(v, str | int)]
 
 
 def known_path(loc: tuple[int | str, ...], tree: Any) -> list[int | str]:
@@ -112,36 +147,7 @@ def known_path(loc: tuple[int | str, ...], tree: Any) -> list[int | str]:
     return path
 
 
-def known_keys() -> list[str]:
-    """Every key of the schema, dotted, for suggestions."""
-    groups: dict[str, Any] = {
-        "data": Data,
-        "placement": Placement,
-        "optim": Optim,
-        "trainer": Trainer,
-    }
-    inner = [f"{group}.{f.name}" for group, schema in groups.items() for f in fields(schema)]
-    return [
-        *(f.name for f in fields(Config)),
-        *SWEEP_KEYS,
-        *inner,
-        "attention.ratio",
-        "attention.bias",
-        "attention.identity",
-        "model.pretrained",
-    ]
-
-
 def unknown_key(error: Exception) -> str:
     """The key that Hydra says does not exist; "" if the error is another."""
     found = re.match("Could not override '([^']+)'", str(error))
     return found[1].partition("@")[0] if found else ""
-
-
-def suggestion(word: str, choices: Iterable[str]) -> str:
-    """`: did you mean x?` for the closest choice, or the choices themselves if they are few."""
-    known = sorted(choices)
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f": did you mean {close[0]}?"
-    return f": choose one of {', '.join(known)}" if 0 < len(known) < 20 else ""

@@ -82,3 +82,17 @@ def read_weights_sha256(run: Path) -> str:
     """
     file = run / WEIGHTS_FILE
     return str(json.loads(file.read_bytes())["sha256"]) if file.exists() else ""
+
+
+def only_seed(path: Path) -> Path:
+    """The folder of the one run of an arm's folder; any other folder as it is.
+
+    Raises InputError for an arm with several runs.
+    """
+    if (path / CONFIG_FILE).is_file():
+        return path
+    runs = sorted(file.parent for file in path.glob(f"seed*/{CONFIG_FILE}"))
+    if len(runs) > 1:
+        shown = ", ".join(run.name for run in sorted(runs, key=lambda run: (len(run.name), run)))
+        raise InputError(f"{path} has several runs, {shown}: give one of them, {runs[0]}")
+    return runs[0] if runs else path

@@ -122,6 +122,11 @@ def read_record(path: Path) -> RunRecord:
             f"{path} is no result of schema {SCHEMA} ({where}: {first['msg']}): "
             "it was made by another version or is damaged, overwrite=true runs it anew"
         ) from None
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing: copy the run's folder again if it was copied, or run it anew with "
+            "overwrite=true"
+        ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from senet_train.networks.cost import NetworkCost
 from senet_train.networks.insertion import Slot
 from senet_train.runs.metrics import SCORES, TOP5_FROM, ScoredMetrics
 from senet_train.runs.record import RunRecord
+from senet_train.system.console import output_console
 
 TITLES = {score.key: score.title for score in SCORES} | {
     "top5": "top-5",
@@ -26,7 +26,7 @@ def print_summary(record: RunRecord, folder: Path) -> None:
     table.add_column("result")
     for name, value in summary_rows(record):
         table.add_row(name, value)
-    Console().print(table)
+    output_console().print(table)
     # Outside the table, which would fold them: these are to be copied.
     print(f"record: {folder / 'result.json'}")
     print(f"curves: tensorboard --logdir {folder.parents[2]}")

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from senet_train.config.compose import key_of
 from senet_train.config.read import explain
 from senet_train.config.schema import Seed
+from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError
 
 WHOLE_TABLE_KEYS = (

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from statistics import fmean
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from senet_train.compare.blocks import Recipe, flatten, recipe_of
@@ -12,6 +11,7 @@ from senet_train.compare.statistics.contrast import pooled_contrasts
 from senet_train.compare.statistics.looks import detectable_in_sd, look_reached
 from senet_train.errors import InputError
 from senet_train.runs.record import RunRecord, read_record
+from senet_train.system.console import output_console
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -31,7 +31,7 @@ def print_dry_run(plans: Sequence[Plan]) -> None:
         cost = runs[0].cost
         adds = f"{cost.multiply_adds / 1e6:,.2f} M"
         table.add_row(arm, f"{cost.parameters:,}", adds, str(len(runs)), str(done))
-    Console().print(table)
+    output_console().print(table)
     print(f"left to train: {len(plans) - len(records)} of {len(plans)} runs")
     print(hours_left(arms, records))
     for line in dict.fromkeys(smallest_difference(block, records) for block in blocks_of(arms)):
@@ -91,4 +91,7 @@ def smallest_difference(arms: dict[str, list[Plan]], records: Sequence[RunRecord
     spreads = [contrast.residual_sd for contrast in contrasts.values() if contrast]
     if not spreads:
         return start
-    return f"{start}, {units * spreads[0]:.2f} points by the runs finished so far"
+    points = units * spreads[0]
+    if points >= 100:
+        return f"{start}, which by the runs finished so far is more than the 100 points there are"
+    return f"{start}, {points:.2f} points by the runs finished so far"

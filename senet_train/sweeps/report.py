@@ -8,11 +8,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus
-from rich.console import Console
 from rich.table import Column, Table
 
 from senet_train.errors import RunError
 from senet_train.sweeps.view import RunProgress, progress_of
+from senet_train.system.console import output_console
 
 if TYPE_CHECKING:
     from senet_train.training.plan import Plan
@@ -36,7 +36,7 @@ def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
     table = Table(Column("arm", overflow="fold"), "finished", score, "not finished")
     for arm, runs in arms.items():
         table.add_row(*cells_of(arm, runs))
-    Console().print(table)
+    output_console().print(table)
     failed = [plan for plan, end in zip(plans, returns, strict=True) if not is_finished(plan, end)]
     print(f"finished {len(plans) - len(failed)} of {len(plans)} runs")
     for folder in dict.fromkeys(plan.folder.output_dir / plan.folder.data for plan in plans):

@@ -21,9 +21,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from senet_train.config.compose import combinations, key_of
+from senet_train.config.compose import combinations
 from senet_train.config.read import read_config, unknown_key
-from senet_train.errors import CannotExist, InputError
+from senet_train.config.typed_words import key_of
+from senet_train.errors import CannotExist, InputError, Interrupted
 from senet_train.sweeps.arms import read_table, refuse_conflicts
 from senet_train.sweeps.report import print_report
 from senet_train.sweeps.view import live_view
@@ -109,8 +110,16 @@ class ArmSweeper(Sweeper):
         # Each job is composed anew, with one seed: it must still know that it is one of many.
         settings = [[*jobs[position].settings, "hydra.mode=MULTIRUN"] for position in left]
         if settings:
-            with self.view([jobs[position].plan for position in left]):
-                returns = self.launcher.launch(settings, initial_job_idx=0)
+            try:
+                with self.view([jobs[position].plan for position in left]):
+                    returns = self.launcher.launch(settings, initial_job_idx=0)
+            except Interrupted as end:
+                finished = sum(job.plan.folder.finished for job in jobs)
+                end.way_on = (
+                    f"{finished} of {len(jobs)} runs have finished, and the same line again goes "
+                    "on with the others"
+                )
+                raise
             ends |= dict(zip(left, returns, strict=True))
         return [ends[position] for position in range(len(jobs))]
 

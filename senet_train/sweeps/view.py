@@ -30,7 +30,10 @@ log = logging.getLogger("senet_train")
 
 
 POLL_SECONDS = 1.0
-ORDER = ("running", "failed", "diverged", "killed", "interrupted", "finished", "pruned", "waiting")
+ORDER = (
+    *("running", "failed", "diverged", "killed", "interrupted", "without record", "finished"),
+    *("pruned", "waiting"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,13 @@ def progress_of(plan: "Plan", started: str = "") -> RunProgress:
         total = config.trainer.max_epochs
         return RunProgress(plan.identity.label, config.seed, "waiting", 0, total, title=title)
     epochs = read_epochs(folder)
+    state = state_of(status)
+    if state == "finished" and not (folder / "result.json").exists():  # a copy that was cut
+        state = "without record"
     return RunProgress(
         plan.identity.label,
         config.seed,
-        state_of(status),
+        state,
         len(epochs),
         config.trainer.max_epochs,
         max((epoch.val_score for epoch in epochs), default=0.0),

@@ -1,7 +1,12 @@
 """Printing for a person: a console as wide as its tables, and text without control characters."""
 
+import io
 import os
-from typing import TYPE_CHECKING
+import select
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -9,12 +14,52 @@ if TYPE_CHECKING:
 WIDTH = 110  # characters, where nothing else is known
 
 
-def table_console() -> "Console":
-    """Standard output: as wide as the terminal; as wide as tables need for a pipe or a file."""
+CLOSED_PIPE = 128 + signal.SIGPIPE  # the exit code of a command whose reader has gone
+
+
+def end_quietly(run: Callable[[], int]) -> int:
+    """Run a command and return its exit code; end it quietly when its reader goes (`| head`)."""
+    try:
+        try:
+            code = run()
+        except SystemExit as end:  # --help
+            code = int(end.code or 0)
+        sys.stdout.flush()  # here, as at the interpreter's end an error could not be caught
+    except BrokenPipeError:
+        if not reader_has_gone():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return code
+
+
+def reader_has_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (ValueError, io.UnsupportedOperation):  # closed; or no file, as in a notebook
+        return False
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def output_console(**options: Any) -> "Console":
+    """A console that lets `end_quietly` see a closed pipe: rich would exit with code 1."""
     from rich.console import Console  # here: the help of a command need not wait for it
 
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
+    class Output(Console):
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError
+
+    return Output(**options)
+
+
+def table_console() -> "Console":
+    """Standard output: as wide as the terminal; as wide as tables need for a pipe or a file."""
+    console = output_console()
+    wide = console.is_terminal or "COLUMNS" in os.environ
+    return console if wide else output_console(width=WIDTH)
 
 
 def printable(text: str) -> str:

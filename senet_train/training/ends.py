@@ -8,6 +8,7 @@ from pathlib import Path
 from senet_train.config.schema import Data
 from senet_train.data.images import workers_explained
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost
+from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.signals import pending_signal
@@ -36,6 +37,23 @@ def write_end_status(folder: RunFolder, error: BaseException) -> None:
         folder.set_state(end_state(error), end_reason(error))
     except OSError as second:
         log.warning("warning: %s keeps its old status: %s", folder.path, second)
+
+
+def add_way_on(folder: RunFolder, error: BaseException) -> None:
+    """Tell a signal, which ends the command, how the run is gone on with and from where."""
+    if not isinstance(error, Interrupted):
+        return
+    if folder.finished:
+        error.way_on = f"{folder.path} has finished"
+        return
+    found = newest_readable(folder.checkpoints)
+    progress = found[1]["progress"] if found else {}
+    done = (
+        f"after {progress['epoch']} epochs and {progress['batch']} batches"
+        if found
+        else "from the start, as nothing is saved yet"
+    )
+    error.way_on = f"the same line again goes on with {folder.path} {done}"
 
 
 def end_state(error: BaseException) -> str:

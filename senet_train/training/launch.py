@@ -2,7 +2,7 @@
 
 import torch
 
-from senet_train.errors import Diverged, HeldError, InputError, RunError
+from senet_train.errors import Diverged, HeldError, InputError, Interrupted, RunError
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import read_record
@@ -10,6 +10,7 @@ from senet_train.runs.status import read_status
 from senet_train.system.lock import file_lock
 from senet_train.system.signals import describe_kill
 from senet_train.training.distributed.processes import run_in_processes
+from senet_train.training.ends import add_way_on
 from senet_train.training.make_record import environment_of
 from senet_train.training.notices import report_finished
 from senet_train.training.plan import Plan
@@ -37,7 +38,11 @@ def launch(plan: Plan, command: list[str], wait: bool) -> float:
         provenance = provenance_of(environment, trainer.devices)
         find_start(folder, provenance, environment.threads, plan.config.overwrite)
     threads = max(1, torch.get_num_threads() // trainer.devices)
-    exit_code = run_in_processes(trainer.devices, [*command, "hydra.mode=RUN"], threads)
+    try:
+        exit_code = run_in_processes(trainer.devices, [*command, "hydra.mode=RUN"], threads)
+    except Interrupted as end:
+        add_way_on(folder, end)
+        raise
     return result_of(folder, trainer.devices, exit_code)
 
 

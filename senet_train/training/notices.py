@@ -1,9 +1,14 @@
 """The log lines about a run before it starts, and about one that is finished already."""
 
 import logging
+from dataclasses import replace
 from importlib.metadata import version
 
+import torch
+
+from senet_train.networks.cost import measure_cost
 from senet_train.runs.environment import code_hash
+from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.record import RunRecord, read_record
 from senet_train.runs.summary import network_line, print_summary
 from senet_train.training.plan import Plan
@@ -13,7 +18,8 @@ log = logging.getLogger("senet_train")
 
 def announce(plan: Plan) -> None:
     """Log the network in one line, and a warning for settings that are hardly ever intended."""
-    log.info(network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention))
+    line = network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention)
+    log.info("%s%s", line, stem_words(plan))
     if plan.config.dry_run and plan.source.notes:  # a run says them with the numbers of images
         log.info("data: %s", "; ".join(plan.source.notes))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
@@ -30,6 +36,35 @@ def announce(plan: Plan) -> None:
         )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
+
+
+WORTH_SAYING = 1.5  # times
+USUAL_SIZE = 32  # pixels, of the images that the CIFAR stem was made for
+
+
+def stem_words(plan: Plan) -> str:
+    """What the CIFAR stem costs on images larger than CIFAR's; "" for all else.
+
+    It keeps every pixel where the ImageNet stem keeps one of 16: images of twice the side mostly
+    cost less with that.
+    """
+    size, model = plan.config.data.image_size, plan.config.model
+    if size <= USUAL_SIZE or model.options.get("stem") != "cifar":
+        return ""
+    other = replace(model, options={**model.options, "stem": "imagenet"})
+    builder = NetworkBuilder.of(
+        replace(plan.config, model=other), plan.task.bind_network, load_weights=False
+    )
+    found = builder.build_on_meta(int(plan.config.data.num_classes))
+    with torch.device("meta"):
+        cost = measure_cost(found.network, found.slots, 2 * size)
+    times = plan.cost.multiply_adds / cost.multiply_adds
+    if times < WORTH_SAYING:
+        return ""
+    return (
+        f"; with model.stem=cifar {size} px cost {times:.1f} times what {2 * size} px cost with "
+        "model.stem=imagenet"
+    )
 
 
 def report_finished(plan: Plan) -> float:

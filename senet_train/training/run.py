@@ -19,7 +19,7 @@ from senet_train.system.lock import file_lock
 from senet_train.system.memory import freeze_garbage_collector
 from senet_train.training.distributed.collectives import barrier, process_group
 from senet_train.training.distributed.world import world
-from senet_train.training.ends import explain_errors, log_to_file, write_end_status
+from senet_train.training.ends import add_way_on, explain_errors, log_to_file, write_end_status
 from senet_train.training.fit import arithmetic, fit_and_test
 from senet_train.training.launch import launch
 from senet_train.training.make_record import environment_of, make_record
@@ -131,6 +131,7 @@ def train(plan: Plan, overrides: list[str]) -> float:
     except BaseException as error:
         if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
             write_end_status(folder, error)
+        add_way_on(folder, error)
         raise
     folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()

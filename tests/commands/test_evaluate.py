@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import confusion_matrix, recall_score
 from statsmodels.stats.proportion import proportion_confint
 from support import Result
@@ -20,7 +21,7 @@ from senet_train.commands.evaluate.cli import main
 from senet_train.commands.evaluate.corruptions import CORRUPTIONS, corrupted
 from senet_train.commands.evaluate.find_test_set import find_other_data
 from senet_train.commands.evaluate.predictions import Predictions, predict_images
-from senet_train.commands.evaluate.score import corruption_scores, quality_of
+from senet_train.commands.evaluate.score import corruption_scores, mean, quality_of
 from senet_train.config.schema import Choice
 from senet_train.data.images import MemoryImages
 from senet_train.errors import InputError
@@ -234,6 +235,15 @@ def smooth_pixels() -> torch.Tensor:
     slope = torch.linspace(20, 220, 16)[:, None, None].expand(16, 16, 3)
     tints = torch.tensor([[1.0, 0.8, 0.6], [0.5, 1, 0.7], [0.9, 0.4, 1], [0.7, 0.7, 0.3]])
     return (slope * tints[:, None, None]).to(torch.uint8)
+
+
+def test_no_interval_of_a_loss_goes_below_zero() -> None:
+    losses = np.array([0.01, 0.01, 0.02, 5.0], np.float32)
+    found = mean(losses)
+    middle = losses.astype(float)
+    low, high = stats.t.interval(0.95, 3, middle.mean(), stats.sem(middle))
+    assert low < 0
+    assert (found.low, found.high) == (0.0, pytest.approx(high))
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name)

@@ -317,6 +317,7 @@ def test_the_interval_covers() -> None:
     assert 0.935 < hits / 2000 < 0.975
     still = Changes().loss(1000)
     assert still.low < 0 < still.high  # no change is no certainty
+    assert Changes(worse=4).loss(4).high == 100.0  # 116.6 by the formula
 
 
 def test_files(run: Path, tmp_path: Path, capsys) -> None:

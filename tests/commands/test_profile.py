@@ -115,10 +115,27 @@ def test_words_make_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ["model=a", "ratio=8"],
         ["ratio=4", "model=b"],
     ]
+    assert group_settings(["model=a", "model=b", "data=x", "data.image_size=64"]) == [
+        ["data=x", "data.image_size=64", "model=a"],
+        ["data=x", "data.image_size=64", "model=b"],
+    ]
+    own = ["model=a", "data.image_size=32", "model=b", "data.image_size=64"]
+    assert group_settings(own) == [own[:2], own[2:]]  # as asked
     assert group_settings([]) == [[]]
     assert group_settings(["ratio=8"]) == [["ratio=8"]]
     assert group_settings(["a=run"]) == [Path("a=run")]
     assert group_settings(["a=run", "ratio=8"]) == [Path("a=run"), ["ratio=8"]]
+
+
+def test_images_of_two_sizes_are_pointed_out(profile: Profile) -> None:
+    fake = ["data=fake", "data.num_classes=10", "model=resnet8"]
+    same = profile(*fake, "model=resnet8", "attention=se", "ratio=4", "data.image_size=16")
+    assert (same.code, "different sizes" in same.out) == (0, False)
+    assert "images of 16 px" in " ".join(same.out.split())
+    other = profile(*fake, "data.image_size=8", "model=resnet8", "data.image_size=16")
+    said = " ".join(other.out.split())
+    assert "images of different sizes, which their costs follow: resnet8" in said
+    assert "8 px, " in said
 
 
 def test_values_and_tables_make_several() -> None:
@@ -171,7 +188,7 @@ def test_a_row_for_each_timing(profile: Profile) -> None:
 
 
 BAD = [
-    (["modle=resnet20"], "there is no key modle: did you mean model?"),
+    (["modle=resnet20"], "there is no key modle: did you mean model=NAME?"),
     (["model=resnet2"], "model=resnet2 is none of the options: "),
     (["model=resnet20", "ratio=4"], "ratio=4 changes nothing"),
     (["model=se_resnet20", "ratio=32"], "choose ratio <= 16"),

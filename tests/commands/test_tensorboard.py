@@ -23,6 +23,8 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 from support import ROOT, TINY, Senet, run_folders
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from senet_train.commands.board.cli import main
 from senet_train.figures import figure_pixels
@@ -287,6 +289,30 @@ def test_arms(board: Callable[..., Board], tmp_path: Path) -> None:
     assert not temporary.exists()
 
 
+def test_runs_of_two_tasks_keep_their_columns(board: Callable[..., Board], tmp_path: Path) -> None:
+    """TensorBoard alone shows those of the first run, and a segmenter without its mIoU."""
+    own = {"a/seed0": {"final/val_top1": 0.5, "final/test_loss": 1.0}}
+    own["b/seed0"] = {"final/val_miou": 0.25, "final/test_loss": 2.0}
+    own["c/seed0"] = {"final/test_map": 0.125}
+    for run, metrics in own.items():
+        with SummaryWriter(str(tmp_path / "outputs" / run)) as writer:
+            first = {"arm": run, "task": run} if run < "c" else {"arm": run, "later": 1}
+            for summary in hparams(first, metrics):
+                writer._get_file_writer().add_summary(summary)
+            for tag, value in metrics.items():
+                writer.add_scalar(tag, value, 0)
+    opened = board("outputs")
+    assert opened.wait_for_runs(3) == set(own)
+    told = opened.ask("plugin/hparams/experiment", {"experimentName": ""})
+    tags = [info["name"]["tag"] for info in told["metricInfos"]]
+    assert sorted(tags) == ["final/test_loss", "final/test_map", "final/val_miou", "final/val_top1"]
+    assert sorted(info["name"] for info in told["hparamInfos"]) == ["arm", "later", "task"]
+    asked = {**session_groups_request(), "colParams": [{"metric": {"tag": tag}} for tag in tags]}
+    for group in opened.ask("plugin/hparams/session_groups", asked)["sessionGroups"]:
+        values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
+        assert values == own[group["sessions"][0]["name"]]
+
+
 def arm_has_means_and_bands(board: Board, arm: str, seeds: list[np.ndarray]) -> None:
     """As far as every seed has come."""
     values = np.stack([seed[:4] for seed in seeds])  # (num_seeds, num_epochs, num_columns)
@@ -295,8 +321,8 @@ def arm_has_means_and_bands(board: Board, arm: str, seeds: list[np.ndarray]) -> 
         tag = column.replace("_", "/")
         for name, expected in (
             (tag, mean),
-            (f"band/{tag}/mean-sd", mean - sd),
-            (f"band/{tag}/mean+sd", mean + sd),
+            (f"band/{tag}/mean-sd", (mean - sd).clip(0)),
+            (f"band/{tag}/mean+sd", (mean + sd).clip(None, 1 if "top1" in tag else np.inf)),
         ):
             curve = board.ask("plugin/scalars/scalars", run=arm, tag=name)
             assert [step for _, step, _ in curve] == [0, 1, 2, 3]

@@ -147,6 +147,26 @@ def test_folders_stay_where_they_are(label: str, folder: str) -> None:
     assert folder_name(label) == folder
 
 
+def test_bands_end_where_scores_and_losses_do(arms: Arms, tmp_path: Path) -> None:
+    """Two seeds of top-1 0.99 and 0.1, of loss 0.1 and 3: mean +- sd would be 1.17 and -0.5."""
+    for seed, (top1, loss) in enumerate([(0.99, 0.1), (0.1, 3.0)]):
+        for label, changes in (("resnet20", {}), ("se", SE)):
+            folder = make(tmp_path, label, seed, 0.7, changes=changes)
+            rows = f"epoch,train_loss,train_top1,val_loss,val_top1\n0,{loss},{top1},{loss},{top1}\n"
+            (folder / "metrics.csv").write_text(rows)
+    assert arms() == 0
+    ends: dict[str, set[float]] = {}
+    for path in (tmp_path / "arms").rglob("*.senet-compare"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.tag.startswith("band/"):
+                    number = round(float(value.tensor.float_val[0]), 3)
+                    ends.setdefault(value.tag.removeprefix("band/"), set()).add(number)
+    assert ends["val/top1/mean+sd"] == ends["train/top1/mean+sd"] == {1.0}
+    assert ends["val/top1/mean-sd"] == ends["val/loss/mean-sd"] == ends["train/loss/mean-sd"] == {0}
+    assert ends["val/loss/mean+sd"] == {round(1.55 + np.std([0.1, 3.0], ddof=1), 3)}
+
+
 def test_seeds_count_as_far_as_all_have_come() -> None:
     curve = curve_of([[1, 2, 3], [3, 6]])
     np.testing.assert_allclose(curve.mean, [2, 4])

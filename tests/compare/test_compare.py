@@ -158,6 +158,81 @@ def test_what_is_missing_or_failed_is_listed(compare: Compare, tmp_path: Path) -
     assert [arm["difference"]["num_seeds"] for arm in others] == [5, 5]
 
 
+STATES = {
+    "interrupted": "is interrupted; type its line again",
+    "running": "is running on h, or cut; type its line again",
+    "failed": "is failed; type its line again with retry=failed",
+    "diverged": "is diverged",
+    "pruned": "is pruned; a search stopped it, without hydra/sweeper it is trained to its end",
+    "finished": "is finished, but its result.json is missing: copy the folder again, or run it "
+    "anew with overwrite=true",
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("baseline", ["attention=none", "resnet20", "resnet20-00000000"])
+def test_a_baseline_that_has_not_finished_is_named(
+    compare: Compare, tmp_path: Path, state: str, baseline: str
+) -> None:
+    """It is known by its folder's name and identity.json; there is no record of it."""
+    for seed in range(2):
+        write_run(tmp_path / "runs", "se_resnet20-r4", seed, 0.7, changes=SE)
+        plain = write_run(tmp_path / "runs", "resnet20", seed, 0.7, state=state)
+        (plain / "result.json").unlink(missing_ok=True)
+    (plain.parent / "identity.json").write_text(json.dumps({"attention": {"name": "none"}}))
+    code, out, err = compare("--baseline", baseline)
+    assert code == 2
+    assert (
+        f"no run of the baseline {baseline} has finished: resnet20 seed 0 {STATES[state]}; 1 more "
+        "of its runs have not finished" in err
+    )
+    assert out.count("resnet20-00000000/seed") == 2  # listed, though there is no table
+    assert compare("--baseline", "se_resnet20-r4")[0] == 2  # an arm alone, and the same list
+    assert compare("--baseline", "se_resnet20-r4")[1] == out
+
+
+def test_where_nothing_has_finished_each_run_is_named(compare: Compare, tmp_path: Path) -> None:
+    for seed in range(5):
+        write_run(tmp_path / "runs", "se", seed, 0, changes=SE, state="interrupted")
+    code, out, err = compare()
+    assert code == 2
+    assert "no run has finished: se seed 0 is interrupted; type its line again; se seed 1" in err
+    assert "and 2 more" in err
+    assert "choose" not in err
+    assert out.count("interrupted") == 5
+
+
+def test_an_unfair_comparison_lists_what_is_left_out(compare: Compare, tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", "resnet20", 0, 0.7)
+    write_run(tmp_path / "runs", "resnet20", 1, 0.7, state="interrupted")
+    write_run(tmp_path / "runs", "se", 0, 0.7, changes={**SE, "optim.lr": 0.2})
+    code, out, err = compare()
+    assert (code, err.count("\n")) == (3, 1)
+    assert "seed1: interrupted" in out
+
+
+def test_a_block_without_control_says_in_what_it_differs(compare: Compare, tmp_path: Path) -> None:
+    """From the nearest block that has a control: here one key, not two."""
+    write_table(tmp_path / "runs", 3)
+    far = {"optim.lr": 0.4, "trainer.max_epochs": 9}
+    write_run(tmp_path / "runs", "resnet20", 0, 0.7, changes=far, folder="far")
+    lost = {**SE, "optim.lr": 0.2}
+    write_run(tmp_path / "runs", "se", 0, 0.7, changes=lost, folder="lost")
+    code, out, _ = compare()
+    assert code == 0
+    assert "lost/seed0: differs in optim.lr (0.2, control 0.1)\n" in out
+    assert "far/seed0: no other arm to compare it with" in out
+
+
+def test_a_copy_that_was_cut_stops_one_run(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs")
+    first(tmp_path / "runs", "result.json").unlink()
+    code, out, _ = compare()
+    assert code == 0
+    assert "seed0: finished, but its result.json is missing" in " ".join(out.split())
+    assert "Missing seeds" in out
+
+
 def test_a_declared_factor_joins_one_block(compare: Compare, tmp_path: Path) -> None:
     """fair_cost: the wider plain net is an arm, not the control."""
     for seed in range(3):
@@ -274,13 +349,74 @@ def test_pairs_that_went_on_from_different_networks_are_noted(
 def test_the_papers_figure_stands_beside_its_own_arms_only(
     compare: Compare, tmp_path: Path
 ) -> None:
-    test_a_declared_factor_joins_one_block(compare, tmp_path)
-    [block] = result(tmp_path / "out")["blocks"]
-    assert {arm["folder"]: bool(arm["paper"]) for arm in block["arms"]} == {
-        "resnet20-00000000": True,
-        "se-00000000": False,
-        "wide": False,
+    """Of its own network, on its own data, by the control's recipe; else none."""
+    imagenet = {"data.name": "imagenet_subset", "data.num_classes": 1000}
+    first = ["resnet50: 76.70 (ImageNet, table 10)", "se_resnet50-r16: 77.72 (ImageNet, table 10)"]
+    deep = ["resnet152: 77.58 (ImageNet, table 2)", "se_resnet152-r16: 78.43 (ImageNet, table 2)"]
+    tables = {
+        "resnet50": (imagenet, first),
+        "resnet152": (imagenet, deep),
+        "resnet20": (imagenet, []),
+        "resnet50-of-digits": ({}, []),
+        "resnet50-of-9-classes": ({**imagenet, "data.num_classes": 9}, []),
     }
+    for name, (data, expected) in tables.items():
+        model = name.partition("-")[0]
+        own, runs = {**data, "model.name": model}, tmp_path / name
+        fast = {**own, "optim.lr": 0.3}
+        write_run(runs, model, 0, 0.7, changes=own)
+        write_run(runs, f"se_{model}-r16", 0, 0.7, changes={**SE, **own})
+        write_run(runs, model, 0, 0.7, changes=fast, folder="x", factor=["optim"])
+        code, out, _ = compare(path=name)
+        assert code == 0
+        listed = [line.strip() for line in out.splitlines() if "ImageNet" in line]
+        assert listed == expected
+
+
+def test_nothing_is_called_shared_that_is_not(compare: Compare, tmp_path: Path) -> None:
+    """--allow and machines: every value of every run counts, not the control's alone."""
+    fast, other = {"optim.lr": 0.2}, {"model.name": "resnet50", "data.image_size": 16}
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7 + seed / 100)
+        threads = {"threads": 1 + seed}
+        write_run(
+            tmp_path / "runs", "se", seed, 0.7, changes={**SE, **fast, **other}, environment=threads
+        )
+    allowed = [word for key in ("optim", "model", "data") for word in ("--allow", key)]
+    assert compare("--out", str(tmp_path / "out"), *allowed)[0] == 0
+    [block] = result(tmp_path / "out")["blocks"]
+    varied = {
+        "optim.lr": {"0.1": ["resnet20-00000000"], "0.2": ["se-00000000"]},
+        "model.name": {"resnet20": ["resnet20-00000000"], "resnet50": ["se-00000000"]},
+        "data.image_size": {"8": ["resnet20-00000000"], "16": ["se-00000000"]},
+        "threads": {
+            "1": ["resnet20-00000000", "se-00000000"],
+            "2": ["se-00000000"],
+            "3": ["se-00000000"],
+        },
+    }
+    assert block["varied"] == varied
+    assert set(varied) < set(block["differ_in"])
+    assert block["title"] == "fake, resnet20 and resnet50"
+    assert (block["common"]["data"], block["common"]["machine"]) == ("fake", "cpu")
+    assert "network" not in block["common"]
+    assert block["common"]["recipe"] == "2 epochs, batch 16, one_cycle"
+    for file in ("methods.md", "comparison.md", "index.html", "comparison.tex"):
+        text = (tmp_path / "out" / file).read_text()
+        assert "optim.lr 0.1 (resnet20), 0.2 (se)" in text.replace("\\_", "_")
+        assert "threads 1 (resnet20, se), 2 (se), 3 (se)" in text
+    methods = (tmp_path / "out" / "methods.md").read_text()
+    shared = methods.partition("All arms share: ")[2].partition(". They do not share: ")[0]
+    assert shared
+    assert not any(word in shared for word in ("lr", "threads", "px", "resnet"))
+
+
+def test_what_all_share_is_said_of_all(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs", 3)
+    _, out, _ = compare("--out", str(tmp_path / "out"))
+    assert "data fake at 8 px; network resnet20; recipe 2 epochs, batch 16, lr 0.1" in out
+    assert "machine cpu, 1 threads" in out
+    assert "not share" not in out + (tmp_path / "out" / "methods.md").read_text()
 
 
 def test_links_and_folders_without_a_status_are_seen(compare: Compare, tmp_path: Path) -> None:
@@ -350,7 +486,11 @@ BAD = {
         "images_per_second=nan",
     ),
     "config": (lambda base: damage(base, config={}), [], "has no whole configuration"),
-    "no bits": (lambda base: first(base, "correct.npz").unlink(), [], "correct.npz cannot be read"),
+    "no bits": (
+        lambda base: first(base, "correct.npz").unlink(),
+        [],
+        "correct.npz is missing: copy it too",
+    ),
     "cut bits": (
         lambda base: first(base, "correct.npz").write_bytes(b"PK"),
         [],
@@ -369,7 +509,7 @@ BAD = {
     "no curve": (
         lambda base: first(base, "metrics.csv").unlink(),
         [],
-        "metrics.csv cannot be read",
+        "metrics.csv is missing: copy it too",
     ),
     "margin": (lambda base: None, ["--margin", "0"], "margin"),
     "margin text": (lambda base: None, ["--margin", "wide"], "--margin"),

@@ -285,6 +285,16 @@ def test_seeds_to_settle() -> None:
     assert last == "undecided at 20 seeds, the last planned look"
 
 
+def test_no_difference_of_percentages_is_beyond_100_points() -> None:
+    """Two seeds: t is 12.7. The p-value is of the whole interval, as before."""
+    [found] = judge({"none": {0: 10.0, 1: 50.0}, "a": {0: 50.0, 1: 40.0}}, "none")
+    paired = stats.ttest_rel([50.0, 40.0], [10.0, 50.0])
+    low, high = paired.confidence_interval()
+    assert (low < -100, high > 100) == (True, True)
+    assert (found.low, found.high) == (-100.0, 100.0)
+    assert found.paired_p == pytest.approx(paired.pvalue)
+
+
 def test_arm_interval() -> None:
     values = [90.1, 90.7, 91.2, 90.4]
     mean, sd, low, high = arm_interval(values)
@@ -293,6 +303,8 @@ def test_arm_interval() -> None:
     assert (low, high) == pytest.approx(truth)
     assert arm_interval([90.0]) == (90.0, None, None, None)
     assert arm_interval([90.0, 90.0]) == (90.0, 0.0, 90.0, 90.0)
+    assert arm_interval([99.0, 99.9])[3] == 100.0  # the t-interval goes to 105.2
+    assert arm_interval([0.1, 1.0])[2] == 0.0
     for bad in ([], [90.0, nan]):
         with pytest.raises(InputError, match="leave out"):
             arm_interval(bad)

@@ -69,5 +69,5 @@ def test_anything_else_is_refused(tmp_path: Path, text: str, where: str) -> None
 
 
 def test_a_missing_record(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="is missing: copy the run"):
         read_record(tmp_path / "result.json")

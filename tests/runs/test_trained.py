@@ -1,5 +1,6 @@
 """A run loaded again says what it said when it was tested, and its folder stays data."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import senet_train
 from senet_train import Placement, SqueezeExcite, insert, load_run
 from senet_train.backbones.resnet import resnet18
 from senet_train.data.loaders import EvaluationBatches
+from senet_train.errors import InputError
 from senet_train.runs.trained.own_data import own_splits
 
 
@@ -45,6 +47,18 @@ def test_a_checkpoint_file_is_its_run(run_path: Path) -> None:
     by_folder = load_run(run_path, checkpoint="last.ckpt")
     for a, b in zip(by_file.model.parameters(), by_folder.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_an_arms_folder_is_its_only_run(run_path: Path, tmp_path: Path) -> None:
+    """Every command that takes a run loads it here."""
+    assert load_run(run_path.parent).path == run_path
+    for seed in (10, 2):
+        shutil.copytree(run_path, run_path.with_name(f"seed{seed}"))
+    with pytest.raises(InputError, match="has several runs, seed0, seed2, seed10: give one of"):
+        load_run(run_path.parent)
+    with pytest.raises(InputError, match="is no run: give the folder"):
+        load_run(tmp_path / "outputs")
+    assert load_run(run_path).path == run_path
 
 
 def test_preprocessing_is_what_the_run_was_tested_with(run_path: Path, tmp_path: Path) -> None:

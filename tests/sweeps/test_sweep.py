@@ -8,7 +8,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from support import CONF, TINY, Senet, arms
 
-from senet_train.config.compose import combinations, key_of
+from senet_train.config.compose import combinations
+from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError
 from senet_train.sweeps.arms import Table, refuse_conflicts
 

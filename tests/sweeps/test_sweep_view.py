@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support import TINY, Senet
 
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.folder import RunFolder
@@ -26,6 +27,8 @@ def plan(base: Path, seed: int, state: str = "", rows: str = "", overwrite: bool
         folder.path.mkdir(parents=True)
         folder.set_state(state)
         (folder.path / "metrics.csv").write_text(HEADER + rows)
+        if state == "finished":
+            (folder.path / "result.json").touch()
     config = SimpleNamespace(seed=seed, overwrite=overwrite, trainer=SimpleNamespace(max_epochs=5))
     task = SimpleNamespace(learner=SimpleNamespace(score=TOP1))
     identity = SimpleNamespace(label="net")
@@ -114,3 +117,18 @@ def test_clock() -> None:
         "1:02:03",
         "1 day, 1:00:00",
     ]
+
+
+def test_a_copy_without_its_record_has_not_finished(senet: Senet, tmp_path: Path) -> None:
+    """It fails alone; the table and the last line say the same of it."""
+    line = [*(w for w in TINY if not w.startswith("ratio")), "trainer.max_epochs=1"]
+    line += ['arms=[["attention=none"],["attention=se","ratio=4"]]', "hydra/launcher=basic"]
+    assert senet(*line).code == 0
+    cut = next(tmp_path.glob("outputs/*/se_*/seed0/result.json"))
+    cut.unlink()
+    again = senet(*line)
+    assert again.code == 1
+    assert "result.json is missing: copy the run's folder again" in again.err
+    assert "seed 0 (without record)" in again.err
+    assert "finished 1 of 2 runs" in again.out
+    assert "0 of 1" in again.out

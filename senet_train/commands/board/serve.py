@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from tensorboard.program import TensorBoard, TensorBoardServerException
 
+from senet_train.commands.board.columns import plugins
 from senet_train.errors import InputError
 
 HOST = "127.0.0.1"
@@ -18,7 +19,7 @@ def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
 
     A port of None is the first free one from 6006 on. Raises InputError where no port can be used.
     """
-    server = TensorBoard()
+    server = TensorBoard(plugins())
     place = ["--port", str(port)] if port is not None else []
     server.configure(["senet-board", "--logdir", str(folder), "--host", HOST, *place])
     try:

@@ -93,13 +93,16 @@ def share(hits: NDArray[np.bool_]) -> Estimate:
     return Estimate(count / len(hits), float(interval.low), float(interval.high))
 
 
-def mean(values: NDArray[np.float32]) -> Estimate:
-    """The mean with its t-interval, which has no width for one image or equal values."""
-    wide = values.astype(np.float64)
+def mean(losses: NDArray[np.float32]) -> Estimate:
+    """The mean with its t-interval, which has no width for one image or equal values.
+
+    It does not go below 0, where no loss is.
+    """
+    wide = losses.astype(np.float64)
     error = float(wide.std(ddof=1) / np.sqrt(len(wide))) if len(wide) > 1 else 0.0
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(wide) - 1)) * error if error else 0.0
     middle = float(wide.mean())
-    return Estimate(middle, middle - half, middle + half)
+    return Estimate(middle, max(middle - half, 0.0), middle + half)
 
 
 def per_class(predictions: Predictions, class_names: Sequence[str]) -> list[ClassScore]:

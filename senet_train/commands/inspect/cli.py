@@ -1,6 +1,7 @@
 """The command `senet-inspect`: what the excitations of trained networks do."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="a run's folder, or a checkpoint in one; data.root=DIR says where the data are now",
+        help="a run's folder (of an arm with one seed, the arm's), or a checkpoint in one; "
+        "data.root=DIR says where the data are now",
     )
     parser.add_argument(
         "--part",
@@ -47,6 +49,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_args(list(argv))
     roots = [word for word in arguments.runs if word.startswith(ROOT)]
     arguments.root = roots[-1].removeprefix(ROOT) if roots else None
+    if arguments.root:
+        arguments.root = os.path.expanduser(arguments.root)
     arguments.runs = [Path(word) for word in arguments.runs if word not in roots]
     if not arguments.runs:
         parser.error("the following arguments are required: RUN")
@@ -88,8 +92,9 @@ def inspect(arguments: argparse.Namespace) -> int:
 def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
     """Where a run's files go. Of several runs each has a folder of its own below --out."""
     from senet_train.compare.excitations import FOLDER
+    from senet_train.runs.inputs import only_seed
 
-    home = run.parent.parent if run.suffix == ".ckpt" else run
+    home = run.parent.parent if run.suffix == ".ckpt" else only_seed(run)
     if arguments.out is None:
         return home / FOLDER
     several = len(arguments.runs) > 1

@@ -84,7 +84,8 @@ class Changes:
         num, moved = num_images + 2, self.worse + self.better + 1
         net = self.worse - self.better
         middle, half = 100 * net / num, 100 * NORMAL_95 * sqrt(moved - net**2 / num) / num
-        return Loss(100 * net / num_images, middle - half, middle + half)
+        low, high = max(middle - half, -100.0), min(middle + half, 100.0)
+        return Loss(100 * net / num_images, low, high)
 
 
 def knock_out(

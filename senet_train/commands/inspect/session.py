@@ -12,7 +12,7 @@ from senet_train.commands.inspect.gates import GateInspection, inspect_gates
 from senet_train.commands.inspect.knockout import Knockout, knock_out
 from senet_train.commands.inspect.maps import Overlay, has_captum, overlays
 from senet_train.commands.inspect.timing import AddedTime, added_times
-from senet_train.config.read import suggestion
+from senet_train.config.suggest import suggestion
 from senet_train.data.images import Images
 from senet_train.data.loaders import Splits
 from senet_train.errors import InputError

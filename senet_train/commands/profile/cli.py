@@ -18,8 +18,8 @@ own apart, what a training step keeps in memory, milliseconds of a forward pass,
 share of each, measured in turn with the same network without attention. Exit codes: 0 done, 2 bad
 input."""
 NETWORKS = """settings of senet-train, or a run's folder. model= begins a network, what comes before
-the first is for all; a quoted group is one network, and several values make several
-(ratio=4,16)"""
+the first is for all, and so are data that are named for one alone; a quoted group is one network,
+and several values make several (ratio=4,16)"""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

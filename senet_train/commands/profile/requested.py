@@ -15,12 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from senet_train.config.compose import (
     combinations,
     explain_composition,
-    key_of,
     unread_settings,
 )
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
+from senet_train.config.typed_words import TEXT_KEYS, as_meant, key_of
 from senet_train.errors import InputError
 
 # Settings that an option of the command takes the place of, and that option.
@@ -43,8 +43,8 @@ def group_settings(words: Sequence[str]) -> list[Path | list[str]]:
     """Run folders, and the settings of one network each.
 
     A word with spaces in it is a group of its own. Of the others `model=` begins a group, and those
-    before the first belong to all: `data=cifar10 model=resnet20 model=se_resnet20 ratio=4`.
-    Raises InputError.
+    before the first belong to all: `data=cifar10 model=resnet20 model=se_resnet20 ratio=4`. So do
+    data that are named for one network alone. Raises InputError.
     """
     common: list[str] = []
     groups: list[Path | list[str]] = []
@@ -54,16 +54,38 @@ def group_settings(words: Sequence[str]) -> list[Path | list[str]]:
             groups.append(Path(word))
         elif "=" not in word:
             raise InputError(f"{word} is no run's folder and no setting: write key=value")
-        elif " " in word.strip():
+        elif " " in word.strip() and key_of(word) not in TEXT_KEYS:
             groups.append(word.split())
         elif key_of(word) == "model":
             open_group = [word]
             groups.append(open_group)
         else:
             (common if open_group is None else open_group).append(word)
+    common += data_of_one(groups)
     groups = [group if isinstance(group, Path) else [*common, *group] for group in groups]
     only_runs = all(isinstance(group, Path) for group in groups)
     return [*groups, common] if only_runs and (common or not groups) else groups
+
+
+def data_of_one(groups: Sequence[Path | list[str]]) -> list[str]:
+    """Take the settings of the data out of the one group that has some, where the others have none.
+
+    Networks on different images cannot be compared: with `model=a model=b data=cifar10` both are
+    meant.
+    """
+    named = [group for group in groups if isinstance(group, list)]
+    with_data = [group for group in named if any(map(is_of_data, group))]
+    if len(with_data) != 1 or len(named) == 1:
+        return []
+    [group] = with_data
+    found = [word for word in group if is_of_data(word)]
+    group[:] = [word for word in group if not is_of_data(word)]
+    return found
+
+
+def is_of_data(word: str) -> bool:
+    """Whether a setting chooses the data or how they are read."""
+    return key_of(word) == "data" or key_of(word).startswith("data.")
 
 
 def requested_networks(words: Sequence[str]) -> Iterator[RequestedNetwork]:
@@ -74,7 +96,7 @@ def requested_networks(words: Sequence[str]) -> Iterator[RequestedNetwork]:
     register_resolvers()
     refuse_option_settings(words)
     try:
-        parsed = OverridesParser.create().parse_overrides(list(words))
+        parsed = OverridesParser.create().parse_overrides(as_meant(words))
         with initialize_config_dir(config_dir(), version_base="1.3"):
             for combination in combinations(parsed):
                 for arm in compose("config", combination).arms or [[]]:

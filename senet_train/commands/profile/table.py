@@ -21,6 +21,8 @@ def print_profiles(profiles: Sequence[Profile], environment: Environment) -> Non
     console = table_console()
     names = unique_names([p.label for p in profiles], [f"{p.label} ({p.words})" for p in profiles])
     console.print(Text(where(profiles, environment), style="dim"))
+    if line := on_other_images(profiles, names):
+        console.print(Text(line, style="bold"))
     console.print(side_by_side(profiles, names))
     for profile, name in zip(profiles, names, strict=True):
         if profile.own_attention:
@@ -40,6 +42,15 @@ def where(profiles: Sequence[Profile], environment: Environment) -> str:
         f"{environment.versions['torch']}, kernel {kernels}, images of {sizes}; kept for backward "
         f"in {environment.precision}; times in ms, median (quartiles)"
     )
+
+
+def on_other_images(profiles: Sequence[Profile], names: Sequence[str]) -> str:
+    """A warning where the networks have images of several sizes; "" where they are of one."""
+    sizes = [profile.image_size for profile in profiles]
+    if len(set(sizes)) < 2:
+        return ""
+    each = ", ".join(f"{name} {size} px" for name, size in zip(names, sizes, strict=True))
+    return f"These networks have images of different sizes, which their costs follow: {each}."
 
 
 def side_by_side(profiles: Sequence[Profile], names: Sequence[str]) -> Table:

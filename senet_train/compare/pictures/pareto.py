@@ -116,7 +116,11 @@ def draw_pareto(block: Block, cost: CostAxis) -> Figure:
 def accuracy_limits(arms: list[Arm]) -> tuple[float, float]:
     """The ends of the axis: every mean and every interval of usual width is inside."""
     means = [arm.test.mean for arm in arms]
-    halves = [arm.test.high - arm.test.mean for arm in arms if arm.test.high is not None]
+    halves = [
+        max(arm.test.high - arm.test.mean, arm.test.mean - arm.test.low)
+        for arm in arms
+        if arm.test.low is not None and arm.test.high is not None
+    ]
     usual = 2.5 * median(halves) if halves else 0.0
     ends = [min(half, usual) for half in halves] or [0.0]
     room = max(0.08 * (max(means) - min(means)), 1.1 * max(ends), 0.05)

@@ -20,6 +20,31 @@ def unique_names(names: list[str], longer: list[str]) -> list[str]:
     return [name if taken[name] == 1 else long for name, long in zip(names, longer, strict=True)]
 
 
+def shared_by_all(block: Block) -> str:
+    """`data digits at 8 px; network resnet20; ...`: what every run has."""
+    return "; ".join(f"{key} {value}" for key, value in block.common.items())
+
+
+def not_shared(block: Block) -> str:
+    """`optim.lr 0.05 (resnet20), 0.1 (se_resnet20-r4)`; "" where all is shared."""
+    folders = [arm.folder for arm in block.arms]
+    labels = unique_names([arm.label for arm in block.arms], folders)
+    names = dict(zip(folders, labels, strict=True))
+    return "; ".join(
+        f"{key} "
+        + ", ".join(f"{shortened(v, LONGEST_VALUE)} ({few(names, arms)})" for v, arms in found)
+        for key, found in ((key, values.items()) for key, values in block.varied.items())
+    )
+
+
+LONGEST_VALUE = 40  # characters: a path, the hash of data
+
+
+def few(names: dict[str, str], folders: list[str]) -> str:
+    """The arms' names, or how many they are where a line would be too long."""
+    return ", ".join(names[f] for f in folders) if len(folders) < 4 else f"{len(folders)} arms"
+
+
 def shortened(name: str, length: int) -> str:
     """At most `length` characters: the start, which is the kind, and the end, which differs."""
     if len(name) <= length:

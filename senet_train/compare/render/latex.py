@@ -41,6 +41,7 @@ def section_parts(section: Section, number: int) -> list[str]:
     sheets = list(section.sheets)
     sheets += [Sheet("Verdicts", ["arm", "verdict"], verdicts, num_words=2)] if verdicts else []
     name = f"% {one_line(section.title)}; {one_line(section.differ)}"
+    name += f"\n% {one_line(section.varied)}" if section.varied else ""
     return [name, *(table(sheet, section, number) for sheet in sheets)]
 
 

@@ -23,6 +23,7 @@ def section_parts(section: Section) -> list[str]:
     """One block: what differs, what is shared, tables, verdicts, lists."""
     parts = [f"## {escaped(section.title)}", escaped(section.differ)]
     parts += [f"<sub>{escaped(section.common)}</sub>"] if section.common else []
+    parts += [escaped(section.varied)] if section.varied else []
     for sheet in section.sheets:
         parts += [f"### {escaped(sheet.title)}", table(sheet), escaped(sheet.footnote)]
     if section.verdicts:

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from senet_train.compare.comparison import Block, Comparison
-from senet_train.compare.render.cells import arm_names, seed_list
+from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.statistics.bootstrap import NUM_SAMPLES
 from senet_train.compare.statistics.looks import LOOKS
 
@@ -28,11 +28,12 @@ def compared(block: Block) -> str:
     )
     others = ", ".join(name for name in names if name != control) or "no other arm"
     score = block.score.title
-    common = "; ".join(f"{key} {value}" for key, value in block.common.items())
+    varied = not_shared(block)
     return (
         f"{block.title}. The control is {control}; compared with it: {others}. "
         f"Arms differ only in {', '.join(block.differ_in) or 'nothing'}. {seeds_used(block)} "
-        f"All arms share: {common or 'nothing recorded'}. "
+        f"All arms share: {shared_by_all(block) or 'nothing recorded'}. "
+        f"{f'They do not share: {varied}. ' if varied else ''}"
         f"Each run reports the test {score} of the epoch with the highest validation {score}."
     )
 

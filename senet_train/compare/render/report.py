@@ -1,9 +1,10 @@
 """A comparison in words and tables of words, for every renderer alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from senet_train.compare.comparison import Block, Comparison
-from senet_train.compare.render.cells import arm_names, seed_list
+from senet_train.compare.comparison import Block, Comparison, LeftOut
+from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.render.sheets import Sheet, sheets_of
 from senet_train.compare.statistics.verdict import Verdict
 
@@ -37,6 +38,7 @@ class Section:
     sheets: list[Sheet]
     verdicts: list[VerdictLine]
     listings: list[LinesUnderHeading]
+    varied: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,13 @@ def report_of(comparison: Comparison) -> Report:
     return Report(
         opening=opening(comparison),
         sections=[section(block) for block in comparison.blocks],
-        left_out=[f"{run.path}: {run.reason}" for run in comparison.left_out],
+        left_out=left_out_lines(comparison.left_out),
     )
+
+
+def left_out_lines(runs: Sequence[LeftOut]) -> list[str]:
+    """Each run that is not compared, and why."""
+    return [f"{run.path}: {run.reason}" for run in runs]
 
 
 def opening(comparison: Comparison) -> list[str]:
@@ -84,7 +91,8 @@ def section(block: Block) -> Section:
     return Section(
         title=block.title,
         differ=f"arms differ only in: {', '.join(block.differ_in) or 'nothing'}",
-        common="; ".join(f"{key} {value}" for key, value in block.common.items()),
+        common=shared_by_all(block),
+        varied=f"not shared: {varied}" if (varied := not_shared(block)) else "",
         sheets=sheets_of(block),
         verdicts=verdict_lines(block),
         listings=listings(block),

@@ -1,5 +1,6 @@
 """A comparison on the terminal: tables that read well at 100 columns, verdicts below them."""
 
+from collections.abc import Sequence
 from textwrap import wrap
 
 from rich import box
@@ -8,12 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from senet_train.compare.comparison import Comparison
+from senet_train.compare.comparison import Comparison, LeftOut
 from senet_train.compare.render.report import (
     LinesUnderHeading,
     Report,
     Section,
     VerdictLine,
+    left_out_lines,
     report_of,
 )
 from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
@@ -37,6 +39,12 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     print_report(report_of(comparison), console or table_console())
 
 
+def print_left_out(runs: Sequence[LeftOut]) -> None:
+    """Print the runs that are not compared, where there is no comparison to print."""
+    if runs:
+        print_listing(LinesUnderHeading("Left out", left_out_lines(runs)), table_console())
+
+
 def print_report(report: Report, console: Console) -> None:
     """Print the opening, each block and what was left out."""
     for line in report.opening:
@@ -53,6 +61,8 @@ def print_section(section: Section, console: Console) -> None:
     console.rule(Text(section.title, style="bold"), align="left", characters="-", style="dim")
     console.print(Text(section.differ))
     console.print(Text(section.common, style="dim"))
+    if section.varied:
+        console.print(Text(section.varied))
     for sheet in section.sheets:
         console.print(*sheet_lines(sheet), sep="\n")
     print_verdicts(section.verdicts, console)

@@ -57,9 +57,10 @@ class ArmMean(NamedTuple):
 
 
 def arm_interval(values: Sequence[float]) -> ArmMean:
-    """Mean, sample standard deviation and 95 % t-interval of an arm's runs, in their units.
+    """Mean, sample standard deviation and 95 % t-interval of an arm's runs, in percent.
 
-    Equal runs give an interval of no width. Raises InputError for no values or one not finite.
+    Equal runs give an interval of no width; none goes beyond 0 or 100, where no score is. Raises
+    InputError for no values or one not finite.
     """
     if not values or not all(map(isfinite, values)):
         raise InputError(
@@ -71,7 +72,7 @@ def arm_interval(values: Sequence[float]) -> ArmMean:
         return ArmMean(mean, None, None, None)
     sd = float(np.std(values, ddof=1))
     half = sd / sqrt(len(values)) * float(stats.t.isf(0.025, len(values) - 1))
-    return ArmMean(mean, sd, mean - half, mean + half)
+    return ArmMean(mean, sd, max(mean - half, 0.0), min(mean + half, 100.0))
 
 
 def paired_contrast(differences: NDArray[np.float64]) -> Contrast | None:

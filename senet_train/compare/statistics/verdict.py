@@ -158,7 +158,7 @@ def difference_of(
 ) -> Difference:
     """An arm's figures and its verdict, from its tests."""
     plain = paired_contrast(differences)
-    low, high = plain.interval() if plain else (None, None)
+    low, high = map(within_100, plain.interval()) if plain else (None, None)
     verdict, words = verdict_of(judged, len(differences), margin)
     return Difference(
         arm=arm,
@@ -175,6 +175,11 @@ def difference_of(
         verdict=verdict,
         words=words or undecided,
     )
+
+
+def within_100(points: float) -> float:
+    """No difference of two percentages is beyond 100 points."""
+    return max(-100.0, min(points, 100.0))
 
 
 def verdict_of(judged: JudgedArm | None, num_seeds: int, margin: float) -> tuple[Verdict, str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
+from math import inf
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -131,8 +132,13 @@ def curve_points(runs: Sequence[Run]) -> Iterator[tuple[int, Summary]]:
         low, high = band_of(tag)
         for epoch, (mean, sd) in enumerate(zip(curve.mean, curve.sd, strict=True)):
             yield epoch, scalar(tag, mean)
-            yield epoch, scalar(low, mean - sd)
-            yield epoch, scalar(high, mean + sd)
+            yield epoch, scalar(low, max(mean - sd, 0.0))
+            yield epoch, scalar(high, min(mean + sd, highest_of(tag)))
+
+
+def highest_of(tag: str) -> float:
+    """Where a band ends above: at 1 for a score, nowhere for a loss. Neither is below 0."""
+    return inf if tag.endswith("/loss") else 1.0
 
 
 def band_of(tag: str) -> tuple[str, str]:

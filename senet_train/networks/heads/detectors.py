@@ -17,7 +17,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
 from senet_train.backbones.slots import Backbone
-from senet_train.config.read import suggestion
+from senet_train.config.suggest import suggestion
 from senet_train.errors import InputError
 from senet_train.networks.graph.part import take_out_own_attention
 from senet_train.networks.heads.network import (

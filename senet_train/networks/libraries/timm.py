@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from senet_train.config.read import suggestion
+from senet_train.config.suggest import suggestion
 from senet_train.errors import InputError
 from senet_train.networks.graph.weave import WovenNetwork
 from senet_train.networks.libraries.build import build_on_current_device, weave_with_weights

@@ -20,6 +20,7 @@ from senet_train.runs.checkpoint_files import BEST, read_checkpoint
 from senet_train.runs.inputs import (
     CLASSES_FILE,
     CONFIG_FILE,
+    only_seed,
     read_class_names,
     read_config_file,
 )
@@ -75,7 +76,8 @@ def find_files(path: Path, checkpoint: str) -> tuple[Path, Path]:
     if path.suffix == ".ckpt" and path.is_file():
         folder, file = path.parent.parent, path
     else:
-        folder, file = path, path / "checkpoints" / checkpoint
+        folder = only_seed(path)
+        file = folder / "checkpoints" / checkpoint
     if not (folder / CONFIG_FILE).is_file():
         raise InputError(
             f"{path} is no run: give the folder that holds config.yaml and checkpoints/, "

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 
-from senet_train.config.compose import key_of
+from senet_train.config.typed_words import key_of
 from senet_train.sweeps.search.options import Options
 from senet_train.sweeps.search.space import Space, settings_of
 from senet_train.sweeps.search.study import Study
+from senet_train.system.console import output_console
 
 NUM_ROWS = 10
 NUM_FRESH_SEEDS = 5
@@ -25,7 +25,7 @@ def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
     table.title = f"{study.label}: the best of {len(trials)} trials"
     for trial in sorted(trials, key=rank)[:NUM_ROWS]:
         table.add_row(str(study.position(trial)), *cells(trial, study.space))
-    Console().print(table)
+    output_console().print(table)
     print(f"trials: {', '.join(f'{n} {how}' for how, n in Counter(map(ended, trials)).items())}")
     for trial in trials:
         if ended(trial) in ("diverged", "cannot exist"):

@@ -13,7 +13,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from senet_train.config.compose import combinations, key_of
+from senet_train.config.compose import combinations
+from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError
 from senet_train.sweeps.arms import WHOLE_TABLE_KEYS
 

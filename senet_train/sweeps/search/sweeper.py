@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from senet_train.config.read import read_config
 from senet_train.config.schema import Config
-from senet_train.errors import CannotExist, InputError, RunError
+from senet_train.errors import CannotExist, InputError, Interrupted, RunError
 from senet_train.runs.identity import LOCAL_DATA_KEYS, LOCAL_KEYS, TRAINER_KEYS, as_tree
 from senet_train.runs.record import read_record
 from senet_train.runs.status import read_status
@@ -129,8 +129,12 @@ class SearchSweeper(ArmSweeper):
         ]
         if to_run:
             settings = [[*job.settings, "hydra.mode=MULTIRUN"] for _, job in to_run]
-            with watching(study, runs):
-                self.launcher.launch(settings, initial_job_idx=to_run[0][0].number)
+            try:
+                with watching(study, runs):
+                    self.launcher.launch(settings, initial_job_idx=to_run[0][0].number)
+            except Interrupted as end:
+                end.way_on = "the same line again goes on with the search, its running trials first"
+                raise
         told = ((trial, tell(study, trial, job)) for trial, job in planned)
         return {study.position(trial): state for trial, state in told if state}
 

@@ -1,0 +1,168 @@
+"""What people type who know other trainers: the key it is here, or that there is none.
+
+Words are folded: lower case, without `-`, `_` and `.`. A word with dots is looked up whole, then by
+its last part.
+"""
+
+# Our key or setting -> the words of others for it.
+NAMES_ELSEWHERE = {
+    "optim.lr": "lr learningrate baselr initiallr initlr lr0 maxlr peaklr steplr stepsize eta",
+    "optim.momentum": "momentum sgdmomentum",
+    "optim.nesterov": "nesterov",
+    "optim.weight_decay": "weightdecay wd decay l2 l2reg regularization",
+    "optim.label_smoothing": "labelsmoothing smoothing smooth labelsmooth",
+    "optim.warmup_epochs": "warmup warmupepochs numwarmupepochs warmuplr warmupsteps lrwarmup",
+    "optim.frozen": "freeze frozen freezebackbone freezeencoder linearprobe",
+    "optim.backbone_lr_factor": "backbonelr layerdecay lrbackbone",
+    "optim/schedule=NAME": "scheduler lrscheduler sched schedule lrschedule lrpolicy",
+    "optim.schedule.milestones": "milestones decayepochs lrsteps steps",
+    "optim.schedule.gamma": "gamma decayrate lrgamma",
+    "trainer.max_epochs": "epochs epoch numepochs nepochs maxepochs trainepochs numtrainepochs "
+    "nbepochs totalepochs niter ep",
+    "trainer.accelerator": "gpu device cuda accelerator usegpu nocuda cpu usecuda deviceid mps",
+    "trainer.devices": "gpus numgpus ngpu ngpus devices numdevices worldsize nprocpernode nproc "
+    "numprocesses ddp distributed strategy numnodes dataparallel multigpu",
+    "trainer.precision": "precision amp fp16 bf16 half mixedprecision halfprecision usefp16 useamp "
+    "float16 bfloat16 fp32 autocast dtype",
+    "trainer.ema_decay": "ema emadecay modelema modelemadecay averaging useema",
+    "trainer.clip_norm": "clip clipnorm gradclip clipgrad gradientclipval gradientclip "
+    "maxgradnorm clipgradnorm gradientclipping gradclipnorm",
+    "trainer.deterministic": "deterministic cudnndeterministic benchmark cudnnbenchmark",
+    "trainer.channels_last": "channelslast memoryformat",
+    "trainer.checkpoint_minutes": "savefreq saveinterval checkpointfreq saveevery saveperiod "
+    "savesteps checkpointinterval everynepochs",
+    "data=NAME": "dataset data dataname datasetname ds datamodule dm",
+    "data.root": "root dataroot datadir datapath datasetpath datasetdir path imagedir imgdir "
+    "traindir trainpath folder imagefolder datafolder",
+    "data.exclude": "exclude ignore skip blacklist",
+    "data.classes": "classes classnames subset",
+    "data.num_classes": "numclasses nclasses nc nclass classesnum numclass",
+    "data.image_size": "imagesize imgsize imgsz inputsize img size resolution cropsize resize res "
+    "inputshape height width trainsize imsize",
+    "data.batch_size": "batchsize batch bs b trainbatchsize bsz batchsz minibatch batchsizetrain "
+    "perdevicetrainbatchsize batchsizepergpu globalbatchsize",
+    "data.workers": "workers numworkers nworkers j numworker dataloaderworkers "
+    "dataloadernumworkers nthreads threads numthreads",
+    "data.cache": "cache cachedata preload inmemory",
+    "data.val_fraction": "valsplit valfraction validationsplit valsize validationsize valratio "
+    "testsize split trainvalsplit valpct",
+    "data.split_seed": "splitseed",
+    "data.flip": "flip hflip fliplr horizontalflip randomflip",
+    "data.crop": "crop randomcrop randomresizedcrop croptype scale",
+    "data.cutout": "cutout cutoutlength cutoutsize randomerasing reprob erasing",
+    "data.images_per_class": "imagesperclass samplesperclass shots fewshot",
+    "data.crop, data.flip and data.cutout": "augment augmentation aug augmentations transform "
+    "transforms dataaugmentation useaugmentation",
+    "model=NAME": "model arch architecture a backbone net network modelname encoder modeltype nn",
+    "model.pretrained": "pretrained weights pretrainedweights usepretrained init initcheckpoint "
+    "finetunefrom loadweights pretrainedpath load loadfrom modelpath imagenetweights",
+    "attention=NAME": "attention attn att se usese attentiontype attentionmodule attentionname "
+    "usecbam withse senet",
+    "ratio": "ratio reduction r reductionratio seratio rdratio attentionratio squeezeratio "
+    "rdchannels",
+    "placement.stages": "stages stage sestages",
+    "placement.position": "position location where integration",
+    "seed": "seed randomseed manualseed rngseed seedeverything torchseed randomstate s",
+    "seeds": "seeds numseeds nseeds repeats numrepeats runs numruns trials nruns repetitions",
+    "output_dir": "outputdir output out outdir o savedir logdir workdir project savepath resultdir "
+    "resultsdir rundir checkpointdir ckptdir expdir save outputpath outputfolder outputs "
+    "defaultrootdir dirpath name exp expname experimentname runname",
+    "experiment=NAME": "experiment preset",
+    "task=NAME": "task mode",
+    "overwrite=true": "overwrite force forcererun restart fresh noresume",
+    "retry=failed": "retry retryfailed",
+    "dry_run=true": "dryrun dry simulate plan",
+    "hydra.sweeper.num_trials": "numtrials ntrials maxtrials budget",
+    "hydra.launcher.jobs": "jobs njobs parallel numjobs maxparallel",
+}
+# What there is no key for -> what there is.
+NOT_HERE = {
+    "mixup cutmix mixupalpha cutmixalpha cutmixprob mixupprob randaugment autoaugment augmix aa ra "
+    "trivialaugment colorjitter vflip rotation rotate": "data.crop, data.flip and data.cutout are "
+    "the only augmentations that are supported",
+    "wandb mlflow comet neptune clearml aim logger loggers logging usewandb wandbproject reportto "
+    "tensorboard tb": "every run writes TensorBoard events and metrics.csv, and no other logger is "
+    "supported",
+    "adam adamw rmsprop lamb lion adagrad radam nadam lars adabound adafactor sam optimizer opt "
+    "optimiser optimname optimizertype optimizername betas beta1 beta2 adameps sgd": "SGD is the "
+    "only optimizer that is supported (optim.lr, optim.momentum, optim.nesterov, "
+    "optim.weight_decay)",
+    "resume resumefrom resumefromcheckpoint ckptpath checkpoint ckpt autoresume resumepath "
+    "continuetraining restore cont last": "the same line again goes on with an unfinished run by "
+    "itself, and model.pretrained=FILE starts from weights",
+    "compile torchcompile jit usecompile": "torch.compile is not supported, and trainer.kernel "
+    "chooses what is made fast",
+    "accumulategradbatches gradaccum accumulate gradientaccumulationsteps gradaccumsteps "
+    "accumsteps accum": "gradients are not accumulated, and data.batch_size is the batch of a step",
+    "earlystopping patience earlystop earlystoppingpatience": "a run trains all its epochs and "
+    "tests the one that was best on validation images, early stopping is not supported",
+    "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps maxtime "
+    "numsanityvalsteps valcheckinterval checkvaleverynepoch logeverynsteps limittestbatches": "a "
+    "part of an epoch is not supported, trainer.max_epochs=1 is short and dry_run=true is a look",
+    "fsdp deepspeed zero tpu tpus": "only trainer.devices=N is supported, a copy of the network on "
+    "each GPU",
+    "dropout dropoutrate droppath droprate dropconnect stochasticdepth droppathrate": "this "
+    "network has no dropout that can be set",
+    "kfold folds nfolds crossvalidation cv fold": "cross-validation is not supported, seeds=N "
+    "repeats a run and data.split_seed chooses the validation images",
+    "distill distillation teacher kd temperature": "distillation is not supported",
+    "loss lossfn criterion focalloss focal lossfunction classweights classweight weightedloss "
+    "sampler weightedsampler balanced oversample": "the loss is the cross-entropy of all images "
+    "alike, no other is supported, and optim.label_smoothing softens it",
+    "evaluate eval e test evalonly testonly validate inference predict testafter evalmode": "every "
+    "run is tested at its end, and senet-evaluate RUN and senet-predict RUN use it again",
+    "train dotrain istrain fit verbose v quiet printfreq loglevel loginterval progressbar "
+    "enableprogressbar callbacks config cfg yaml configfile c": "senet-train --help lists what can "
+    "be set",
+}
+# (group, option as typed) -> what to write; NAMES_ELSEWHERE and NOT_HERE are looked in as well.
+OPTIONS_ELSEWHERE = {
+    "trainer": {
+        "gpu cuda": "trainer.accelerator=gpu",
+        "cpu": "trainer.accelerator=cpu",
+        "ddp": "trainer.devices=N",
+    },
+    "data": {
+        "imagefolder imagenet imagenet1k folder custom ilsvrc2012 tinyimagenet imagenette "
+        "imagewoof images in1k mine own my": "data=imagenet_subset data.root=DIR",
+        "mnist": "data=digits",
+        "cifar": "data=cifar10",
+        "coco voc pascal": "data=shapes",
+    },
+    "attention": {
+        "false no off null nothing plain identity": "attention=none",
+        "true yes on senet squeezeexcitation squeezeexcite seblock selayer": "attention=se",
+        "ecanet": "attention=eca",
+        "coordinate ca coordatt": "attention=coord",
+        "fcanet": "attention=fca",
+        "gcnet globalcontext": "attention=gc",
+        "nln nonlocalblock": "attention=nonlocal",
+    },
+    "hydra/launcher": {
+        "slurm submitit": "hydra/launcher=submitit_slurm",
+        "joblib multiprocessing": "hydra/launcher=local",
+    },
+    "hydra/sweeper": {"optuna ax nevergrad tpe": "hydra/sweeper=search"},
+    "model": {"resnet cifarresnet": "model=resnet20", "senet seresnet": "model=se_resnet20"},
+    "optim/schedule": {
+        "onecycle onecyclelr": "optim/schedule=one_cycle",
+        "cosineannealing cosineannealinglr cos": "optim/schedule=cosine",
+        "steplr multistep multisteplr": "optim/schedule=step",
+        "none": "optim/schedule=constant",
+    },
+}
+
+
+def fold(word: str) -> str:
+    """`Learning-Rate` -> `learningrate`."""
+    return "".join(c for c in word.lower() if c not in "-_. ")
+
+
+KEY_OF = {word: key for key, words in NAMES_ELSEWHERE.items() for word in words.split()}
+REASON_OF = {word: reason for words, reason in NOT_HERE.items() for word in words.split()}
+OPTION_OF = {
+    (group, word): setting
+    for group, table in OPTIONS_ELSEWHERE.items()
+    for words, setting in table.items()
+    for word in words.split()
+}

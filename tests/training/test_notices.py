@@ -1,0 +1,45 @@
+"""What is said of a network before it is trained."""
+
+import pytest
+from support import Senet, config
+
+from senet_train.training.notices import stem_words
+from senet_train.training.plan import make_plan
+
+DATA = ("data=fake", "data.num_classes=10", "trainer.precision=32")
+
+
+def plan(*words: str):
+    return make_plan(config(*DATA, *words))
+
+
+@pytest.mark.parametrize("words", [("model=resnet18",), ("model=se_resnet18", "ratio=8")])
+def test_the_cifar_stem_on_larger_images_is_weighed(words: tuple[str, ...]) -> None:
+    """Against the counts of both networks, planned by themselves."""
+    small = plan(*words, "data.image_size=64")
+    large = plan(*words, "data.image_size=128")
+    assert large.config.model.options["stem"] == "imagenet"
+    times = small.cost.multiply_adds / large.cost.multiply_adds
+    assert 3.5 < times < 4.5
+    assert stem_words(small) == (
+        f"; with model.stem=cifar 64 px cost {times:.1f} times what 128 px cost with "
+        "model.stem=imagenet"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=resnet18", "data.image_size=32"),
+        ("model=resnet18", "data.image_size=128"),
+        ("model=resnet20", "data.image_size=64"),  # has one stem
+        ("model=mobilenet_v1", "data.image_size=64"),  # its ImageNet stem saves little
+    ],
+)
+def test_nothing_is_said_where_nothing_is_saved(words: tuple[str, ...]) -> None:
+    assert stem_words(plan(*words)) == ""
+
+
+def test_it_is_part_of_the_networks_line(senet: Senet) -> None:
+    said = senet(*DATA, "model=resnet18", "data.image_size=64", "dry_run=true").err
+    assert "multiply-adds; with model.stem=cifar 64 px cost" in said.splitlines()[0]
