@@ -26,6 +26,7 @@ from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
+from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.training.distributed.world import world
 
@@ -34,6 +35,7 @@ log = logging.getLogger("senet_train")
 
 def entry() -> None:
     """What the console script calls."""
+    wait_passively_where_cores_are_shared()
     sys.exit(end_quietly(lambda: main(sys.argv[1:])))
 
 

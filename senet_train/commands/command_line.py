@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
 from senet_train.system.console import end_quietly, printable
+from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import raise_on_signals
 
 
@@ -62,6 +63,8 @@ def command(
 
     def main(argv: Sequence[str] | None = None) -> int:
         given = sys.argv[1:] if argv is None else argv
+        if argv is None:  # a process of its own
+            wait_passively_where_cores_are_shared()
         return exit_code_of(lambda: run(parse(given)), kept=kept)
 
     return main

@@ -12,6 +12,7 @@ from senet_train.errors import InputError
 from senet_train.networks.kernels.folded import folded
 from senet_train.networks.kernels.joined import joined
 from senet_train.networks.kernels.library import NoLibrary, load_library
+from senet_train.system.resources import usable_cores
 
 log = logging.getLogger("senet_train")
 
@@ -78,6 +79,11 @@ def folded_or_joined(asked: Kernel) -> Kernel:
         log.warning("trainer.kernel=joined, slower than folded by some 10 %%: %s", reason)
         return "joined"
     return "folded"
+
+
+def use_no_more_threads_than_cores() -> None:
+    """Keep torch to the cores that a container or a batch system leaves us: it does not look."""
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
 # What `trainer.kernel` may say.

@@ -5,6 +5,7 @@ the trainer was killed. A process must not open the file of a lock that it holds
 closing any handle of the file releases the lock.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -18,13 +19,17 @@ from senet_train.errors import HeldError, InputError
 
 log = logging.getLogger("senet_train")
 
+# Lustre without flock, NFS without lockd and some FUSE.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
 
 @contextmanager
 def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock at `path` for the block; `what` names for the user what is locked.
 
-    Raises HeldError, which names the process that holds it, unless `wait`; and InputError if the
-    folder cannot be written.
+    Where the file system has no locks, a warning says so and the block runs without. Raises
+    HeldError, which names the process that holds it, unless `wait`; and InputError if the folder
+    cannot be written.
     """
     with open_lock(path) as file:
         try:
@@ -36,6 +41,14 @@ def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
                 raise HeldError(f"{held}: wait for it, or stop it") from error
             log.info("%s: waiting for it", held)
             fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            log.warning(
+                "warning: the file system of %s has no locks (%s): see to it yourself that no two "
+                "processes work on %s at once",
+                *(path.parent, error.strerror, what),
+            )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from senet_train.config.schema import Config
 from senet_train.errors import Pruned
+from senet_train.networks.hardware import use_no_more_threads_than_cores
 from senet_train.runs.checkpoint_files import LAST, checkpoint_bytes, previous
 from senet_train.runs.folder import RunFolder, refuse_clash, refuse_full_disk
 from senet_train.runs.record import Environment, RunRecord, write_record
@@ -57,6 +58,7 @@ def run(
     RunError if it failed before, Diverged or any other error after `status.json` tells of it.
     """
     freeze_garbage_collector()
+    use_no_more_threads_than_cores()
     plan = make_plan(config)
     folder = plan.folder
     refuse_clash(folder.identity_file, plan.identity)

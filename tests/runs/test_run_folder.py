@@ -1,6 +1,8 @@
 """The folder's states, the run set aside by an overwrite, the lock, the hash that clashes."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from senet_train.errors import Diverged, HeldError, InputError
 from senet_train.runs.folder import RunFolder, refuse_clash
 from senet_train.runs.identity import Identity
 from senet_train.runs.status import count_running, read_status, renew_heartbeat
-from senet_train.system.files import write_atomic, write_json
+from senet_train.system import lock
+from senet_train.system.files import write_atomic, write_json, write_text
 from senet_train.system.lock import file_lock
 
 IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
@@ -186,3 +189,53 @@ def test_atomic_write_keeps_the_old_on_failure(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(file, {"a": float("nan")})
     assert json.loads(file.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+) -> None:
+    """Lustre without flock, NFS without its lock daemon: the user is told, and may go on."""
+
+    def refuse(file: object, how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(lock.fcntl, "lockf", refuse)
+    with file_lock(tmp_path / "lock", "outputs/x/seed0"):
+        assert "process" in (tmp_path / "lock").read_text()
+    assert f"of {tmp_path} has no locks ({os.strerror(code)})" in caplog.text
+    assert "no two processes work on outputs/x/seed0 at once" in caplog.text
+
+
+def test_another_error_of_a_lock_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: object, how: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(lock.fcntl, "lockf", refuse)
+    with pytest.raises(OSError, match="Input/output error"), file_lock(tmp_path / "lock", "it"):
+        pass
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_the_umask_is_honoured(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "x", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == mode
+
+
+def test_a_file_system_without_chmod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for name in ("chmod", "fchmod"):
+        monkeypatch.setattr(os, name, refuse)
+    write_text(tmp_path / "x", "x")
+    assert (tmp_path / "x").read_text() == "x"

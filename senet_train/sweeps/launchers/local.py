@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 from senet_train.config.hydra_arguments import config_flags
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.report import ProcessReturn
-from senet_train.system.resources import available_memory_bytes, usable_cores
+from senet_train.system.resources import available_memory_bytes, usable_cores, usable_threads
 from senet_train.system.signals import describe_kill
 
 log = logging.getLogger("senet_train")
@@ -72,7 +72,7 @@ class ProcessLauncher(Launcher):
         num_gpus, cores = count_gpus(), usable_cores()
         jobs = self.jobs if self.jobs != "auto" else default_jobs(num_gpus, cores, self.devices)
         jobs = min(jobs, len(job_overrides))
-        threads = max(1, cores // jobs)
+        threads = min(max(1, cores // jobs), usable_threads())
         log.info("%d runs, %d at once with %d threads each", len(job_overrides), jobs, threads)
         context = start_method(num_gpus > 0)
         returns = [ProcessReturn(status=JobStatus.FAILED) for _ in job_overrides]
