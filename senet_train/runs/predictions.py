@@ -35,13 +35,18 @@ def write_class_predictions(
     true = probabilities.gather(1, labels[:, None])[:, 0]  # (N, K) -> (N,)
     arrays = {
         "image_id": np.array(image_ids, dtype=np.str_),
-        "label": labels.numpy().astype(np.int16),
-        "top5": top5.indices.numpy().astype(np.int16),
+        "label": labels.numpy().astype(index_type(logits.shape[1])),
+        "top5": top5.indices.numpy().astype(index_type(logits.shape[1])),
         "probability_first": top5.values[:, 0].half().numpy(),
         "probability_true": true.half().numpy(),
     }
     write_arrays(run / PREDICTIONS_FILE, arrays)
     write_correct(run, (top5.indices[:, 0] == labels).numpy())
+
+
+def index_type(num_classes: int) -> type[np.signedinteger]:
+    """The smallest type of integers, from 16 bits on, that holds every class."""
+    return np.int16 if num_classes <= 2**15 else np.int32
 
 
 def write_correct(run: Path, correct: NDArray[np.bool_]) -> None:

@@ -3,8 +3,8 @@
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -69,6 +69,7 @@ class Fitted:
     latency: dict[str, Latency]
     peak_memory_bytes: int
     data: DataFacts = field(default_factory=DataFacts)
+    draw: Callable[[], None] = lambda: None  # pictures of the test, once the record is written
 
 
 def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> Fitted:
@@ -109,16 +110,21 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
             return Fitted(metrics, [], 0.0, {}, 0)
         device = trainer.strategy.root_device
         peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
-        plan.task.write_results(
-            module, folder, journal, splits.test, plan.source.class_names, best_epoch
-        )
+        plan.task.write_predictions(module, folder, splits.test)
         journal.write_final(vars(metrics))
-    finally:
+    except BaseException:
         journal.close()
+        raise
     autocast = trainer.precision_plugin.forward_context
     image = data.to_memory_format(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
-    return Fitted(metrics, speed.steady(), speed.earlier_seconds, latency, peak, facts)
+
+    def draw() -> None:
+        with closing(journal):
+            plan.task.draw(module, journal, splits.test, plan.source.class_names, best_epoch)
+
+    rates, earlier = speed.steady(), speed.earlier_seconds
+    return Fitted(metrics, rates, earlier, latency, peak, facts, draw)
 
 
 def refuse_uneven(batch_size: int) -> None:

@@ -1,6 +1,7 @@
 """Train, and make the record: what was trained, how well, at what cost and where."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +38,11 @@ def make_record(
     environment: Environment,
     start: Path | None,
     provenance: dict[str, str],
-) -> RunRecord:
-    """Train from the checkpoint `start`, or from zero, and test; the record of it all."""
+) -> tuple[RunRecord, Callable[[], None]]:
+    """Train from the checkpoint `start`, or from zero, and test.
+
+    Returns the record of it all, and what draws its pictures once the record is written.
+    """
     config, path = plan.config, plan.folder.path
     started, clock = datetime.now(UTC), time.perf_counter()
     write_config(path, config)
@@ -49,7 +53,7 @@ def make_record(
     with explain_errors(config.data):
         fitted = fit_and_test(plan, start, provenance)
     others = max(others, count_running(plan.folder.output_dir, but=path))
-    return RunRecord(
+    record = RunRecord(
         schema=SCHEMA,
         label=plan.identity.label,
         identity=plan.identity.sha256,
@@ -68,6 +72,7 @@ def make_record(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         data=fitted.data,
     )
+    return record, fitted.draw
 
 
 def cost_of(plan: Plan, fitted: Fitted, seconds: float, concurrent_runs: int) -> Cost:

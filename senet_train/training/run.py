@@ -4,7 +4,7 @@ configuration -> plan (checked, nothing written) -> lock -> folder -> training a
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -125,7 +125,7 @@ def train(plan: Plan, overrides: list[str]) -> float:
     start = find_start(folder, provenance, environment.threads, plan.config.overwrite)
     broadcast_start(folder, start)
     try:
-        record = train_in_folder(plan, overrides, start, environment, provenance)
+        record, draw = train_in_folder(plan, overrides, start, environment, provenance)
     except Pruned as stop:
         folder.set_state("pruned", str(stop))
         log.info("pruned by %s; without hydra/sweeper it is trained to its end", stop)
@@ -138,8 +138,20 @@ def train(plan: Plan, overrides: list[str]) -> float:
     folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
     folder.discard_aside()
     previous(folder.checkpoints / LAST).unlink(missing_ok=True)
+    draw_pictures(draw)
     print_summary(record, folder.path)
     return record.metrics.val_score
+
+
+def draw_pictures(draw: Callable[[], None]) -> None:
+    """Draw the pictures of a run that has finished: an error there takes nothing from it."""
+    try:
+        draw()
+    except Exception as error:
+        log.warning(
+            "warning: the pictures of the test could not be drawn (%s: %s); the record is complete",
+            *(type(error).__name__, error),
+        )
 
 
 def train_in_folder(
@@ -148,8 +160,8 @@ def train_in_folder(
     start: Start,
     environment: Environment,
     provenance: dict[str, str],
-) -> RunRecord:
-    """Fill the run folder, the record last."""
+) -> tuple[RunRecord, Callable[[], None]]:
+    """Fill the run folder, the record last; the record, and what draws its pictures."""
     folder = plan.folder
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
     settings = arithmetic(plan.config.trainer.deterministic, start.threads)
@@ -157,9 +169,9 @@ def train_in_folder(
         for notice in filter(None, (start.notice, moved)):
             log.info(notice)
         environment = replace(environment, threads=start.threads)
-        record = make_record(plan, overrides, environment, start.checkpoint, provenance)
+        record, draw = make_record(plan, overrides, environment, start.checkpoint, provenance)
     write_record(record, folder.path / "result.json")
-    return record
+    return record, draw
 
 
 def train_on_other_rank(plan: Plan, provenance: dict[str, str]) -> float:

@@ -1,19 +1,23 @@
 """The pictures of what a network gets wrong show what it got wrong."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
+from support import TINY, Senet, run_folders, status_of
 
 from senet_train.data.images import MemoryImages
 from senet_train.figures import figure_pixels
 from senet_train.training.pictures.classes import draw_confusion, draw_gallery
 from senet_train.training.tasks.mistakes import (
+    MOST_CLASSES,
     captions_of,
     confusion,
+    most_confused,
     surest_mistakes,
     write_mistakes,
 )
@@ -48,13 +52,13 @@ def words(figure: Figure) -> tuple[list[str], list[str], list[str]]:
 def test_a_matrix_says_what_it_has_room_for(num_classes: int, numbers: bool) -> None:
     counts = np.diag(np.arange(1, num_classes + 1)) * 1000
     names = [f"$class_{number}" for number in range(num_classes)]  # no mathematics
-    said, rows, columns = words(draw_confusion(counts, names))
+    said, rows, columns = words(draw_confusion(counts, names, int(counts.trace())))
     assert said == ([f"{n},000" for n in range(1, num_classes + 1)] if numbers else [])
     assert rows == columns == names
 
 
 def test_a_thousand_classes_have_no_names() -> None:
-    figure = draw_confusion(np.eye(1000, dtype=np.int64), [f"class{n}" for n in range(1000)])
+    figure = draw_confusion(np.eye(1000, dtype=np.int64), [f"class{n}" for n in range(1000)], 1000)
     said, rows, columns = words(figure)
     assert not said
     assert not [text for text in (*rows, *columns) if "class" in text]
@@ -94,3 +98,40 @@ def test_without_a_mistake_none_is_shown(wrong: list[int], tags: Sequence[str]) 
     journal = Pictures()
     write_mistakes(journal, logits, images, ("x", "y", "\u732b"), epoch=7)
     assert journal.written == dict.fromkeys(tags, 7)
+
+
+def test_of_many_classes_the_most_confused_are_shown() -> None:
+    """Ten thousand classes, of which three are confused: their cells are those of the whole."""
+    num_classes = 10_000
+    labels = torch.arange(num_classes).repeat(2)
+    said = labels.clone()
+    said[[7, 9, 9000]] = torch.tensor([9, 9000, 7])
+    names, few_labels, few_said = most_confused([f"c{n}" for n in range(num_classes)], labels, said)
+    assert len(names) == MOST_CLASSES
+    assert {"c7", "c9", "c9000", "9,801 others"} <= set(names)
+    matrix = confusion(few_labels, few_said, len(names))
+    at = {name: number for number, name in enumerate(names)}
+    assert matrix[at["c7"], at["c9"]] == matrix[at["c9"], at["c9000"]] == 1
+    assert matrix[at["c9000"], at["c7"]] == 1
+    assert matrix.sum() == len(labels)
+    assert matrix.trace() == len(labels) - 3
+    assert matrix[-1, -1] == 2 * 9_801
+
+
+def test_a_picture_that_fails_takes_nothing_from_the_run(
+    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is there before it is drawn, and the run has finished."""
+    seen = []
+
+    def fail(*arguments: object) -> None:
+        [folder] = run_folders(tmp_path)
+        seen.append(((folder / "result.json").exists(), status_of(folder)["state"]))
+        raise MemoryError("no room for a picture")
+
+    monkeypatch.setattr("senet_train.training.tasks.classification.write_mistakes", fail)
+    result = senet(*TINY)
+    assert result.code == 0
+    assert seen == [(True, "finished")]
+    assert "could not be drawn (MemoryError: no room for a picture)" in result.err
+    assert "test top-1" in result.out

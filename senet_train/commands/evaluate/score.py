@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import (
 )
 
 from senet_train.commands.evaluate.predictions import Predictions
+from senet_train.training.tasks.mistakes import MOST_CLASSES, most_confused
 
 NUM_BINS = 15  # Guo et al., "On Calibration of Modern Neural Networks", arXiv:1706.04599
 LEVEL = 0.95
@@ -52,7 +53,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Numbers of images by label (rows) and prediction (columns), of classes that have either."""
+    """Numbers of images by label (rows) and prediction (columns), of classes that have either.
+
+    Of more than 200 classes the last one is all that have fewer mistakes than the others.
+    """
 
     classes: list[str]
     counts: NDArray[np.int64]
@@ -115,14 +119,17 @@ def per_class(predictions: Predictions, class_names: Sequence[str]) -> list[Clas
 
 
 def confusion(predictions: Predictions, class_names: Sequence[str]) -> Confusion:
-    """Numbers of images by label and prediction."""
-    predicted, labels = (
-        torch.from_numpy(predictions.predicted),
-        torch.from_numpy(predictions.labels),
-    )
-    every = multiclass_confusion_matrix(predicted, labels, num_classes=len(class_names)).numpy()
-    kept = np.union1d(predictions.labels, predictions.predicted)
-    return Confusion([class_names[i] for i in kept.tolist()], every[np.ix_(kept, kept)])
+    """Numbers of images by label and prediction; of many classes, of those with the most mistakes.
+
+    What is then left is one class more, the last.
+    """
+    labels, predicted = map(torch.from_numpy, (predictions.labels, predictions.predicted))
+    names = list(class_names)
+    if len(names) > MOST_CLASSES:  # a table of all would grow with their square
+        names, labels, predicted = most_confused(names, labels, predicted)
+    every = multiclass_confusion_matrix(predicted, labels, num_classes=len(names)).numpy()
+    kept = np.union1d(labels.numpy(), predicted.numpy())
+    return Confusion([names[i] for i in kept.tolist()], every[np.ix_(kept, kept)])
 
 
 def below_one(confidence: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ LONGEST_NAME = 18
 DARK = 0.5  # share of a row from which its number is white
 
 
-def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
+def draw_confusion(counts: NDArray[np.int64], names: Sequence[str], num_right: int) -> Figure:
     """`counts` (K, K) of images, true classes in rows, shaded by the share of the row."""
     num_classes = len(names)
     side = 5 if num_classes <= FEW else 8  # inches: small pictures are legible among others
@@ -53,8 +53,7 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     figure.colorbar(shown, ax=axes, shrink=0.8, label="share of the class")
     axes.set_xlabel("said")
     axes.set_ylabel("true class")
-    right = int(counts.trace())
-    axes.set_title(f"{right:,} of {int(counts.sum()):,} test images right")
+    axes.set_title(f"{num_right:,} of {int(counts.sum()):,} test images right")
     if num_classes <= MOST_NAMED:
         label_axes(axes, [name[:LONGEST_NAME] for name in names])
     if num_classes <= MOST_NUMBERED:

@@ -77,20 +77,28 @@ def refuse_nothing(config: Config) -> None:
     """Every configuration can be trained."""
 
 
-def write_results(
+def write_predictions(learner: ImageClassifier, folder: Path, test: ClassImages) -> None:
+    """Write the likeliest classes of every image."""
+    write_class_predictions(folder, learner.test_predictions(), test.labels, test.ids)
+
+
+def draw(
     learner: ImageClassifier,
-    folder: Path,
     journal: Journal,
     test: ClassImages,
     class_names: Sequence[str],
     epoch: int,
 ) -> None:
-    """Write the predictions, and pictures of the confusion matrix and of the surest mistakes."""
-    logits = learner.test_predictions()
-    write_class_predictions(folder, logits, test.labels, test.ids)
-    write_mistakes(journal, logits, test, class_names, epoch)
+    """Draw the confusion matrix and the surest mistakes."""
+    write_mistakes(journal, learner.test_predictions(), test, class_names, epoch)
 
 
 CLASSIFICATION = Task(
-    "classification", bind_network, SOURCES, ImageClassifier, refuse_nothing, write_results
+    "classification",
+    bind_network,
+    SOURCES,
+    ImageClassifier,
+    refuse_nothing,
+    write_predictions,
+    draw,
 )

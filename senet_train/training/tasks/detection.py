@@ -116,18 +116,14 @@ def refuse(config: Config) -> None:
     average_precision()
 
 
-def write_results(
-    learner: DetectionLearner,
-    folder: Path,
-    journal: Journal,
-    test: SceneImages,
-    class_names: Sequence[str],
-    epoch: int,
-) -> None:
-    """Write every predicted box, and a picture."""
-    from senet_train.training.pictures.scenes import draw_detection
+def predictions_in_order(learner: DetectionLearner, test: SceneImages) -> list[Any]:
+    """The predicted boxes of every image."""
+    return [learner.test_found[number] for number in range(len(test.ids))]
 
-    found = [learner.test_found[number] for number in range(len(test.ids))]
+
+def write_predictions(learner: DetectionLearner, folder: Path, test: SceneImages) -> None:
+    """Write every predicted box."""
+    found = predictions_in_order(learner, test)
     counts = torch.tensor([len(boxes["labels"]) for boxes in found])
     write_box_predictions(
         folder,
@@ -137,8 +133,21 @@ def write_results(
         scores=torch.cat([boxes["scores"] for boxes in found]),
         image_ids=test.ids,
     )
-    draw = partial(draw_detection, test.pixels.numpy(), test.truth, found, class_names)
-    journal.save_figure("predictions", draw, epoch)
+
+
+def draw(
+    learner: DetectionLearner,
+    journal: Journal,
+    test: SceneImages,
+    class_names: Sequence[str],
+    epoch: int,
+) -> None:
+    """Draw some images with their boxes, the true and the predicted ones."""
+    from senet_train.training.pictures.scenes import draw_detection
+
+    found = predictions_in_order(learner, test)
+    figure = partial(draw_detection, test.pixels.numpy(), test.truth, found, class_names)
+    journal.save_figure("predictions", figure, epoch)
 
 
 DETECTION = Task(
@@ -147,6 +156,7 @@ DETECTION = Task(
     sources=SCENE_SOURCES,
     learner=DetectionLearner,
     refuse=refuse,
-    write_results=write_results,
+    write_predictions=write_predictions,
+    draw=draw,
     packages=(*SCENE_PACKAGES, "pycocotools"),
 )

@@ -16,6 +16,7 @@ from senet_train.training.callbacks.journal import Journal
 
 MOST_SHOWN = 16
 LONGEST_NAME = 16
+MOST_CLASSES = 200  # of a confusion matrix: the picture has some four pixels for each
 
 
 def write_mistakes(
@@ -25,22 +26,46 @@ def write_mistakes(
     from senet_train.figures import figure_pixels
     from senet_train.training.pictures.classes import draw_confusion, draw_gallery
 
-    unused = range(len(class_names), logits.shape[1])  # logits without a class in the data
-    names = [*class_names, *(f"unused {number}" for number in unused)]
-    matrix = confusion(test.labels, logits.argmax(1), len(names))
-    journal.write_picture(
-        "test/confusion", figure_pixels(partial(draw_confusion, matrix, names)), epoch
-    )
+    every = class_names_of(logits, class_names)
+    names, labels, predicted = every, test.labels, logits.argmax(1)
+    num_right = int((labels == predicted).sum())
+    if len(names) > MOST_CLASSES:  # a matrix of all would grow with their square
+        names, labels, predicted = most_confused(names, labels, predicted)
+    matrix = confusion(labels, predicted, len(names))
+    draw = partial(draw_confusion, matrix, names, num_right)
+    journal.write_picture("test/confusion", figure_pixels(draw), epoch)
     wrong = surest_mistakes(logits, test.labels)
     if not len(wrong):
         return
     [pixels] = test.read([wrong])
-    captions = captions_of(logits[wrong], test.labels[wrong], names)
-    num_wrong = len(test.labels) - int(matrix.trace())
+    captions = captions_of(logits[wrong], test.labels[wrong], every)
+    num_wrong = len(test.labels) - num_right
     which = f"the {MOST_SHOWN} surest of" if num_wrong > MOST_SHOWN else "all"
     title = f"{which} {num_wrong:,} misclassified images"
     draw = partial(draw_gallery, pixels.numpy(), captions, title)
     journal.write_picture("test/misclassified", figure_pixels(draw), epoch)
+
+
+def class_names_of(logits: Tensor, class_names: Sequence[str]) -> list[str]:
+    """The name of every logit, also of those without a class in the data."""
+    unused = range(len(class_names), logits.shape[1])
+    return [*class_names, *(f"unused {number}" for number in unused)]
+
+
+def most_confused(
+    names: Sequence[str], labels: Tensor, predicted: Tensor
+) -> tuple[list[str], Tensor, Tensor]:
+    """The classes with the most mistakes, and labels and predictions (N,) among these and others.
+
+    A mistake counts for the true class and for the predicted one.
+    """
+    wrong = labels != predicted
+    mistakes = torch.bincount(torch.cat([labels[wrong], predicted[wrong]]), minlength=len(names))
+    chosen = mistakes.argsort(descending=True, stable=True)[: MOST_CLASSES - 1].sort().values
+    place = torch.full((len(names),), len(chosen))
+    place[chosen] = torch.arange(len(chosen))
+    others = f"{len(names) - len(chosen):,} others"
+    return [*(names[i] for i in chosen.tolist()), others], place[labels], place[predicted]
 
 
 def confusion(labels: Tensor, predicted: Tensor, num_classes: int) -> NDArray[np.int64]:

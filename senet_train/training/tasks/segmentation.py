@@ -101,24 +101,26 @@ def refuse(config: Config) -> None:
     refuse_settings(config, {})
 
 
-def write_results(
+def write_predictions(learner: SegmentationLearner, folder: Path, test: SceneImages) -> None:
+    """Write the class of every pixel, and the overlaps with the truth."""
+    predicted, truth = learner.test_predictions(), stacked(test.truth)
+    write_pixel_predictions(folder, predicted, test.ids)
+    write_overlaps(folder, *overlaps(predicted, truth, int(learner.network.num_classes)))
+
+
+def draw(
     learner: SegmentationLearner,
-    folder: Path,
     journal: Journal,
     test: SceneImages,
     class_names: Sequence[str],
     epoch: int,
 ) -> None:
-    """Write the class of every pixel, the overlaps with the truth, and a picture."""
+    """Draw some images with the truth and what was predicted."""
     from senet_train.training.pictures.scenes import draw_segmentation
 
     predicted, truth = learner.test_predictions(), stacked(test.truth)
-    write_pixel_predictions(folder, predicted, test.ids)
-    write_overlaps(folder, *overlaps(predicted, truth, int(learner.network.num_classes)))
-    draw = partial(
-        draw_segmentation, test.pixels.numpy(), truth.numpy(), predicted.numpy(), class_names
-    )
-    journal.save_figure("predictions", draw, epoch)
+    arrays = test.pixels.numpy(), truth.numpy(), predicted.numpy()
+    journal.save_figure("predictions", partial(draw_segmentation, *arrays, class_names), epoch)
 
 
 def overlaps(predicted: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -134,6 +136,7 @@ SEGMENTATION = Task(
     sources=SCENE_SOURCES,
     learner=SegmentationLearner,
     refuse=refuse,
-    write_results=write_results,
+    write_predictions=write_predictions,
+    draw=draw,
     packages=SCENE_PACKAGES,
 )

@@ -45,8 +45,9 @@ class Task:
     """What a network learns, how it is evaluated, and what a run keeps of it.
 
     `sources` has the values of `data.name`. `refuse` raises InputError for a configuration that the
-    task cannot follow. `write_results` writes the predictions of the best epoch for the test set to
-    the run folder and to TensorBoard. `packages` are further packages that the numbers depend on.
+    task cannot follow. Of the best epoch's predictions for the test set `write_predictions` fills
+    the run folder, and `draw` pictures for TensorBoard, once the record is written. `packages` are
+    further packages that the numbers depend on.
     """
 
     name: str
@@ -54,5 +55,6 @@ class Task:
     sources: Mapping[str, Callable[..., Source]]
     learner: type[Learner]
     refuse: Callable[[Config], None]
-    write_results: Callable[[Any, Path, Journal, Any, Sequence[str], int], None]
+    write_predictions: Callable[[Any, Path, Any], None]
+    draw: Callable[[Any, Journal, Any, Sequence[str], int], None]
     packages: tuple[str, ...] = ()
