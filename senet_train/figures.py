@@ -2,14 +2,16 @@
 
 import io
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from anyascii import anyascii
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -25,10 +27,17 @@ BLUE = "#0072b2"
 GREEN = "#009e73"
 ORANGE = "#d55e00"
 
+FONT = "DejaVu Sans"  # matplotlib brings it; it has no Chinese, Japanese or Korean
+FURTHER_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Microsoft YaHei", "SimHei"),
+    *("PingFang SC", "Hiragino Sans GB", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("Malgun Gothic", "Yu Gothic", "Arial Unicode MS", "Droid Sans Fallback", "Noto Sans Thai"),
+)
+
 # Labels may have any text, so `$` begins no mathematics. A fixed salt for the SVG's ids makes equal
 # pictures equal files.
 STYLE: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": [FONT],
     "font.size": 9,
     "text.parse_math": False,
     "text.color": INK,
@@ -45,6 +54,27 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "none",
 }
+
+
+@cache
+def fonts() -> tuple[str, ...]:
+    """The families that text is drawn in: ours, and those of this machine for other scripts."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return (FONT, *(name for name in FURTHER_FONTS if name in installed))
+
+
+@cache
+def characters() -> frozenset[int]:
+    """The code points that these fonts can draw."""
+    files = (font_manager.findfont(name) for name in fonts())
+    return frozenset().union(*(font_manager.get_font(file).get_charmap() for file in files))
+
+
+def drawable(text: str) -> str:
+    """The text, its characters that no font here has in Latin letters: 剪 as Jian."""
+    return "".join(c if ord(c) in characters() else anyascii(c) for c in text)
+
+
 DOTS_PER_INCH = 200  # figures are 8 inches wide: 1,600 pixels, sharp where shown at 800
 
 
@@ -73,7 +103,7 @@ class Picture:
 def render_picture(name: str, caption: str, draw: Callable[[], Figure]) -> Picture:
     """Draw a figure and render it to both formats, in our style."""
     png, svg = io.BytesIO(), io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**STYLE, "font.family": fonts(), "svg.hashsalt": name}):
         figure = draw()
         figure.savefig(png, format="png", dpi=DOTS_PER_INCH)
         figure.set_layout_engine("none")  # laid out once: a quarter of the time
@@ -83,9 +113,7 @@ def render_picture(name: str, caption: str, draw: Callable[[], Figure]) -> Pictu
 
 def figure_pixels(draw: Callable[[], Figure]) -> NDArray[np.uint8]:
     """A figure's pixels in our style, (H, W, 3)."""
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # A class name may be in any script; characters that the font lacks are drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph")
+    with matplotlib.rc_context({**STYLE, "font.family": fonts()}):
         canvas = FigureCanvasAgg(draw())
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -12,6 +12,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -225,9 +226,7 @@ def pictures_are_those_of_the_predictions(board: Board, folder: Path, run: str) 
         labels, said = file["label"], file["top5"][:, 0]
     matrix = confusion_matrix(labels, said, labels=range(2))
     expected, other = (
-        figure_pixels(
-            lambda counts=counts: draw_confusion(counts, ["class0", "class1"], int(counts.trace()))
-        )
+        figure_pixels(partial(draw_confusion, counts, ["class0", "class1"], int(counts.trace())))
         for counts in (matrix, matrix + np.eye(2, dtype=np.int64))
     )
     found = only_image(board, run, "test/confusion")

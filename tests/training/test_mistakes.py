@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from support import TINY, Senet, run_folders, status_of
 
+from senet_train import figures
 from senet_train.data.images import MemoryImages
 from senet_train.figures import figure_pixels
 from senet_train.training.pictures.classes import draw_confusion, draw_gallery
@@ -135,3 +136,19 @@ def test_a_picture_that_fails_takes_nothing_from_the_run(
     assert seen == [(True, "finished")]
     assert "could not be drawn (MemoryError: no room for a picture)" in result.err
     assert "test top-1" in result.out
+
+
+def test_names_in_other_scripts_are_drawn(recwarn: pytest.WarningsRecorder) -> None:
+    """In Latin letters where no font here has theirs: without a box, or a warning for each."""
+    names = ["翘头剪", "止血钳", "مقص", "café", "Ελλάδα", "$a_b$ <b>&"]
+    _, rows, columns = words(draw_confusion(np.eye(6, dtype=np.int64), names, 6))
+    assert rows == columns
+    assert rows[3:] == names[3:]  # ours has them
+    figure_pixels(lambda: draw_confusion(np.eye(6, dtype=np.int64), names, 6))
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    assert len(set(rows)) == 6
+
+
+def test_a_machine_without_other_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "characters", lambda: frozenset(range(32, 127)))
+    assert figures.drawable("翘头剪 a") == "QiaoTouJian a"

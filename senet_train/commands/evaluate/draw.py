@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from senet_train.commands.evaluate.corruptions import NUM_SEVERITIES
 from senet_train.commands.evaluate.evaluation import Evaluation
 from senet_train.commands.evaluate.score import Bin, Confusion, CorruptionScore
-from senet_train.figures import BLUE, GREY, INK, PAPER, Picture, render_picture
+from senet_train.figures import BLUE, GREY, INK, PAPER, Picture, drawable, render_picture
 
 MOST_NUMBERS = 20  # classes up to which each cell has its number
 MOST_NAMES = 60  # classes up to which each row has its class name
@@ -41,7 +41,7 @@ def draw_pictures(evaluation: Evaluation) -> list[Picture]:
 
 def draw_confusion(confusion: Confusion) -> Figure:
     """The shares of each row; a class without images, which was only predicted, is an empty row."""
-    names = [name[:LONGEST_NAME] for name in confusion.classes]
+    names = [drawable(name)[:LONGEST_NAME] for name in confusion.classes]
     totals = confusion.counts.sum(1, keepdims=True)
     shares = 100 * confusion.counts / np.maximum(totals, 1)
     side = min(3 + 0.35 * len(names), 8)

@@ -17,7 +17,7 @@ from senet_train.commands.inspect.knockout import Knockout
 from senet_train.commands.inspect.maps import Overlay
 from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import Array
-from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, render_picture
+from senet_train.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, drawable, render_picture
 
 MOST_CHANNELS = 50  # the paper shows 50, evenly chosen
 STYLES = (("-", BLUE), ("--", ORANGE), ("-.", GREEN), (":", INK))
@@ -225,6 +225,7 @@ def losses(knockouts: Sequence[Knockout]) -> Figure:
 
 def short(name: str) -> str:
     """A class's name with room beside it."""
+    name = drawable(name)
     return name if len(name) <= LONGEST_CLASS else f"{name[: LONGEST_CLASS - 3]}..."
 
 

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from senet_train.figures import drawable
+
 COLUMNS = 4
 TILE = 1.3  # inches, the side of an image
 GAP = 0.1  # between images
@@ -31,7 +33,7 @@ def draw_gallery(pixels: NDArray[np.uint8], captions: Sequence[str], title: str)
         tile = figure.add_axes(place)
         tile.set_axis_off()
         tile.imshow(image, interpolation=smooth)
-        tile.set_title(caption, fontsize=7)
+        tile.set_title(drawable(caption), fontsize=7)
     return figure
 
 
@@ -55,7 +57,7 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str], num_right: i
     axes.set_ylabel("true class")
     axes.set_title(f"{num_right:,} of {int(counts.sum()):,} test images right")
     if num_classes <= MOST_NAMED:
-        label_axes(axes, [name[:LONGEST_NAME] for name in names])
+        label_axes(axes, [drawable(name)[:LONGEST_NAME] for name in names])
     if num_classes <= MOST_NUMBERED:
         number_cells(axes, counts, shares)
     return figure
