@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 
-from senet_train.config.schema import Precision
+from senet_train.config.schema import Data, Precision
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.loaders import DataModule, load_splits
 from senet_train.errors import InputError
@@ -23,6 +23,7 @@ from senet_train.networks.hardware import TAILS
 from senet_train.runs.checkpoint_files import BEST, VerifiedCheckpointIO, read_checkpoint
 from senet_train.runs.metrics import AnyMetrics
 from senet_train.runs.record import DataFacts, Latency
+from senet_train.system.handover import refuse_broken_sockets, refuse_little_shared_memory
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.system.signals import defer_signals
 from senet_train.training.callbacks.checkpoints import Averaging, Checkpoints
@@ -52,6 +53,8 @@ warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightnin
 
 log = logging.getLogger("senet_train")
 
+PREFETCHED = 2  # batches that a data worker is ahead, torch's default
+
 
 LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
     32: "32-true",
@@ -80,6 +83,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     """
     disable_malloc_trim()
     folder, config = plan.folder.path, plan.config
+    refuse_handover(config.data)
     splits = load_splits(plan.source, config.data)
     facts = facts_of(splits, plan.source)
     if world().is_rank_zero:
@@ -125,6 +129,15 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
 
     rates, earlier = speed.steady(), speed.earlier_seconds
     return Fitted(metrics, rates, earlier, latency, peak, facts, draw)
+
+
+def refuse_handover(data: Data) -> None:
+    """Raises InputError where data workers could not hand over their batches."""
+    if data.workers:
+        way_out = "data.workers=0"
+        refuse_broken_sockets(way_out)
+        batch = 3 * data.image_size**2 * data.batch_size
+        refuse_little_shared_memory(data.workers * PREFETCHED * batch, way_out)
 
 
 def refuse_uneven(batch_size: int) -> None:

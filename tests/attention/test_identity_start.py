@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from senet_train.config.options import bind, defaults
 from senet_train.config.read import read_config, read_tree
 from senet_train.config.resolvers import register_resolvers
 from senet_train.config.schema import Choice, Config, Placement
+from senet_train.data.images import Source
 from senet_train.keyed import forked_random
 from senet_train.networks.hardware import TAILS
 from senet_train.networks.insertion import build_network
@@ -236,7 +236,7 @@ def test_published_runs_are_still_found(arm: str, monkeypatch: pytest.MonkeyPatc
     trainer = {"kernel": "composed", "checkpoint_minutes": 0, **record["config"]["trainer"]}
     config = read_tree({**later, **record["config"], "trainer": trainer})
     names = config.data.source.options.get("classes", range(config.data.num_classes))
-    source = SimpleNamespace(fingerprint=record["data_fingerprint"], class_names=names)
+    source = Source(tuple(names), record["data_fingerprint"], load=lambda: pytest.fail("unread"))
     monkeypatch.setattr(plan, "find_data", lambda data, sources: (source, data))
     made = plan.make_plan(config)
     assert made.identity.sha256 == record["identity"]

@@ -21,6 +21,7 @@ from senet_train.data.find import SOURCES
 from senet_train.errors import InputError
 from senet_train.networks.bind import LIBRARIES
 from senet_train.runs.identity import (
+    LATER_DATA,
     LATER_OPTIM,
     LOCAL_DATA_KEYS,
     LOCAL_KEYS,
@@ -76,6 +77,7 @@ def keys_are_in_the_identity_or_local(checked: Config) -> None:
     unhashed = keys - hashed - local - {"placement.modules", "placement.part"}  # auto: as before
     unhashed -= {"task"} if checked.task == "classification" else set()
     unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
+    unhashed -= {f"data.{key}" for key in LATER_DATA}
     if checked.attention.name == "none":  # nowhere is nowhere
         unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
     assert not unhashed

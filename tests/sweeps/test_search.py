@@ -63,7 +63,7 @@ class Training:
         self.seconds: Callable[[float], float] = lambda lr: 0.0  # to wait for a verdict
         self.trouble: dict[int, BaseException] = {}  # by start
 
-    def __call__(self, planned: Plan, *arguments: Any) -> RunRecord:
+    def __call__(self, planned: Plan, *arguments: Any) -> tuple[RunRecord, Callable[[], None]]:
         lr = planned.config.optim.lr
         self.rates.append(lr)
         if error := self.trouble.get(len(self.rates)):
@@ -74,11 +74,11 @@ class Training:
             with file.open("a") as handle:
                 handle.write(f"{epoch},{value},1.0\n")
             self.obey(planned.folder.path, lr, epoch)
-        plain = record_of(
-            "label", "arm", 0, max(curve_of(lr)), {"attention": {"name": "se"}}, {}, []
-        )
+        config = {"attention": {"name": "se"}, "data": {"num_classes": 2}}
+        plain = record_of("label", "arm", 0, max(curve_of(lr)), config, {}, [])
         record = TypeAdapter(RunRecord).validate_python(plain)
-        return replace(record, metrics=replace(record.metrics, test_top1=self.test_top1))
+        metrics = replace(record.metrics, test_top1=self.test_top1)
+        return replace(record, metrics=metrics), lambda: None
 
     def obey(self, folder: Path, lr: float, epoch: int) -> None:
         request = folder / stop_request.FILE

@@ -28,6 +28,7 @@ from omegaconf import DictConfig
 from senet_train.config.hydra_arguments import config_flags
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.report import ProcessReturn
+from senet_train.system.handover import refuse_broken_sockets
 from senet_train.system.resources import available_memory_bytes, usable_cores, usable_threads
 from senet_train.system.signals import describe_kill
 
@@ -69,6 +70,7 @@ class ProcessLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run all. A status is COMPLETED for the exit code 0, else FAILED."""
+        refuse_broken_sockets("hydra/launcher=basic")
         num_gpus, cores = count_gpus(), usable_cores()
         jobs = self.jobs if self.jobs != "auto" else default_jobs(num_gpus, cores, self.devices)
         jobs = min(jobs, len(job_overrides))
