@@ -98,7 +98,7 @@ def imagenet_subset(
         validation=range(num_train, sum(len(each.paths) for each in pool)),
         bit_depth=depth,
         earlier_fingerprint=earlier_fingerprint(parts, layout.folders, excluded, every),
-        notes=notes_of(layout, parts.values()),
+        notes=notes_of(layout, parts.values(), depth),
     )
 
 
@@ -152,11 +152,13 @@ def limit(part: ClassFolders, most: Literal["all"] | int, key: str) -> ClassFold
     return replace(part, files=chosen)
 
 
-def notes_of(layout: Layout, parts: Iterable[ClassFolders]) -> tuple[str, ...]:
-    """How the tree is used, and the files that are left out because they are no images."""
+def notes_of(layout: Layout, parts: Iterable[ClassFolders], bit_depth: int) -> tuple[str, ...]:
+    """How the tree is used, its depth, and the files that are left out as they are no images."""
     left_out = sum((part.left_out for part in parts), Counter[str]())
     endings = ", ".join(f"{count} {ending}" for ending, count in left_out.most_common(5))
-    return (layout.sentence, *([f"left out, as no images: {endings}"] if endings else []))
+    depth = f"of 16 bits a value the lower {bit_depth} are used" if bit_depth < FULL_DEPTH else ""
+    left_out_words = f"left out, as no images: {endings}" if endings else ""
+    return tuple(filter(None, (layout.sentence, depth, left_out_words)))
 
 
 def images_of(layout: Layout, part: ClassFolders, load: LoadFile, workers: int) -> FileImages:
