@@ -44,11 +44,20 @@ def hydra_arguments(argv: Sequence[str]) -> Iterator[None]:
     """For the block, `sys.argv` is the command with these arguments. Raises InputError."""
     check_arguments(argv)
     before = sys.argv
-    sys.argv = ["senet-train", *as_meant(argv), *search_flags(argv)]
+    sys.argv = ["senet-train", *as_meant(flags_first(argv)), *search_flags(argv)]
     try:
         yield
     finally:
         sys.argv = before
+
+
+def flags_first(argv: Sequence[str]) -> list[str]:
+    """The arguments with flags before settings: Hydra reads no setting behind a later flag."""
+    settings = get_args_parser().parse_intermixed_args(list(argv)).overrides
+    flags = list(argv)
+    for word in settings:
+        flags.remove(word)
+    return [*flags, *settings]
 
 
 def check_arguments(argv: Sequence[str]) -> None:
@@ -65,7 +74,7 @@ def check_arguments(argv: Sequence[str]) -> None:
         raise InputError(f"{message}: see senet-train --help")
 
     parser.error = refuse  # type: ignore[method-assign]
-    parsed = parser.parse_args(list(argv))
+    parsed = parser.parse_intermixed_args(list(argv))
     if parsed.experimental_rerun:
         raise InputError("--experimental-rerun reads a pickle: repeat the command instead")
     refuse_unobeyed(parsed.overrides)
@@ -116,7 +125,7 @@ NOTHING = object()
 
 def search_flags(argv: Sequence[str]) -> list[str]:
     """`--multirun` for a search: it is a sweep whatever it varies, so that it needs no -m."""
-    parsed = get_args_parser().parse_args(list(argv))
+    parsed = get_args_parser().parse_intermixed_args(list(argv))
     shown = parsed.cfg or parsed.info or parsed.shell_completion or parsed.run or parsed.multirun
     return ["--multirun"] if "hydra/sweeper=search" in parsed.overrides and not shown else []
 

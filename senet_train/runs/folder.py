@@ -9,6 +9,7 @@
 import contextlib
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +115,33 @@ def refuse_full_disk(folder: Path, num_bytes: int) -> None:
 
     `folder` need not exist.
     """
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    existing = nearest_existing(folder)
     disk = shutil.disk_usage(existing)
     if disk.total and disk.free < num_bytes:  # /proc and the like have no size at all
         raise InputError(
             f"{existing} has {disk.free / 1e6:.0f} MB free and the run's checkpoints may take "
             f"{num_bytes / 1e6:.0f} MB: free some, or choose another output_dir"
         )
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raises InputError if nothing can be written there, so that no table of runs begins.
+
+    `folder` need not exist.
+    """
+    existing = nearest_existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{existing} cannot be written ({error.strerror}): choose another output_dir"
+        ) from None  # the reason is in the line
+
+
+def nearest_existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
 def write_identity(file: Path, identity: Identity) -> None:

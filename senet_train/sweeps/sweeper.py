@@ -25,6 +25,7 @@ from senet_train.config.compose import combinations
 from senet_train.config.read import read_config, unknown_key
 from senet_train.config.typed_words import key_of
 from senet_train.errors import CannotExist, InputError, Interrupted
+from senet_train.runs.folder import refuse_unwritable
 from senet_train.sweeps.arms import read_table, refuse_conflicts
 from senet_train.sweeps.report import print_report
 from senet_train.sweeps.view import live_view
@@ -110,6 +111,7 @@ class ArmSweeper(Sweeper):
         # Each job is composed anew, with one seed: it must still know that it is one of many.
         settings = [[*jobs[position].settings, "hydra.mode=MULTIRUN"] for position in left]
         if settings:
+            refuse_unwritable(jobs[left[0]].plan.folder.output_dir)
             try:
                 with self.view([jobs[position].plan for position in left]):
                     returns = self.launcher.launch(settings, initial_job_idx=0)

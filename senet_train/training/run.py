@@ -13,7 +13,7 @@ from senet_train.config.schema import Config
 from senet_train.errors import Pruned
 from senet_train.networks.hardware import use_no_more_threads_than_cores
 from senet_train.runs.checkpoint_files import LAST, checkpoint_bytes, previous
-from senet_train.runs.folder import RunFolder, refuse_clash, refuse_full_disk
+from senet_train.runs.folder import RunFolder, refuse_clash, refuse_full_disk, refuse_unwritable
 from senet_train.runs.record import Environment, RunRecord, write_record
 from senet_train.runs.summary import print_summary
 from senet_train.system.lock import file_lock
@@ -72,6 +72,7 @@ def run(
     made.add(folder.path)
     if folder.finished and not overwrite:
         return report_finished(plan)
+    refuse_unwritable(folder.output_dir)
     refuse_full_disk(folder.output_dir, checkpoint_bytes(plan.cost.parameters))
     download(plan)
     if launches:

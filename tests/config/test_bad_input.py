@@ -53,7 +53,7 @@ CASES = [
     ("+model.block=x", "model has no option block"),
     ("data=cifar10 data.download=false", "is not the official archive: put the file"),
     ("data.batch_size=1", "choose data.batch_size >= 2"),
-    ("output_dir=/proc/none", "/proc/none/digits/"),
+    ("output_dir=/proc/none", "/proc cannot be written"),
     ("ratio=4,8", "add --multirun"),
     ("ratio", "ratio is no setting: write key=value"),
     ("--no-such-flag", "--no-such-flag is no option: settings are written key=value"),

@@ -6,6 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from support import Senet, write_image
 
+from senet_train.config.hydra_arguments import flags_first
 from senet_train.config.read import expand_home
 from senet_train.config.typed_words import quoted_where_needed
 
@@ -170,3 +171,18 @@ def test_a_preset_without_its_first_line(senet: Senet, tmp_path_factory) -> None
         result.err
     )
     assert "# @package _global_" in result.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("a=1 -m b=1,2", "-m a=1 b=1,2"),
+        ("-m a=1", "-m a=1"),
+        ("a=1 --config-dir x=y b=2 -m", "--config-dir x=y -m a=1 b=2"),
+        ("a=1 --cfg job b=2", "--cfg job a=1 b=2"),
+        ("a=1 a=1", "a=1 a=1"),
+    ],
+)
+def test_a_flag_may_stand_anywhere(typed: str, read: str) -> None:
+    """Hydra itself refuses a setting behind a flag that stands behind a setting."""
+    assert flags_first(typed.split()) == read.split()

@@ -239,3 +239,21 @@ def test_a_file_system_without_chmod(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(os, name, refuse)
     write_text(tmp_path / "x", "x")
     assert (tmp_path / "x").read_text() == "x"
+
+
+@pytest.mark.parametrize("words", [(), ("-m", "seed=0,1"), ("seeds=2",)])
+def test_a_folder_that_cannot_be_written(
+    senet: Senet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Refused once, before a run of a table starts. Root may write anywhere: an injected error."""
+
+    def refuse(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("senet_train.runs.folder.tempfile.TemporaryFile", refuse)
+    result = senet(*TINY, f"output_dir={tmp_path / 'a' / 'b'}", *words)
+    assert result.code == 2
+    [line] = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    said = f"{tmp_path} cannot be written (Permission denied): choose another output_dir"
+    assert line == f"error: {said}"
+    assert list(tmp_path.iterdir()) == []
