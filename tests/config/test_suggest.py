@@ -81,7 +81,7 @@ OPTIONS = {
     ("optim", "AdamW"): ", which are he_cifar, one_cycle, paper_imagenet, wrn: SGD is the only",
     ("optim/schedule", "CosineAnnealingLR"): "did you mean optim/schedule=cosine?",
     ("attention", "senet"): "did you mean attention=se?",
-    ("attention", "what"): "none of the options: bam, cbam, coord, ",
+    ("attention", "what"): "cbam, coord, ",
 }
 
 
