@@ -5,7 +5,7 @@ name, so a missing folder can never shift a label.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -28,7 +28,7 @@ from senet_train.data.class_folders import (
     refuse_few,
     refuse_mismatch,
 )
-from senet_train.data.contents import bit_depth_of, contents_of
+from senet_train.data.contents import Content, bit_depth_of, contents_of
 from senet_train.data.exclusions import excluded_from
 from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths_of
 from senet_train.data.framing import MARGIN, Fit, framed, squared
@@ -98,7 +98,7 @@ def imagenet_subset(
         validation=range(num_train, sum(len(each.paths) for each in pool)),
         bit_depth=depth,
         earlier_fingerprint=earlier_fingerprint(parts, layout.folders, excluded, every),
-        notes=notes_of(layout, parts.values(), depth),
+        notes=(*notes_of(layout, parts.values(), depth), *copies_note(contents)),
     )
 
 
@@ -159,6 +159,16 @@ def notes_of(layout: Layout, parts: Iterable[ClassFolders], bit_depth: int) -> t
     depth = f"of 16 bits a value the lower {bit_depth} are used" if bit_depth < FULL_DEPTH else ""
     left_out_words = f"left out, as no images: {endings}" if endings else ""
     return tuple(filter(None, (layout.sentence, depth, left_out_words)))
+
+
+def copies_note(contents: Mapping[Part, Sequence[Content]]) -> list[str]:
+    """A sentence if files of the test set are in training too: what it measures is memory then."""
+    trained = {content.sha256 for content in contents["train"]}
+    copies = sum(content.sha256 in trained for content in contents["test"])
+    if not copies:
+        return []
+    every = len(contents["test"])
+    return [f"{copies:,} of {every:,} test images are training images too: senet-data check DIR"]
 
 
 def images_of(layout: Layout, part: ClassFolders, load: LoadFile, workers: int) -> FileImages:

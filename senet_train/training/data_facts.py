@@ -10,6 +10,8 @@ from senet_train.data.loaders import Splits
 from senet_train.data.scenes import SceneImages
 from senet_train.runs.record import DataFacts
 
+UNEQUAL = 1.5  # the largest class to the smallest: from there on the line names them
+
 
 def facts_of(splits: Splits, source: Source) -> DataFacts:
     """Count the images of each part and, of classifiers, those of the classes."""
@@ -40,7 +42,7 @@ def data_line(facts: DataFacts, class_names: Sequence[str]) -> str:
     (largest, most), (smallest, least) = (
         next(iter(found.items()), ("", 0)) for found in (facts.largest_class, facts.smallest_class)
     )
-    if most != least:
+    if most > UNEQUAL * least:
         line += (
             f", {least:,} ({smallest}) to {most:,} ({largest}) training images of a class; "
             f"top-1 to beat is {facts.largest_class_share:.4f}, as {largest} for every test image"

@@ -395,3 +395,13 @@ def test_of_two_runs_the_one_that_knows_the_contents(tree: Path, tmp_path: Path)
     run_made_before(tree, tmp_path / "out")
     now.mkdir(parents=True)
     assert make_plan(config(*words)).folder.path == now
+
+
+def test_test_images_in_training_are_pointed_out(tree: Path) -> None:
+    """As where val/ is a link to train/; the control is the tree itself."""
+    assert not [note for note in open_tree(tree).notes if "training images too" in note]
+    for name in ("v0.PNG", "v1.PNG"):
+        copied = (tree / "train" / "cat" / "0.png").read_bytes()
+        (tree / "val" / "dog" / name).write_bytes(copied)
+    expected = "2 of 6 test images are training images too: senet-data check DIR"
+    assert open_tree(tree).notes[-1] == expected

@@ -38,6 +38,11 @@ def test_unequal_classes(tmp_path: Path) -> None:
     )
 
 
+def test_nearly_equal_classes() -> None:
+    facts = DataFacts({"training": 6, "validation": 2, "test": 2}, {"a": 4}, {"b": 6}, 0.5)
+    assert "top-1" not in data_line(facts, ["a", "b"])
+
+
 def test_equal_classes() -> None:
     facts = DataFacts({"training": 6, "validation": 2, "test": 2}, {"a": 3}, {"a": 3}, 0.5)
     line = data_line(facts, ["a", "b"])
