@@ -83,12 +83,25 @@ def imagenet_subset(
         parts |= split_off_test(parts["train"], test_fraction, split_seed)
     parts["train"] = limit(parts["train"], images_per_class, "images_per_class")
     parts["test"] = limit(parts["test"], test_images_per_class, "test_images_per_class")
+    load = partial(load_image, image_size=image_size, crop=crop, fit=fit)
+    return source_of(layout, parts, excluded, bit_depth, load, workers)
+
+
+def source_of(
+    layout: Layout,
+    parts: dict[Part, ClassFolders],
+    excluded: frozenset[str],
+    bit_depth: Literal["auto"] | int,
+    load: partial[Tensor],
+    workers: int,
+) -> Source:
+    """The parts as a data set: what their files hold says what it is, and how deep they are."""
     contents = {part: contents_of(layout.base, paths_of(parts[part])) for part in parts}
     every = list(chain.from_iterable(contents.values()))
     depth = bit_depth_of(every) if bit_depth == "auto" else bit_depth
-    load = partial(load_image, image_size=image_size, crop=crop, fit=fit, bit_depth=depth)
+    load = partial(load, bit_depth=depth)
     images = {part: images_of(layout, folders, load, workers) for part, folders in parts.items()}
-    pool = [images["train"], *([images["validation"]] if "validation" in images else [])]
+    pool = [images[part] for part in ("train", "validation") if part in images]
     num_train = len(images["train"].paths)
     return Source(
         tuple(parts["train"].files),
