@@ -20,7 +20,7 @@ from senet_train.runs.identity import as_tree
 from senet_train.system.files import write_json, write_text
 
 CONFIG_FILE, CLASSES_FILE, WEIGHTS_FILE = "config.yaml", "classes.json", "weights.json"
-MOST_CONFIG_BYTES = 1 << 20
+MOST_CONFIG_BYTES = 8 << 20  # the names of 12,000 classes took 1.2 MB
 
 
 def write_config(run: Path, config: Config) -> None:

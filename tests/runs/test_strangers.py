@@ -10,19 +10,26 @@ import pickle
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from support import TINY, run_folders
+from support import TINY, config, run_folders
 
 from senet_train import load_run
 from senet_train.cli import main as train
 from senet_train.commands.inspect.cli import main as inspect
 from senet_train.errors import InputError
 from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.inputs import (
+    CONFIG_FILE,
+    MOST_CONFIG_BYTES,
+    read_config_file,
+    write_config,
+)
 from senet_train.training.callbacks import speed
 
 
@@ -127,7 +134,10 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     ),
     "laughs": (lambda run, owned: append(run, LAUGHS), "is no plain YAML (it has aliases)"),
     "depth": (lambda run, owned: append(run, f"x: {'[' * 5000}{']' * 5000}\n"), "no plain YAML"),
-    "large": (lambda run, owned: append(run, f"# {'x' * (1 << 21)}\n"), "is no run's config"),
+    "large": (
+        lambda run, owned: append(run, f"# {'x' * MOST_CONFIG_BYTES}\n"),
+        "is no run's config",
+    ),
     "no keys": (
         lambda run, owned: (run / "config.yaml").write_text("[1, 2]"),
         "is no run's configuration: it holds no keys",
@@ -225,3 +235,13 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{}")
     with pytest.raises(InputError, match=r"has no best\.ckpt yet"):
         load_run(tmp_path)
+
+
+def test_a_configuration_of_many_classes_is_read(tmp_path: Path) -> None:
+    """Twelve thousand long names of folders, which a run of ours has written itself."""
+    names = [f"{number:05d}_Plantae_Tracheophyta_{'x' * 70}" for number in range(12_000)]
+    checked = config("data=imagenet_subset", "model=resnet8")
+    source = replace(checked.data.source, options=checked.data.source.options | {"classes": names})
+    write_config(tmp_path, replace(checked, data=replace(checked.data, source=source)))
+    assert (tmp_path / CONFIG_FILE).stat().st_size > 1 << 20
+    assert read_config_file(tmp_path / CONFIG_FILE).data.source.options["classes"] == names
