@@ -32,6 +32,14 @@ needs_compiler = pytest.mark.skipif(
     reason="no C++ compiler here: senet-train trains with trainer.kernel=joined, tested everywhere",
 )
 
+
+def own_presets(folder: Path, content: str) -> Path:
+    """A user's folder for --config-dir, with the preset `experiment=own` of this content."""
+    (folder / "experiment").mkdir()
+    (folder / "experiment" / "own.yaml").write_text(f"# @package _global_\n{content}\n")
+    return folder
+
+
 # The smallest real run: seconds, every part of the program.
 TINY = (
     "data=fake",

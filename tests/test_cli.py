@@ -20,6 +20,7 @@ from support import (
     TINY,
     Command,
     Senet,
+    own_presets,
     run_folders,
     status_of,
     wait_for,
@@ -406,11 +407,9 @@ def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> N
 def test_a_strangers_config_folder_runs_nothing(
     senet: Senet, tmp_path: Path, tmp_path_factory, content: str
 ) -> None:
-    own = tmp_path_factory.mktemp("own")
-    (own / "experiment").mkdir()
-    (own / "experiment" / "odd.yaml").write_text(f"# @package _global_\n{content}\n")
+    own = own_presets(tmp_path_factory.mktemp("own"), content)
     (tmp_path / "a").write_text("secret")
-    result = senet("--config-dir", str(own), "experiment=odd", *TINY, "dry_run=true")
+    result = senet("--config-dir", str(own), "experiment=own", *TINY, "dry_run=true")
     assert result.code == 2
     assert "which runs code: remove it" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -104,19 +104,15 @@ def decoding_of(stored: Image.Image) -> tuple[int, bool]:
     upright = orientation(stored) == 1
     if is_deep(stored):
         highest = int(deep_values(stored).max())
-        return highest, upright and stored.mode != "I" and bits_of(highest) == FULL_DEPTH
+        all_bits = highest.bit_length() == FULL_DEPTH
+        return highest, upright and stored.mode != "I" and all_bits
     return 0, upright and not stored.has_transparency_data and stored.mode != "F"
 
 
 def bit_depth_of(contents: Iterable[Content]) -> int:
     """The bits that the deep pictures among them use, from 8 to 16; 16 if there are none."""
     highest = max((content.highest for content in contents), default=0)
-    return max(bits_of(highest), 8) if highest else FULL_DEPTH
-
-
-def bits_of(value: int) -> int:
-    """The number of bits of a value."""
-    return value.bit_length()
+    return max(highest.bit_length(), 8) if highest else FULL_DEPTH
 
 
 ROWS = TypeAdapter(dict[str, tuple[int, int, int, int, str, int, bool]])

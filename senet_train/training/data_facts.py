@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from senet_train.data.images import Source
 from senet_train.data.loaders import Splits
@@ -19,7 +18,7 @@ def facts_of(splits: Splits, source: Source) -> DataFacts:
     images = {name: len(part.labels) for name, part in parts.items()}
     if isinstance(splits.train, SceneImages) or isinstance(splits.test, SceneImages):
         return DataFacts(images=images, notes=list(source.notes))
-    sizes = class_sizes(splits.train.labels, len(source.class_names))
+    sizes = torch.bincount(splits.train.labels, minlength=len(source.class_names))  # (K,)
     largest = int(sizes.argmax())
     return DataFacts(
         images=images,
@@ -28,11 +27,6 @@ def facts_of(splits: Splits, source: Source) -> DataFacts:
         largest_class_share=float((splits.test.labels == largest).double().mean()),
         notes=list(source.notes),
     )
-
-
-def class_sizes(labels: Tensor, num_classes: int) -> Tensor:
-    """The number of images of every class, (num_classes,)."""
-    return torch.bincount(labels, minlength=num_classes)
 
 
 def data_line(facts: DataFacts, class_names: Sequence[str]) -> str:

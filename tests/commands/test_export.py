@@ -192,11 +192,13 @@ def test_every_attention_in_onnx() -> None:
 def test_an_attention_in_resnet20(name: str) -> None:
     run = untrained("model=resnet20", f"attention={name}")
     difference, left = folded_difference(run)
-    assert difference < 2e-5  # nonlocal: 1.2e-5 on a CPU with AMX, below 1e-5 on others
+    # nonlocal multiplies features with features: 1.16e-5 on a CPU with AMX, less on others.
+    bound = 2e-5 if name == "nonlocal" else 1e-5
+    assert difference < bound
     assert left == (9 if name == "srm" else 0)
     for encoder in (ENCODERS["onnx"], ENCODERS["torch-export"]):
         content = encoder.encode(folded_pipeline(run)[0], run, metadata_of(run))
-        assert relative(run, encoder.reader(content)) < 1e-5
+        assert relative(run, encoder.reader(content)) < bound
 
 
 def test_three_files_and_a_card(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from support import Senet, write_image
+from support import Senet, own_presets, write_image
 
 from senet_train.config.hydra_arguments import flags_first
 from senet_train.config.read import expand_home
@@ -152,10 +152,8 @@ HABITS = ["run: {dir: logs}", "sweep: {dir: logs}", "job: {chdir: true}", "outpu
 def test_habits_in_a_users_file_are_refused_too(
     senet: Senet, tmp_path: Path, tmp_path_factory, habit: str
 ) -> None:
-    own = tmp_path_factory.mktemp("own")
-    (own / "experiment").mkdir()
-    (own / "experiment" / "mine.yaml").write_text(f"# @package _global_\nhydra: {{{habit}}}\n")
-    result = senet("--config-dir", str(own), "experiment=mine", "dry_run=true")
+    own = own_presets(tmp_path_factory.mktemp("own"), f"hydra: {{{habit}}}")
+    result = senet("--config-dir", str(own), "experiment=own", "dry_run=true")
     assert result.code == 2
     assert "is not obeyed, as Hydra writes nothing here" in result.err
     assert list(tmp_path.iterdir()) == []
