@@ -24,6 +24,7 @@ from senet_train.config.compose import explain_composition, unread_settings
 from senet_train.config.hydra_arguments import config_flags, hydra_arguments, hydra_raises
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
+from senet_train.config.schema import Config
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
 from senet_train.system.resources import wait_passively_where_cores_are_shared
@@ -82,6 +83,9 @@ def run_job(
             refuse_untrained_table(raw)
         config = read_config(raw)
         check_unread_settings(raw, in_sweep)
+        if not in_sweep and (score := score_of_finished(config)) is not None:
+            exit_codes.append(0)
+            return score
         from senet_train.training.run import run  # imports torch: seconds, only now needed
 
         overrides = list(HydraConfig.get().overrides.task)
@@ -95,6 +99,21 @@ def run_job(
         return math.nan
     exit_codes.append(0)
     return math.nan if score is None else score
+
+
+def score_of_finished(config: Config) -> float | None:
+    """Report the run if its kept plan says that it has finished; its score, None otherwise."""
+    if config.overwrite or config.dry_run or world().size > 1:
+        return None
+    from senet_train.runs.finished import find_finished, read_finished
+    from senet_train.runs.summary import print_summary
+
+    folder = find_finished(config)
+    if folder is None:
+        return None
+    record = read_finished(folder)
+    print_summary(record, folder.path)
+    return record.metrics.val_score
 
 
 def refuse_untrained_table(raw: DictConfig) -> None:

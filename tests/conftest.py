@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from senet_train.cli import main
 from senet_train.data import contents
+from senet_train.runs import finished
 from senet_train.training.callbacks import speed
 
 # Networks and tables of the tests are tiny: a second thread costs more than it brings.
@@ -36,11 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def contents_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what is known of the tests' files out of the user's cache folder."""
-    folder = tmp_path_factory.mktemp("contents")
+def kept_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is known of the tests' files and runs out of the user's cache folder."""
+    folder = tmp_path_factory.mktemp("kept")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contents, "cache_folder", lambda: folder)
+        patch.setattr(finished, "cache_folder", lambda: folder)
         yield
 
 

@@ -123,7 +123,7 @@ def test_the_same_command_finds_the_run_and_touches_nothing(senet: Senet, tmp_pa
 
 def test_other_code_is_mentioned(senet: Senet, tmp_path: Path, monkeypatch) -> None:
     senet(*TINY)
-    monkeypatch.setattr("senet_train.training.notices.code_hash", lambda: "f" * 64)
+    monkeypatch.setattr("senet_train.runs.finished.code_hash", lambda: "f" * 64)
     again = senet(*TINY)
     assert "made by other code" in again.err
     assert "ffffffff" in again.err

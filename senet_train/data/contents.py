@@ -27,12 +27,18 @@ from senet_train.data.image_files import (
     orientation,
 )
 from senet_train.errors import InputError
-from senet_train.system.files import cache_folder, path_as_text, path_from_text, write_text
+from senet_train.system.files import (
+    SETTLED_NS,
+    Stamp,
+    cache_folder,
+    path_as_text,
+    path_from_text,
+    stamp_of,
+    write_text,
+)
 from senet_train.system.resources import usable_cores
 
 SCHEMA = 1
-# A file that has changed so shortly before may change again within one tick of its clock.
-SETTLED_NS = 2_000_000_000
 MANY = 5_000  # files: reading them for the first time may take longer than a user waits in silence
 
 log = logging.getLogger("senet_train")
@@ -51,7 +57,6 @@ class Content:
     plain: bool
 
 
-Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 Known = dict[str, tuple[Stamp, Content]]  # by path below the tree
 
 
@@ -60,7 +65,7 @@ def contents_of(base: Path, paths: Sequence[str]) -> list[Content]:
 
     A file that no decoder can read has a hash all the same: it is refused when it is needed.
     """
-    stamps = {path: stamp_of(base, path) for path in paths}
+    stamps = {path: stamp_below(base, path) for path in paths}
     known = read_known(base)
     found = {p: known[p][1] for p in paths if p in known and known[p][0] == stamps[p]}
     missing = [path for path in paths if path not in found]
@@ -76,13 +81,12 @@ def contents_of(base: Path, paths: Sequence[str]) -> list[Content]:
     return [found[path] for path in paths]
 
 
-def stamp_of(base: Path, path: str) -> Stamp:
-    """What tells a file from a later one at its place. Raises InputError if it is gone."""
+def stamp_below(base: Path, path: str) -> Stamp:
+    """The stamp of a file of a tree. Raises InputError if it is gone."""
     try:
-        status = os.stat(base / path)
+        return stamp_of(base / path)
     except OSError as error:
         raise InputError(f"{base / path} cannot be read: {error.strerror}") from error
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def read_content(base: Path, path: str) -> Content:

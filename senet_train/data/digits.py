@@ -5,6 +5,7 @@ https://doi.org/10.24432/C50P49. A fifth of each class, always the same, is the 
 """
 
 import hashlib
+import os
 
 import torch
 
@@ -16,9 +17,9 @@ TEST_FRACTION = 0.2
 
 def digits() -> Source:
     """The ten digits; pixels 0..16 become 0..240, grey becomes three equal channels."""
-    from sklearn.datasets import load_digits  # 1 s to import: only for those who use it
+    from sklearn import datasets  # 1 s to import: only for those who use it
 
-    bunch = load_digits()
+    bunch = datasets.load_digits()
     raw = torch.from_numpy(bunch.images * 15).to(torch.uint8)  # (N, 8, 8)
     labels = torch.from_numpy(bunch.target).long()
     pixels = raw[..., None].expand(-1, -1, -1, 3).contiguous()  # (N, 8, 8) -> (N, 8, 8, 3)
@@ -27,4 +28,5 @@ def digits() -> Source:
     pool, test = stratified_split(labels, TEST_FRACTION, seed=0)
     digest = hashlib.sha256(raw.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
     names = tuple(str(name) for name in bunch.target_names)
-    return Source(names, digest, lambda: (every.take(pool), every.take(test)))
+    file = os.path.join(os.path.dirname(datasets.__file__), "data", "digits.csv.gz")
+    return Source(names, digest, lambda: (every.take(pool), every.take(test)), origins=(file,))

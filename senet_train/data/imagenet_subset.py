@@ -84,7 +84,8 @@ def imagenet_subset(
     parts["train"] = limit(parts["train"], images_per_class, "images_per_class")
     parts["test"] = limit(parts["test"], test_images_per_class, "test_images_per_class")
     load = partial(load_image, image_size=image_size, crop=crop, fit=fit)
-    return source_of(layout, parts, excluded, bit_depth, load, workers)
+    source = source_of(layout, parts, excluded, bit_depth, load, workers)
+    return replace(source, origins=(root, exclude))
 
 
 def source_of(

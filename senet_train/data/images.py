@@ -208,7 +208,8 @@ class Source:
     `load()` returns the images to train and validate on, and the test images. `validation` are the
     indices of the former that are for validation; where there are none, a fraction of every class
     is, and there are two images of each. `bit_depth` is of the values of deep pictures, and
-    `notes` say what a user should know of the data.
+    `notes` say what a user should know of the data. `origins` are the files and folders that all
+    this was read from.
     """
 
     class_names: tuple[str, ...]
@@ -220,6 +221,7 @@ class Source:
     bit_depth: int = 16
     earlier_fingerprint: str = ""  # of runs that were made before contents were read
     notes: Sequence[str] = ()
+    origins: tuple[str, ...] = ()
 
     def doubt(self, fingerprint: str) -> str:
         """Why a run that was made on data of this fingerprint may not be of this data; or ""."""

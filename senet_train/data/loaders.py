@@ -1,4 +1,4 @@
-"""Data set -> splits -> batches -> the LightningDataModule.
+"""Data set -> splits -> batches.
 
 Everything random is keyed: the split by `split_seed`, an epoch's order and draws by (seed, epoch).
 """
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -147,58 +146,3 @@ class EvaluationBatches:
         read = self.images.read(self.batches)
         for batch, pixels in zip(self.batches, read, strict=True):
             yield normalise(pixels), self.images.targets(batch), batch
-
-
-class DataModule(pl.LightningDataModule):
-    """The splits as batches, an epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
-
-    def __init__(
-        self,
-        splits: Splits,
-        data: Data,
-        *,
-        seed: int,
-        channels_last: bool,
-        shard: Shard = whole_batch,
-    ) -> None:
-        super().__init__()
-        self.splits, self.data, self.seed, self.shard = splits, data, seed, shard
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.first = (0, 0)  # epoch and batch to start with
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """The number of batches of a whole epoch."""
-        return num_full_batches(len(self.splits.train.labels), self.data.batch_size)
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Resume: that epoch begins with that batch."""
-        self.first = (epoch, batch % self.steps_per_epoch)  # 0 after an epoch's last
-
-    def to_memory_format(self, images: Tensor) -> Tensor:
-        """The images in the memory format asked for."""
-        return images.contiguous(memory_format=self.memory_format)
-
-    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        images, targets, indices = batch
-        return self.to_memory_format(images), targets, indices
-
-    def train_dataloader(self) -> TrainingBatches:
-        assert self.trainer is not None
-        epoch = self.trainer.current_epoch
-        first_epoch, first_batch = self.first
-        start = first_batch if epoch == first_epoch else 0
-        return TrainingBatches(
-            self.splits.train,
-            self.data,
-            seed=self.seed,
-            epoch=epoch,
-            start=start,
-            shard=self.shard,
-        )
-
-    def val_dataloader(self) -> EvaluationBatches:
-        return EvaluationBatches(self.splits.validation, self.data)
-
-    def test_dataloader(self) -> EvaluationBatches:
-        return EvaluationBatches(self.splits.test, self.data)

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
 
+from senet_train.runs.folder import LAST
 from senet_train.system.files import write_atomic
 
 log = logging.getLogger("senet_train")
-
-
-LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 def previous(path: Path) -> Path:
@@ -30,25 +27,6 @@ def checkpoint_bytes(num_parameters: int) -> int:
     Each has float32 weights, their momentum, and possibly their average.
     """
     return 4 * 3 * 4 * num_parameters
-
-
-class VerifiedCheckpointIO(CheckpointIO):
-    """Writes a new file, reads it back, and only then renames it to the name of the old one."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Raises OSError (disk full, no permission); the old file stays."""
-        write_checkpoint(checkpoint, Path(path))
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Always with `weights_only`: no checkpoint may run code."""
-        return read_checkpoint(Path(path), map_location)
-
-    def remove_checkpoint(self, path: Any) -> None:
-        Path(path).unlink(missing_ok=True)
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,5 @@
-"""Where a run is made: device, precision, package versions, and the hash of our code."""
+"""Where a run is made: device, precision, package versions, and the commit of our code."""
 
-import hashlib
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -11,22 +10,9 @@ from pathlib import Path
 import torch
 
 from senet_train.config.schema import Kernel, Precision
+from senet_train.runs.code import code_hash
 from senet_train.runs.record import Environment
 
-# Rooms whose code can change a number of a run, and what of them only reads runs or draws.
-ROOMS_OF_NUMBERS = (
-    "attention",
-    "backbones",
-    "config",
-    "data",
-    "errors",
-    "keyed",
-    "networks",
-    "runs",
-    "system",
-    "training",
-)
-LEFT_OUT = ("runs/trained", "training/pictures")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 
 
@@ -53,27 +39,6 @@ def describe_environment(
         kernel=kernel,
         git=git_commit(),
     )
-
-
-@cache
-def code_hash() -> str:
-    """The sha256 of the source files that can change a number of a run."""
-    return hash_sources(Path(__file__).parents[1])
-
-
-def hash_sources(package: Path) -> str:
-    """The sha256 over `ROOMS_OF_NUMBERS` of the package in the folder `package`.
-
-    It is the same in a wheel and in a checkout. Commands, comparisons, sweeps and pictures are not
-    in it: a better table must not make runs look as if other code had made them.
-    """
-    digest = hashlib.sha256()
-    for file in sorted([*package.rglob("*.py"), *package.rglob("*.cpp")]):
-        name = file.relative_to(package)
-        room = name.parts[0].removesuffix(".py")
-        if room in ROOMS_OF_NUMBERS and not name.as_posix().startswith(LEFT_OUT):
-            digest.update(f"{name.as_posix()}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 def cpu_name() -> str:

@@ -19,6 +19,8 @@ from senet_train.runs.identity import Identity
 from senet_train.runs.status import read_status, write_status
 from senet_train.system.files import TEMPORARY, write_json
 
+LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of the checkpoints
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -98,15 +100,15 @@ class RunFolder:
                 folder.rmdir()
 
 
-def refuse_clash(file: Path, identity: Identity) -> None:
+def refuse_clash(file: Path, sha256: str) -> None:
     """Raises InputError if the folder belongs to another arm whose hash has the same 8 digits."""
     if not file.is_file():
         return
     found = json.loads(file.read_text()).get("sha256")
-    if found != identity.sha256:
+    if found != sha256:
         raise InputError(
             f"{file.parent} belongs to another configuration (hash {found}, "
-            f"this one is {identity.sha256}): choose another output_dir"
+            f"this one is {sha256}): choose another output_dir"
         )
 
 

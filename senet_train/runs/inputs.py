@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from senet_train.config.read import read_tree
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
+from senet_train.runs.folder import BEST
 from senet_train.runs.identity import as_tree
 from senet_train.system.files import write_json, write_text
 
@@ -96,3 +97,24 @@ def only_seed(path: Path) -> Path:
         shown = ", ".join(run.name for run in sorted(runs, key=lambda run: (len(run.name), run)))
         raise InputError(f"{path} has several runs, {shown}: give one of them, {runs[0]}")
     return runs[0] if runs else path
+
+
+def find_run(path: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
+    """The folder of the run `path`, or of a checkpoint in it; and its checkpoint file.
+
+    Raises InputError.
+    """
+    path = path.expanduser()
+    if path.suffix == ".ckpt" and path.is_file():
+        folder, file = path.parent.parent, path
+    else:
+        folder = only_seed(path)
+        file = folder / "checkpoints" / checkpoint
+    if not (folder / CONFIG_FILE).is_file():
+        raise InputError(
+            f"{path} is no run: give the folder that holds config.yaml and checkpoints/, "
+            "such as outputs/digits/se_resnet18-r16-36a65738/seed0"
+        )
+    if not file.is_file():
+        raise InputError(f"{folder} has no {file.name} yet: train the run, or give another")
+    return folder, file

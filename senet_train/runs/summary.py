@@ -1,14 +1,17 @@
 """The table of a run's record that ends every command, and the line about its network."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from senet_train.networks.cost import NetworkCost
-from senet_train.networks.insertion import Slot
 from senet_train.runs.metrics import SCORES, TOP5_FROM, ScoredMetrics
 from senet_train.runs.record import RunRecord
 from senet_train.system.console import output_console
+
+if TYPE_CHECKING:  # they import torch, and a finished run is shown without it
+    from senet_train.networks.cost import NetworkCost
+    from senet_train.networks.insertion import Slot
 
 TITLES = {score.key: score.title for score in SCORES} | {
     "top5": "top-5",
@@ -70,7 +73,7 @@ def metric_rows(metrics: ScoredMetrics, num_classes: int) -> list[tuple[str, str
     return rows
 
 
-def network_line(label: str, cost: NetworkCost, slots: list[Slot], own_attention: int) -> str:
+def network_line(label: str, cost: "NetworkCost", slots: "list[Slot]", own_attention: int) -> str:
     """The network in one line, with the bottleneck widths that result from the ratio.
 
     `own_attention` is the number of modules that were taken out of the network.

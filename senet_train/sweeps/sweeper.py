@@ -186,12 +186,12 @@ class ArmSweeper(Sweeper):
 
 def finished_result(job: Job) -> JobReturn | None:
     """The result of a run that has finished already; None where it is to be trained."""
-    from senet_train.training.notices import read_finished
+    from senet_train.runs.finished import read_finished
 
     if job.plan.config.overwrite or not job.plan.folder.settled:
         return None
     try:
-        score = read_finished(job.plan).metrics.val_score
+        score = read_finished(job.plan.folder, job.plan.source.doubt).metrics.val_score
     except InputError:  # its record is damaged: the run says so, and fails alone
         return None
     return JobReturn(status=JobStatus.COMPLETED, _return_value=score)

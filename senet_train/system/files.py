@@ -12,6 +12,10 @@ from typing import IO, Any
 
 TEMPORARY = ".*.tmp"  # the files that a process leaves if it is killed while it writes
 
+Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
+# A file that has changed so shortly before may change again within one tick of its clock.
+SETTLED_NS = 2_000_000_000
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a temporary file in the same folder, flush it to disk, rename it to `path`.
@@ -39,6 +43,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_atomic` for plain data. Raises ValueError for NaN and infinity, which JSON has not."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def stamp_of(path: str | Path) -> Stamp:
+    """What tells a file from a later one at its place. Raises OSError if it is gone."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def path_as_text(path: str) -> str:

@@ -5,15 +5,25 @@ Containers and batch systems limit a process by cgroups, of version 1 or 2. Neit
 """
 
 import os
+import platform
 import statistics
 import sys
 import time
 from collections.abc import Iterator
+from glob import glob
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 SAMPLES, SAMPLE_SECONDS = 5, 0.02
+# The devices and the driver of a GPU, and the variables that hide one or limit a CPU.
+DRIVERS = (
+    "/dev/nvidia[0-9]*",
+    "/proc/driver/nvidia/version",
+    "/dev/kfd",
+    "C:/Windows/System32/nvcuda.dll",
+)
+TOLD_BY = ("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "ONEDNN_", "DNNL_", "ATEN_")
 # What a user sets who has decided how threads wait: GNU's and Intel's OpenMP.
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
@@ -37,6 +47,14 @@ def available_memory_bytes() -> int:
     lines = read(PROC / "meminfo").splitlines()
     free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
     return max(0, min([*free, *memory_limits()], default=sys.maxsize))
+
+
+def machine_facts() -> list[str]:
+    """What decides, on this machine, what `auto` is, as far as it shows without torch."""
+    flags = [line for line in read(PROC / "cpuinfo").splitlines() if line.startswith("flags")][:1]
+    drivers = [path for pattern in DRIVERS for path in sorted(glob(pattern))]
+    told = sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith(TOLD_BY))
+    return [platform.node(), platform.platform(), *flags, *drivers, *told]
 
 
 def wait_passively_where_cores_are_shared() -> None:

@@ -17,16 +17,17 @@ from rich.console import Console
 
 from senet_train.config.schema import Data, Precision
 from senet_train.config.schema import Trainer as TrainerConfig
-from senet_train.data.loaders import DataModule, load_splits
+from senet_train.data.loaders import load_splits
 from senet_train.errors import InputError
 from senet_train.networks.hardware import TAILS
-from senet_train.runs.checkpoint_files import BEST, VerifiedCheckpointIO, read_checkpoint
+from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.folder import BEST
 from senet_train.runs.metrics import AnyMetrics
 from senet_train.runs.record import DataFacts, Latency
 from senet_train.system.handover import refuse_broken_sockets, refuse_little_shared_memory
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.system.signals import defer_signals
-from senet_train.training.callbacks.checkpoints import Averaging, Checkpoints
+from senet_train.training.callbacks.checkpoints import Averaging, Checkpoints, VerifiedCheckpointIO
 from senet_train.training.callbacks.gate_histograms import GateHistograms
 from senet_train.training.callbacks.heartbeat import Heartbeat
 from senet_train.training.callbacks.journal import Journal
@@ -39,6 +40,7 @@ from senet_train.training.callbacks.speed import (
 )
 from senet_train.training.callbacks.stop_request import StopOnRequest
 from senet_train.training.data_facts import data_line, facts_of
+from senet_train.training.data_module import DataModule
 from senet_train.training.distributed.batch_norm import synchronise_layers
 from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.world import world

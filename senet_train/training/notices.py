@@ -1,16 +1,15 @@
-"""The log lines about a run before it starts, and about one that is finished already."""
+"""What is said of a run before it starts, or of a finished one."""
 
 import logging
 from dataclasses import replace
-from importlib.metadata import version
 
 import torch
 
 from senet_train.networks.cost import measure_cost
-from senet_train.runs.environment import code_hash
+from senet_train.runs.finished import read_finished
 from senet_train.runs.network import NetworkBuilder
-from senet_train.runs.record import RunRecord, read_record
 from senet_train.runs.summary import network_line, print_summary
+from senet_train.training.distributed.world import world
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -68,23 +67,11 @@ def stem_words(plan: Plan) -> str:
 
 
 def report_finished(plan: Plan) -> float:
-    """Print the table of the finished run, whose files stay as they are; its validation score."""
-    record = read_finished(plan)
-    print_summary(record, plan.folder.path)
+    """Print the table of the finished run, by rank 0 alone; its validation score.
+
+    Its files stay as they are. Raises InputError if its record is damaged.
+    """
+    record = read_finished(plan.folder, plan.source.doubt)
+    if world().is_rank_zero:
+        print_summary(record, plan.folder.path)
     return record.metrics.val_score
-
-
-def read_finished(plan: Plan) -> RunRecord:
-    """The record of the finished run, after a log line. Raises InputError if it is damaged."""
-    path = plan.folder.path
-    record = read_record(path / "result.json")
-    log.info("found finished: %s (overwrite=true runs it anew)", path)
-    if doubt := plan.source.doubt(record.data_fingerprint):
-        log.warning("warning: %s", doubt)
-    if record.environment.code != code_hash():
-        then = record.environment.versions["senet-train"]
-        log.warning(
-            "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
-            *(then, record.environment.code[:8], version("senet-train"), code_hash()[:8]),
-        )
-    return record

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.errors import InputError, RunError
-from senet_train.runs.checkpoint_files import LAST, newest_readable, previous
-from senet_train.runs.folder import RunFolder
+from senet_train.runs.checkpoint_files import newest_readable, previous
+from senet_train.runs.folder import LAST, RunFolder
 from senet_train.runs.record import Environment
 from senet_train.runs.status import read_status
 from senet_train.training.distributed.collectives import broadcast

@@ -4,6 +4,7 @@ configuration -> plan (checked, nothing written) -> lock -> folder -> training a
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,8 +13,15 @@ from pathlib import Path
 from senet_train.config.schema import Config
 from senet_train.errors import Pruned
 from senet_train.networks.hardware import use_no_more_threads_than_cores
-from senet_train.runs.checkpoint_files import LAST, checkpoint_bytes, previous
-from senet_train.runs.folder import RunFolder, refuse_clash, refuse_full_disk, refuse_unwritable
+from senet_train.runs.checkpoint_files import checkpoint_bytes, previous
+from senet_train.runs.finished import keep_plan
+from senet_train.runs.folder import (
+    LAST,
+    RunFolder,
+    refuse_clash,
+    refuse_full_disk,
+    refuse_unwritable,
+)
 from senet_train.runs.record import Environment, RunRecord, write_record
 from senet_train.runs.summary import print_summary
 from senet_train.system.lock import file_lock
@@ -57,26 +65,42 @@ def run(
     Raises InputError before anything is written, HeldError if another process trains this run,
     RunError if it failed before, Diverged or any other error after `status.json` tells of it.
     """
+    since_ns = time.time_ns()
     freeze_garbage_collector()
     use_no_more_threads_than_cores()
     plan = make_plan(config)
     folder = plan.folder
-    refuse_clash(folder.identity_file, plan.identity)
-    launches = plan.config.trainer.devices > world().size  # rank 0 of those then announces it
-    if not launches:
-        announce(plan)
+    refuse_clash(folder.identity_file, plan.identity.sha256)
     if config.dry_run:
+        announce(plan)
         log.info("dry run: %s is %s", folder.path, "finished" if folder.finished else "to do")
         return None
     overwrite = config.overwrite and folder.path not in made
     made.add(folder.path)
     if folder.finished and not overwrite:
-        return report_finished(plan)
-    refuse_unwritable(folder.output_dir)
-    refuse_full_disk(folder.output_dir, checkpoint_bytes(plan.cost.parameters))
-    download(plan)
-    if launches:
-        return launch(plan, [*flags, *overrides], wait)
+        score = report_finished(plan)
+    elif plan.config.trainer.devices > world().size:
+        make_ready(plan)
+        score = launch(plan, [*flags, *overrides], wait)
+    else:
+        announce(plan)
+        make_ready(plan)
+        score = run_here(plan, overrides, overwrite, wait)
+    keep(plan, config, since_ns)
+    return score
+
+
+def keep(plan: Plan, config: Config, since_ns: int) -> None:
+    """Keep what the plan came to if its run has finished, so that no plan is made for it again."""
+    weights_may_change = plan.weights is not None
+    if world().is_rank_zero and plan.folder.settled and not weights_may_change:
+        source, identity = plan.source, plan.identity.sha256
+        keep_plan(config, plan.folder, identity, source.fingerprint, source.origins, since_ns)
+
+
+def run_here(plan: Plan, overrides: list[str], overwrite: bool, wait: bool) -> float:
+    """Train in this process, under the lock, unless another process has finished the run since."""
+    folder = plan.folder
     with process_group(plan.on_gpu), run_lock(folder, wait):
         if folder.finished and folder.aside.exists():  # an overwrite was cut at its last step
             if world().is_rank_zero:
@@ -84,13 +108,18 @@ def run(
             return report_finished(plan)
         if folder.finished and not overwrite:  # another process has finished it since
             return report_finished(plan)
-        if config.retry == "none" and not overwrite:
+        if plan.config.retry == "none" and not overwrite:
             refuse_ended_badly(folder)
         return train(plan, overrides)
 
 
-def download(plan: Plan) -> None:
-    """Download missing data, and weights unless a checkpoint has them. Raises InputError."""
+def make_ready(plan: Plan) -> None:
+    """Download missing data, and weights unless a checkpoint has them.
+
+    Raises InputError where that fails, or the run's files would find no place.
+    """
+    refuse_unwritable(plan.folder.output_dir)
+    refuse_full_disk(plan.folder.output_dir, checkpoint_bytes(plan.cost.parameters))
     plan.source.prepare()
     resumes = any(path.exists() for path in checkpoints_to_resume(plan.folder))
     if plan.weights and (plan.config.overwrite or not resumes):
@@ -118,7 +147,7 @@ def train(plan: Plan, overrides: list[str]) -> float:
     Rank 0 writes the files of the run. `status.json` tells how it ended, whatever ends it.
     """
     folder = plan.folder
-    refuse_clash(folder.identity_file, plan.identity)
+    refuse_clash(folder.identity_file, plan.identity.sha256)
     environment = environment_of(plan)
     provenance = provenance_of(environment, plan.config.trainer.devices)
     if not world().is_rank_zero:

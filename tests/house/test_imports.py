@@ -24,11 +24,15 @@ NO_TORCH = (
     "errors",
     "config.schema",
     "config.read",
-    "runs.record",
+    "runs.finished",
     "runs.folder",
+    "runs.inputs",
+    "runs.record",
+    "runs.summary",
     "system.files",
 )
 ONLY_TORCH = ("attention", "backbones")
+WITH_LIGHTNING = ("training",)  # to import it takes 2 s: only those wait who train
 
 PACKAGE = ROOT / "senet_train"
 MODULES = {
@@ -69,6 +73,11 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 def test_light_modules_stay_light(name: str) -> None:
     roots = {n.partition(".")[0] for n in imported(f"senet_train.{name}", top_level=True)}
     assert not roots & {"torch", "torchvision", "pytorch_lightning", "numpy"}
+
+
+def test_only_training_needs_lightning() -> None:
+    needing = {m for m in MODULES if any(n.startswith("pytorch_lightning") for n in imported(m))}
+    assert {room(module) for module in needing} == set(WITH_LIGHTNING)
 
 
 @pytest.mark.parametrize("folder", ONLY_TORCH)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from senet_train.runs.environment import ROOMS_OF_NUMBERS, code_hash, hash_sources
+from senet_train.runs.code import ROOMS_OF_NUMBERS, code_hash, hash_sources
 
 PACKAGE = ROOT / "senet_train"
 # They read runs and images, draw, or start runs: no number of a run comes from them.

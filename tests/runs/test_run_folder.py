@@ -120,7 +120,7 @@ def test_a_clash_of_short_hashes(folder: RunFolder) -> None:
     assert twin.arm == IDENTITY.arm
     before = sorted(folder.output_dir.rglob("*"))
     with pytest.raises(InputError, match="belongs to another configuration"):
-        refuse_clash(RunFolder(folder.output_dir, "data", twin.arm, 5).identity_file, twin)
+        refuse_clash(RunFolder(folder.output_dir, "data", twin.arm, 5).identity_file, twin.sha256)
     assert sorted(folder.output_dir.rglob("*")) == before
 
 

@@ -13,8 +13,9 @@ from torch import nn
 from senet_train.config.schema import Optim
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.images import MemoryImages
-from senet_train.data.loaders import DataModule, Splits
+from senet_train.data.loaders import Splits
 from senet_train.errors import Diverged
+from senet_train.training.data_module import DataModule
 from senet_train.training.fit import build_trainer, load_best
 from senet_train.training.optimizer import parameter_groups
 from senet_train.training.progress import MetricSums

@@ -49,11 +49,12 @@ def port_number(text: str) -> int:
 
 def board(arguments: argparse.Namespace) -> NoReturn:
     """Serve until a signal comes. Raises Interrupted then, and InputError before."""
-    from senet_train.commands.board.serve import serve
-
     path = arguments.path.expanduser()
     if not arguments.arms:
         refuse_without_runs(path)
+    from senet_train.commands.board.serve import serve
+
+    if not arguments.arms:
         serve(path, arguments.port, str(path))
     with tempfile.TemporaryDirectory(prefix="senet-board-") as folder:
         write_arms_of(path, Path(folder))

@@ -11,6 +11,8 @@ from senet_train.commands.command_line import (
     command,
     refuse_folder,
 )
+from senet_train.commands.evaluate.requested import read_request
+from senet_train.runs.inputs import find_run
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
 images, each class, and with --corruptions what is left of it on corrupted images. Images are
@@ -45,13 +47,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Load, evaluate, print, write; the exit code. Raises InputError before anything is read."""
     if arguments.out is not None:
         refuse_folder(arguments.out, "--out")
+    find_run(arguments.run)
+    asked = read_request(arguments.data)
     from senet_train.commands.evaluate.evaluation import evaluate_run
     from senet_train.commands.evaluate.report import print_evaluation
     from senet_train.runs.trained.load import load_run
 
     evaluation = evaluate_run(
         load_run(arguments.run),
-        arguments.data,
+        asked,
         batch_size=arguments.batch_size,
         corruptions=arguments.corruptions,
     )

@@ -1,12 +1,12 @@
 """The evaluation of a run on a test set: all that is printed and written."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from senet_train.commands.evaluate.corruptions import CORRUPTIONS
 from senet_train.commands.evaluate.find_test_set import find_test_set
 from senet_train.commands.evaluate.predictions import predict_images
+from senet_train.commands.evaluate.requested import RequestedImages
 from senet_train.commands.evaluate.score import (
     ClassifierQuality,
     CorruptionScore,
@@ -39,10 +39,10 @@ class Evaluation:
 
 
 def evaluate_run(
-    run: Trained, words: Sequence[str], *, batch_size: int | None, corruptions: bool
+    run: Trained, asked: RequestedImages, *, batch_size: int | None, corruptions: bool
 ) -> Evaluation:
-    """Evaluate on the images that `words` name. Raises InputError, RunError for a bad image."""
-    test_set = find_test_set(run, words)
+    """Evaluate on the images that are asked for. Raises InputError, RunError for a bad image."""
+    test_set = find_test_set(run, asked)
     forward = Forward.of(run, batch_size)
     predictions, hits = predict_images(forward, test_set.images, corruptions=corruptions)
     found = quality_of(predictions, run.class_names)

@@ -3,7 +3,6 @@
 Wherever the images are from, they get the run's preprocessing, and classes are mapped by name.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from senet_train.config.compose import composed
+from senet_train.commands.evaluate.requested import RequestedImages
 from senet_train.config.schema import Data
 from senet_train.data.class_folders import Layout, find_layout, list_part, part_folders
 from senet_train.data.find import find_data
@@ -20,10 +19,6 @@ from senet_train.data.images import FileImages, Images, Source
 from senet_train.errors import InputError, listed
 from senet_train.runs.trained.load import Trained
 from senet_train.runs.trained.own_data import find_own_data, restricted, test_images_of
-
-SETTING = re.compile(r"data(\.\w+)?=")
-# The keys of config.Data that may be set here; the others are the run's preprocessing.
-SETTABLE = ("workers",)
 
 
 @dataclass(frozen=True)
@@ -35,39 +30,23 @@ class TestSet:
     is_own: bool
 
 
-def find_test_set(run: Trained, words: Sequence[str]) -> TestSet:
+def find_test_set(run: Trained, asked: RequestedImages) -> TestSet:
     """The images that the words after RUN ask for. Raises InputError."""
-    folders = [word for word in words if not SETTING.match(word)]
-    if len(folders) > 1 or (folders and len(words) > 1):
-        raise InputError(
-            f"{' '.join(words)}: give one folder of class folders, or settings of the data such as "
-            "data=cifar10 data.root=DIR, or nothing for the run's own test images"
-        )
-    if folders and "=" in folders[0] and not Path(folders[0]).exists():
-        raise InputError(f"{folders[0]}: only data=NAME and data.KEY=VALUE can be set for a run")
-    if folders:
-        return test_set_in_folder(run, Path(folders[0]).expanduser())
-    if any(word.startswith("data=") for word in words):
-        return named_test_set(run, words)
-    return own_test_set(run, words)
+    if asked.folders:
+        return test_set_in_folder(run, asked.folders[0])
+    if asked.data:
+        return named_test_set(run, asked.data[0])
+    return own_test_set(run, asked.roots)
 
 
-def own_test_set(run: Trained, words: Sequence[str]) -> TestSet:
-    """The run's own test images; `data.root=DIR` says where they are now."""
-    roots = [word.removeprefix("data.root=") for word in words]
-    if len(words) > 1 or not all(word.startswith("data.root=") for word in words):
-        raise InputError(
-            f"{' '.join(words)} is of no data set: name one by data=NAME, or of the run's own give "
-            "data.root=DIR alone"
-        )
+def own_test_set(run: Trained, roots: Sequence[str]) -> TestSet:
+    """The run's own test images; the last of `roots`, if there is one, is where they are now."""
     source = find_own_data(run, *roots)
     return TestSet("its own test images", test_images_of(source, run.config.data), is_own=True)
 
 
 def test_set_in_folder(run: Trained, folder: Path) -> TestSet:
     """The images of `folder/<class>/*`, or of the test part if it holds training images too."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give one that holds class folders, or data=NAME")
     layout = Layout(folder.parent, {"test": folder})
     if "train" in part_folders(folder, "FOLDER"):
         layout = find_layout(folder, "FOLDER")
@@ -87,13 +66,8 @@ def test_set_in_folder(run: Trained, folder: Path) -> TestSet:
     return TestSet(str(part.folder), replace(images, labels=index[images.labels]), is_own=False)
 
 
-def named_test_set(run: Trained, words: Sequence[str]) -> TestSet:
+def named_test_set(run: Trained, asked: Data) -> TestSet:
     """The test images of another data set, as `senet-train` would find it."""
-    for word in words:
-        key = word.partition("=")[0].removeprefix("data.")
-        if key in Data.__dataclass_fields__ and key not in SETTABLE:
-            raise InputError(f"{word}: data.{key} is the run's own, leave it out")
-    asked = composed(words).data
     data = replace(run.config.data, source=asked.source, workers=asked.workers, cache="auto")
     source = find_other_data(data)
     index = indices_of(run, source.class_names, f"data={asked.source.name}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from senet_train.commands.command_line import Parser, add_run, command, refuse_folder
 from senet_train.errors import InputError
+from senet_train.runs.inputs import find_run
 from senet_train.system.files import write_atomic, write_text
 
 DESCRIPTION = """Write a trained run as one file, pixels in and probabilities out: normalisation and
@@ -87,6 +88,7 @@ def export(arguments: argparse.Namespace) -> int:
     formats = list(dict.fromkeys(arguments.format))
     for name in formats:
         refuse_missing(name)
+    find_run(arguments.run)
     from senet_train.commands.export.card import card
     from senet_train.commands.export.check import encode_and_check
     from senet_train.commands.export.verdict import verdict_of

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.compare.excitations import FOLDER
+from senet_train.runs.inputs import find_run
 
 DESCRIPTION = """What the attention layers of trained networks do with the images they were tested
 on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
@@ -62,6 +64,9 @@ def inspect(arguments: argparse.Namespace) -> int:
 
     Raises InputError before anything is written for the run that it is about.
     """
+    folders = [folder_for(run, arguments) for run in arguments.runs]
+    for folder in folders:
+        refuse_folder(folder, "--out")
     from rich.console import Console
 
     from senet_train.commands.inspect.files import write_inspection
@@ -70,9 +75,6 @@ def inspect(arguments: argparse.Namespace) -> int:
     from senet_train.compare.render.terminal import print_report
     from senet_train.system.console import table_console
 
-    folders = [folder_for(run, arguments) for run in arguments.runs]
-    for folder in folders:
-        refuse_folder(folder, "--out")
     for path, folder in zip(arguments.runs, folders, strict=True):
         with Console(stderr=True).status("") as status:
             found = inspect_run(
@@ -91,10 +93,7 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
     """Where a run's files go. Of several runs each has a folder of its own below --out."""
-    from senet_train.compare.excitations import FOLDER
-    from senet_train.runs.inputs import only_seed
-
-    home = run.parent.parent if run.suffix == ".ckpt" else only_seed(run)
+    home, _ = find_run(run)
     if arguments.out is None:
         return home / FOLDER
     several = len(arguments.runs) > 1

@@ -16,6 +16,7 @@ from senet_train.commands.command_line import (
 )
 from senet_train.commands.predict.walk import refuse_missing
 from senet_train.errors import InputError
+from senet_train.runs.inputs import find_run
 
 TOP = 5
 BEGINNINGS = {".csv": b"file,class_1,", ".json": b'[\n{"file": '}  # of what --out may overwrite
@@ -57,6 +58,7 @@ def predict(arguments: argparse.Namespace) -> int:
     refuse_missing(arguments.images)
     if arguments.out is not None:
         refuse_out(arguments.out)
+    find_run(arguments.run)
     from senet_train.commands.predict.report import print_rows, write_rows
     from senet_train.commands.predict.rows import predicted
     from senet_train.commands.predict.walk import SkippedFiles, image_files

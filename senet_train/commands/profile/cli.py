@@ -11,6 +11,7 @@ from senet_train.commands.profile.requested import (
     requested_networks,
 )
 from senet_train.errors import InputError
+from senet_train.runs.inputs import find_run
 from senet_train.system.files import write_text
 
 DESCRIPTION = """What networks cost on this machine: parameters and multiply-adds with attention's
@@ -50,6 +51,8 @@ def profile(arguments: argparse.Namespace) -> int:
     refuse_out(arguments.out)
     groups = group_settings(arguments.networks)
     settings = [list(requested_networks(g)) if isinstance(g, list) else g for g in groups]
+    for run in (group for group in groups if isinstance(group, Path)):
+        find_run(run)
     from senet_train.commands.profile import networks
     from senet_train.commands.profile.files import WRITERS
     from senet_train.commands.profile.measure import measure

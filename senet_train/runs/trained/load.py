@@ -16,11 +16,12 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 from senet_train.networks.insertion import Slot
-from senet_train.runs.checkpoint_files import BEST, read_checkpoint
+from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.folder import BEST
 from senet_train.runs.inputs import (
     CLASSES_FILE,
     CONFIG_FILE,
-    only_seed,
+    find_run,
     read_class_names,
     read_config_file,
 )
@@ -54,7 +55,7 @@ def load_run(path: str | Path, *, checkpoint: str = BEST) -> Trained:
     `checkpoint` is the name of the file in the run's `checkpoints/`. Raises InputError if there is
     no run, or one that is damaged or that would make us do anything but read.
     """
-    folder, file = find_files(Path(path).expanduser(), checkpoint)
+    folder, file = find_run(Path(path), checkpoint)
     config = read_classifier_config(inside(folder, folder / CONFIG_FILE))
     weights = read_weights(inside(folder, file))
     model, slots, label = build(config, weights, file)
@@ -69,23 +70,6 @@ def load_run(path: str | Path, *, checkpoint: str = BEST) -> Trained:
         class_names=class_names_of(folder, config),
         record=read_record(inside(folder, record)) if record.exists() else None,
     )
-
-
-def find_files(path: Path, checkpoint: str) -> tuple[Path, Path]:
-    """The folder of the run and its checkpoint. Raises InputError."""
-    if path.suffix == ".ckpt" and path.is_file():
-        folder, file = path.parent.parent, path
-    else:
-        folder = only_seed(path)
-        file = folder / "checkpoints" / checkpoint
-    if not (folder / CONFIG_FILE).is_file():
-        raise InputError(
-            f"{path} is no run: give the folder that holds config.yaml and checkpoints/, "
-            "such as outputs/digits/se_resnet18-r16-36a65738/seed0"
-        )
-    if not file.is_file():
-        raise InputError(f"{folder} has no {file.name} yet: train the run, or give another")
-    return folder, file
 
 
 def inside(folder: Path, file: Path) -> Path:

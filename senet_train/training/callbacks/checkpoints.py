@@ -12,11 +12,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, EMAWeightAveraging
+from pytorch_lightning.plugins.io import CheckpointIO
 
-from senet_train.data.loaders import DataModule
 from senet_train.errors import Pruned
-from senet_train.runs.checkpoint_files import BEST, LAST
+from senet_train.runs.checkpoint_files import read_checkpoint, write_checkpoint
+from senet_train.runs.folder import BEST, LAST
 from senet_train.system.signals import Stopped, install_handlers, pending_signal
+from senet_train.training.data_module import DataModule
 from senet_train.training.distributed.collectives import all_reduce_max
 from senet_train.training.learner import Learner
 
@@ -134,3 +136,22 @@ def validate_before_training(trainer: pl.Trainer) -> None:
     trainer.training = True
     trainer.fit_loop.epoch_progress.increment_processed()
     trainer.fit_loop.epoch_progress.increment_completed()
+
+
+class VerifiedCheckpointIO(CheckpointIO):
+    """Writes a new file, reads it back, and only then renames it to the name of the old one."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Raises OSError (disk full, no permission); the old file stays."""
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Always with `weights_only`: no checkpoint may run code."""
+        return read_checkpoint(Path(path), map_location)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
