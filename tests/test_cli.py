@@ -20,7 +20,6 @@ from support import (
     TINY,
     Command,
     Senet,
-    own_presets,
     run_folders,
     status_of,
     wait_for,
@@ -394,25 +393,6 @@ def test_a_users_own_attention(senet: Senet, tmp_path_factory, monkeypatch) -> N
     refused = senet(*arguments, "attention.strength=much")
     assert refused.code == 2
     assert "attention.strength=much: must be a valid integer" in refused.err
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "hydra: {callbacks: {x: {_target_: shutil.copyfile, src: a, dst: pwned}}}",
-        "hydra: {job: {env_set: {A: b}}}",
-        "hydra.launcher._target_: os.system",
-    ],
-)
-def test_a_strangers_config_folder_runs_nothing(
-    senet: Senet, tmp_path: Path, tmp_path_factory, content: str
-) -> None:
-    own = own_presets(tmp_path_factory.mktemp("own"), content)
-    (tmp_path / "a").write_text("secret")
-    result = senet("--config-dir", str(own), "experiment=own", *TINY, "dry_run=true")
-    assert result.code == 2
-    assert "which runs code: remove it" in result.err
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_signal_that_was_swallowed_still_ends_the_run(

@@ -75,7 +75,9 @@ def in_plain_words(error: InterpolationResolutionError) -> str:
     """What could not be resolved: a variable that is not set, a key that there is not."""
     message = str(error).partition("\n")[0]
     found = re.search(r"Environment variable '([^']+)' not found", message)
-    return f"the environment variable {found[1]} is not set" if found else message
+    if found:
+        return f"the environment variable {found[1]} is not set"
+    return message.removeprefix("InputError raised while resolving interpolation: ")
 
 
 def combinations(overrides: Sequence[Override]) -> Iterator[list[str]]:

@@ -3,18 +3,17 @@
 Hydra reads `sys.argv`, and prints its errors unless HYDRA_FULL_ERROR is set.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NoReturn
 
-import yaml
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from senet_train.config.read import refuse_code
+from senet_train.config.resolvers import config_dir
+from senet_train.config.strangers import environment_of, refuse_strangers
 from senet_train.config.suggest import no_such_flag
 from senet_train.config.typed_words import as_meant, key_of
 from senet_train.errors import InputError
@@ -42,13 +41,21 @@ def hydra_raises() -> Iterator[bool]:
 @contextmanager
 def hydra_arguments(argv: Sequence[str]) -> Iterator[None]:
     """For the block, `sys.argv` is the command with these arguments. Raises InputError."""
-    check_arguments(argv)
+    check_arguments(expanded(argv))
     before = sys.argv
-    sys.argv = ["senet-train", *as_meant(flags_first(argv)), *search_flags(argv)]
+    argv = [*as_meant(flags_first(expanded(argv))), *search_flags(expanded(argv))]
+    sys.argv = ["senet-train", *argv]
     try:
-        yield
+        with folders_of_users(argv):
+            yield
     finally:
         sys.argv = before
+
+
+def expanded(argv: Sequence[str]) -> list[str]:
+    """`--config-dir=~/mine` -> `--config-dir=/home/me/mine`: a shell leaves it so behind `=`."""
+    flags = (word.partition("=") if word.startswith("--") else (word, "", "") for word in argv)
+    return [key + sign + os.path.expanduser(value) for key, sign, value in flags]
 
 
 def flags_first(argv: Sequence[str]) -> list[str]:
@@ -78,10 +85,6 @@ def check_arguments(argv: Sequence[str]) -> None:
     if parsed.experimental_rerun:
         raise InputError("--experimental-rerun reads a pickle: repeat the command instead")
     refuse_unobeyed(parsed.overrides)
-    for folder in (parsed.config_dir, parsed.config_path):
-        if folder:
-            refuse_code(Path(folder))
-            refuse_unobeyed(list(unobeyed_in(Path(folder))))
 
 
 # Settings of Hydra that would do something else than they say here -> the value that does nothing,
@@ -108,19 +111,32 @@ def refuse_unobeyed(words: Sequence[str]) -> None:
             raise InputError(f"{word} is not obeyed, as Hydra writes nothing here: {way_out}")
 
 
-def unobeyed_in(folder: Path) -> Iterator[str]:
-    """Such settings in the files of a configuration folder, as words."""
-    for file in sorted(folder.rglob("*.yaml")):
-        content = yaml.safe_load(file.read_text())
-        for key in UNOBEYED:
-            node = content
-            for part in key.split("."):
-                node = node.get(part, NOTHING) if isinstance(node, dict) else NOTHING
-            if node is not NOTHING:
-                yield f"{key}={json.dumps(node, default=str)}"
+@contextmanager
+def folders_of_users(argv: Sequence[str]) -> Iterator[None]:
+    """For the block, the command may compose from the configuration folders that it names.
+
+    Raises InputError, and Hydra's errors, where their files would make Hydra act.
+    """
+    parsed = get_args_parser().parse_args(list(argv))
+    folders = [*([parsed.config_dir] if parsed.config_dir else []), *searched(parsed.overrides)]
+    if not folders and not parsed.config_path and parsed.config_name in (None, "config"):
+        yield
+        return
+    with environment_of(parsed.overrides):
+        refuse_strangers(
+            folders,
+            parsed.config_path or config_dir(),
+            parsed.config_name or "config",
+            parsed.overrides,
+        )
+        yield
 
 
-NOTHING = object()
+def searched(words: Sequence[str]) -> list[str]:
+    """The places that `hydra.searchpath=[...]` names."""
+    given = [word for word in words if key_of(word) == "hydra.searchpath"]
+    values = [OverridesParser.create().parse_override(word).value() for word in given]
+    return [str(place) for value in values if isinstance(value, list) for place in value]
 
 
 def search_flags(argv: Sequence[str]) -> list[str]:

@@ -3,11 +3,9 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
@@ -76,32 +74,6 @@ def refuse_targets(node: Any, path: str) -> None:
             if str(key).startswith("_") and str(key).endswith("_"):
                 raise InputError(f"{path}{key} is not obeyed here: name one of the options instead")
             refuse_targets(value, f"{path}{key}.")
-
-
-def refuse_code(folder: Path) -> None:
-    """Refuse a configuration folder that would make Hydra run code. Raises InputError.
-
-    Hydra runs callbacks and launchers before our code sees the configuration.
-    """
-    for file in sorted(folder.rglob("*.yaml")):
-        try:
-            content = yaml.safe_load(file.read_text())
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{file} is no YAML: {error}") from error
-        found = {"_target_", "callbacks", "env_set"} & set(keys_of(content))
-        if found:
-            raise InputError(f"{file} sets {', '.join(sorted(found))}, which runs code: remove it")
-
-
-def keys_of(node: Any) -> Iterator[str]:
-    """Every key at any depth, and the parts of dotted ones."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from str(key).split(".")
-            yield from keys_of(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from keys_of(value)
 
 
 def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -> str:

@@ -91,6 +91,8 @@ def refuse_arm(arm: Sequence[str]) -> None:
     for key in keys:
         if keys.count(key) > 1:
             raise InputError(f"the arm {' '.join(arm)} sets {key} twice: leave one of them out")
+        if key.partition(".")[0].partition("/")[0] == "hydra":
+            raise InputError(f"the arm {' '.join(arm)} sets {key}, which is no setting of a run")
         if key in WHOLE_TABLE_KEYS:
             raise InputError(
                 f"the arm {' '.join(arm)} sets {key}, which holds for the whole table: "

@@ -8,7 +8,7 @@ from support import TINY, Senet, write_image
 CASES = [
     ("optim.lr=abc", "optim.lr=abc: must be a valid number"),
     ("trainer.max_epochs=0", "trainer.max_epochs=0: must be greater than or equal to 1"),
-    ("--config-dir /nowhere", "'/nowhere' not found: give a folder that exists"),
+    ("--config-dir /nowhere", "--config-dir=/nowhere is no folder: give one that exists"),
     ("ratio=0", "ratio=0: must be greater than or equal to 1"),
     ("ratio=abc", "ratio=abc: must be a valid integer"),
     ("ratio=1.5", "ratio=1.5: must be a valid integer"),

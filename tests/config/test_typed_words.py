@@ -155,7 +155,7 @@ def test_habits_in_a_users_file_are_refused_too(
     own = own_presets(tmp_path_factory.mktemp("own"), f"hydra: {{{habit}}}")
     result = senet("--config-dir", str(own), "experiment=own", "dry_run=true")
     assert result.code == 2
-    assert "is not obeyed, as Hydra writes nothing here" in result.err
+    assert "is set by a file of a configuration folder" in result.err
     assert list(tmp_path.iterdir()) == []
 
 
