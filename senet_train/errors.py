@@ -60,6 +60,11 @@ class Interrupted(BaseException):
         self.way_on = ""
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def listed(names: Sequence[str]) -> str:
     """The names in a line, or the first ten and how many more there are."""
     more = len(names) - MOST_NAMED

@@ -54,7 +54,7 @@ def command(
     parse: Callable[[Sequence[str]], argparse.Namespace],
     run: Callable[[argparse.Namespace], int],
     *,
-    kept: str = "",
+    kept: str = "the same line begins anew",
 ) -> Callable[..., int]:
     """The function `main(argv)` of a command, which returns its exit code.
 

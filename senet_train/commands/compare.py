@@ -90,12 +90,13 @@ def compare(arguments: argparse.Namespace) -> int:
 def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
     """Compare the runs below the paths; also returns them. Raises InputError, UnfairError."""
     from senet_train.compare.assemble import assemble
-    from senet_train.compare.collect import collect
+    from senet_train.compare.collect import read_runs, sort_out
     from senet_train.compare.render.terminal import print_left_out
 
-    runs, left_out = collect(arguments.paths)
-    gc.freeze()  # statsmodels collects garbage at every Holm adjustment: these objects are skipped
+    finished, left_out = sort_out(arguments.paths)
     try:
+        runs = read_runs(finished)
+        gc.freeze()  # statsmodels collects garbage at every Holm adjustment: these are skipped
         comparison = assemble(
             runs,
             left_out,

@@ -118,23 +118,41 @@ def readable(path: Path) -> Iterator[Path]:
 def collect(paths: Iterable[Path]) -> tuple[list[Run], list[LeftOut]]:
     """Every finished run below the paths, and the unfinished ones with their reasons.
 
-    Raises InputError for a path without runs, a record that is damaged or of another schema, one
-    that is not finite, and an arm whose seed is there twice with different results.
+    Raises InputError for a path without runs, and as `read_runs` does.
+    """
+    finished, left_out = sort_out(paths)
+    return read_runs(finished), left_out
+
+
+def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[LeftOut]]:
+    """The folders of finished runs below the paths, and of the others, with the reasons.
+
+    Raises InputError for a path without runs.
+    """
+    finished, left_out = [], []
+    for folder in find_all(paths):
+        if reason := reason_of(read_status(folder), has_record=(folder / RECORD).exists()):
+            left_out.append(LeftOut(folder, reason))
+        else:
+            finished.append(folder)
+    if not finished and not left_out:
+        raise InputError("no path was given: senet-compare outputs")
+    return finished, left_out
+
+
+def read_runs(folders: Iterable[Path]) -> list[Run]:
+    """The runs in the folders, each once.
+
+    Raises InputError for a record that is damaged or of another schema, one that is not finite, and
+    an arm whose seed is there twice with different results.
     """
     runs: dict[tuple[str, int], Run] = {}
-    left_out = []
-    for folder in find_all(paths):
-        status = read_status(folder)
-        if reason := reason_of(status, has_record=(folder / RECORD).exists()):
-            left_out.append(LeftOut(folder, reason))
-            continue
+    for folder in folders:
         run = Run(folder, read_record(folder / RECORD))
         refuse_not_finite(run)
         key = (run.record.identity, run.record.seed)
         refuse_unequal(runs.setdefault(key, run), run)
-    if not runs and not left_out:
-        raise InputError("no path was given: senet-compare outputs")
-    return list(runs.values()), left_out
+    return list(runs.values())
 
 
 def find_all(paths: Iterable[Path]) -> list[Path]:

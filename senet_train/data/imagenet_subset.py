@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -97,8 +97,9 @@ def source_of(
     workers: int,
 ) -> Source:
     """The parts as a data set: what their files hold says what it is, and how deep they are."""
-    contents = {part: contents_of(layout.base, paths_of(parts[part])) for part in parts}
-    every = list(chain.from_iterable(contents.values()))
+    every = contents_of(layout.base, [path for part in parts.values() for path in paths_of(part)])
+    held = iter(every)
+    contents = {part: list(islice(held, len(paths_of(parts[part])))) for part in parts}
     depth = bit_depth_of(every) if bit_depth == "auto" else bit_depth
     load = partial(load, bit_depth=depth)
     images = {part: images_of(layout, folders, load, workers) for part, folders in parts.items()}

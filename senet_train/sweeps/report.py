@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hydra.core.utils import JobReturn, JobStatus
 from rich.table import Column, Table
 
-from senet_train.errors import RunError
+from senet_train.errors import RunError, counted
 from senet_train.sweeps.view import RunProgress, progress_of
 from senet_train.system.console import output_console
 
@@ -38,7 +38,7 @@ def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
         table.add_row(*cells_of(arm, runs))
     output_console().print(table)
     failed = [plan for plan, end in zip(plans, returns, strict=True) if not is_finished(plan, end)]
-    print(f"finished {len(plans) - len(failed)} of {len(plans)} runs")
+    print(f"finished {len(plans) - len(failed)} of {counted(len(plans), 'run')}")
     for folder in dict.fromkeys(plan.folder.output_dir / plan.folder.data for plan in plans):
         print(f"verdict: senet-compare {shlex.quote(str(folder))}")
     if failed:
@@ -46,7 +46,7 @@ def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
             f"{plan.identity.arm} seed {plan.config.seed} ({progress_of(plan).state})"
             for plan in failed
         )
-        raise RunError(f"{len(failed)} of {len(plans)} runs did not finish: {names}")
+        raise RunError(f"{len(failed)} of {counted(len(plans), 'run')} did not finish: {names}")
 
 
 def cells_of(arm: str, ends: Sequence[tuple[RunProgress, str]]) -> tuple[str, ...]:

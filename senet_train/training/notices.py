@@ -1,6 +1,7 @@
 """What is said of a run before it starts, or of a finished one."""
 
 import logging
+import os
 from dataclasses import replace
 
 import torch
@@ -9,7 +10,7 @@ from senet_train.networks.cost import measure_cost
 from senet_train.runs.finished import read_finished
 from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.summary import network_line, print_summary
-from senet_train.training.distributed.world import world
+from senet_train.training.distributed.world import trains_alone_as_one_of_several, world
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -32,6 +33,12 @@ def announce(plan: Plan) -> None:
             "warning: attention=%s does not start as the identity: from the first step on the "
             "network's logits are others than those of the weights that it loads",
             plan.config.attention.name,
+        )
+    if trains_alone_as_one_of_several():
+        log.warning(
+            "warning: RANK=%s and WORLD_SIZE=%s are set, and this process trains alone, as no "
+            "torchrun has started it: torchrun joins the processes of one run",
+            *(os.environ["RANK"], os.environ["WORLD_SIZE"]),
         )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")

@@ -145,5 +145,5 @@ SAVING = "torch:save"
 PROVING = "senet_train.runs.checkpoint_files:read_checkpoint"
 FLUSHING = "os:fsync"
 MAKING_A_FILE = "secrets:token_hex"
-SKIPPING = "senet_train.data.loaders:DataModule.start_at"
+SKIPPING = "senet_train.training.data_module:DataModule.start_at"
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT

@@ -47,6 +47,16 @@ def test_a_process_is_alone_unless_it_was_started_as_one_of_several(
     assert world() == SINGLE_PROCESS
 
 
+def test_a_process_that_is_called_one_of_several_says_that_it_is_alone(
+    senet: Senet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "RANK=2 and WORLD_SIZE=4 are set, and this process trains alone"
+    assert said not in senet(*LINE, "dry_run=true").err
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert said in senet(*LINE, "dry_run=true").err
+
+
 def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data) -> None:
     """Same images, same draws, in two halves."""
     pixels = torch.randint(0, 256, (20, 8, 8, 3), dtype=torch.uint8)

@@ -83,4 +83,4 @@ def write_arms_of(path: Path, folder: Path) -> None:
     write_arms(event_files(comparison, runs), folder)
 
 
-main = command(parse, board)
+main = command(parse, board, kept="")  # a signal is how it ends

@@ -10,7 +10,7 @@ Remedy = Literal["exclude", "mend", "note"]
 
 # In the order of the report.
 KINDS: dict[str, tuple[Remedy, str]] = {
-    "leak": ("exclude", "a test image in training: the training copy goes"),
+    "leak": ("exclude", "a test or validation image in training: the training copy goes"),
     "duplicate in training": ("exclude", "validation is split from it: one copy stays"),
     "unreadable": ("exclude", "not an image, or a damaged one"),
     "truncated": ("exclude", "the file ends early"),

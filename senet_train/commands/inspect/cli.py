@@ -101,4 +101,4 @@ def folder_for(run: Path, arguments: argparse.Namespace) -> Path:
     return out / home.resolve().parent.name / home.resolve().name if several else out
 
 
-main = command(parse, inspect)
+main = command(parse, inspect, kept="of several runs those before are written")

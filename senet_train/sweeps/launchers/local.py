@@ -26,7 +26,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from senet_train.config.hydra_arguments import config_flags
-from senet_train.errors import InputError, Interrupted
+from senet_train.errors import InputError, Interrupted, counted
 from senet_train.sweeps.report import ProcessReturn
 from senet_train.system.handover import refuse_broken_sockets
 from senet_train.system.resources import available_memory_bytes, usable_cores, usable_threads
@@ -75,7 +75,8 @@ class ProcessLauncher(Launcher):
         jobs = self.jobs if self.jobs != "auto" else default_jobs(num_gpus, cores, self.devices)
         jobs = min(jobs, len(job_overrides))
         threads = min(max(1, cores // jobs), usable_threads())
-        log.info("%d runs, %d at once with %d threads each", len(job_overrides), jobs, threads)
+        runs, each = counted(len(job_overrides), "run"), counted(threads, "thread")
+        log.info("%s, %d at once with %s each", runs, jobs, each)
         context = start_method(num_gpus > 0)
         returns = [ProcessReturn(status=JobStatus.FAILED) for _ in job_overrides]
         with tempfile.TemporaryDirectory() as outputs, running_children() as running:

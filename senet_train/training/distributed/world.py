@@ -44,3 +44,9 @@ def world() -> World:
         return SINGLE_PROCESS
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     return World(*(int(os.environ[name]) for name in names))
+
+
+def trains_alone_as_one_of_several() -> bool:
+    """Whether a batch system calls this process one of several, and nothing has joined them."""
+    several = os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
+    return several and "RANK" in os.environ and world() == SINGLE_PROCESS
