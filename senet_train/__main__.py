@@ -1,13 +1,17 @@
 """`python -m senet_train`: the command, also as one of the processes of a distributed run."""
 
-import os
-import signal
-import sys
-import threading
+from senet_train.system.safe_path import take_out_the_working_folder
 
-from senet_train.cli import main
-from senet_train.system.console import end_quietly
-from senet_train.training.distributed.world import STORE
+take_out_the_working_folder()  # before anything is imported that is not loaded yet
+
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+
+from senet_train.cli import main  # noqa: E402
+from senet_train.system.console import end_quietly  # noqa: E402
+from senet_train.training.distributed.world import STORE  # noqa: E402
 
 
 def end_with_the_parent() -> None:

@@ -28,6 +28,7 @@ from senet_train.config.schema import Config
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
 from senet_train.system.resources import wait_passively_where_cores_are_shared
+from senet_train.system.safe_path import take_out_the_working_folder
 from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.training.distributed.world import world
 
@@ -36,6 +37,7 @@ log = logging.getLogger("senet_train")
 
 def entry() -> None:
     """What the console script calls."""
+    take_out_the_working_folder()
     wait_passively_where_cores_are_shared()
     sys.exit(end_quietly(lambda: main(sys.argv[1:])))
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from senet_train.errors import InputError, Interrupted, RunError
 from senet_train.system.console import end_quietly, printable
 from senet_train.system.resources import wait_passively_where_cores_are_shared
+from senet_train.system.safe_path import take_out_the_working_folder
 from senet_train.system.signals import raise_on_signals
 
 
@@ -64,6 +65,7 @@ def command(
     def main(argv: Sequence[str] | None = None) -> int:
         given = sys.argv[1:] if argv is None else argv
         if argv is None:  # a process of its own
+            take_out_the_working_folder()
             wait_passively_where_cores_are_shared()
         return exit_code_of(lambda: run(parse(given)), kept=kept)
 

@@ -62,6 +62,7 @@ def test_what_sbatch_is_asked(senet: Senet, slurm: Callable[[str, str], None]) -
         *("signal=USR2@120", "requeue", "mail-type=END", "open-mode=append"),
     ):
         assert f"#SBATCH --{flag}" in asked
+    assert asked.index("export PYTHONSAFEPATH=1") < asked.index("# command")
     assert not [line for line in asked if "auto" in line or "gpus" in line or "account" in line]
 
 

@@ -22,6 +22,7 @@ from senet_train.data.image_files import (
     orientation,
     to_rgb,
 )
+from senet_train.system.safe_path import leave_out_the_working_folder
 
 CHUNK = 16  # files a process takes at a time
 NARROW = 32  # of 256 values
@@ -128,6 +129,7 @@ def decode_all(
 
 def start_pool(num_processes: int) -> ProcessPoolExecutor:
     """A pool of spawned processes: a fork would copy the locks that other threads hold."""
+    leave_out_the_working_folder()
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(num_processes, mp_context=context, initializer=start_worker)
 

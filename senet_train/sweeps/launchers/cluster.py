@@ -30,6 +30,7 @@ from senet_train.config.schema import STRICT, Count, Natural
 from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.launchers.cluster_job import ClusterJob
 from senet_train.sweeps.launchers.local import REPEATED_LINES, run_names, without_mode
+from senet_train.system.safe_path import SAFE_PATH, leave_out_the_working_folder
 
 if TYPE_CHECKING:  # submitit is an extra: Hydra imports this file without it, too
     from submitit import Job
@@ -134,6 +135,7 @@ class SubmititLauncher(Launcher):
         import submitit
         from submitit.core.utils import FailedJobError, JobPaths
 
+        leave_out_the_working_folder()
         given = self.parameters(queue)
         folder, limit = given.pop("submitit_folder"), given.pop("max_num_timeout", None)
         home = JobPaths.get_first_id_independent_folder(folder)
@@ -210,6 +212,8 @@ class SlurmLauncher(SubmititLauncher):
     def parameters(self, queue: LocalQueue) -> dict[str, Any]:
         """Jobs may be queued again, also where the cluster's default is that they may not."""
         given = super().parameters(queue)
+        # For clusters that hand no variables on to a job.
+        given["setup"] = [f"export {SAFE_PATH}=1", *given.get("setup", [])]
         more = {"requeue": True, **given.get("additional_parameters", {})}
         return {**given, "additional_parameters": more}
 

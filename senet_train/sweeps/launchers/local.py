@@ -30,6 +30,7 @@ from senet_train.errors import InputError, Interrupted, counted
 from senet_train.sweeps.report import ProcessReturn
 from senet_train.system.handover import refuse_broken_sockets
 from senet_train.system.resources import available_memory_bytes, usable_cores, usable_threads
+from senet_train.system.safe_path import leave_out_the_working_folder
 from senet_train.system.signals import describe_kill
 
 log = logging.getLogger("senet_train")
@@ -109,6 +110,7 @@ def run_names(settings: Sequence[Sequence[str]]) -> list[str]:
 
 def start_method(on_gpu: bool) -> SpawnContext | ForkServerContext:
     """The multiprocessing context that starts the runs."""
+    leave_out_the_working_folder()
     if on_gpu:
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")

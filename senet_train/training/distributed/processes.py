@@ -16,6 +16,7 @@ from pathlib import Path
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from senet_train.errors import Interrupted
+from senet_train.system.safe_path import leave_out_the_working_folder
 from senet_train.training.distributed.world import STORE, world
 
 GRACE_SECONDS = 30.0  # for the other processes to end, once one has failed
@@ -61,8 +62,9 @@ def start_process(
         "GLOO_SOCKET_IFNAME": loopback,
         "NCCL_SOCKET_IFNAME": loopback,
     }
+    leave_out_the_working_folder()
     return subprocess.Popen(
-        [sys.executable, "-m", "senet_train", *argv],
+        [sys.executable, "-P", "-m", "senet_train", *argv],
         env={**os.environ, **{name: str(value) for name, value in variables.items()}},
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C comes to us alone
