@@ -110,10 +110,12 @@ def score_of_finished(config: Config) -> float | None:
     from senet_train.runs.finished import find_finished, read_finished
     from senet_train.runs.summary import print_summary
 
-    folder = find_finished(config)
-    if folder is None:
+    found = find_finished(config)
+    if found is None:
         return None
-    record = read_finished(folder)
+    folder, identity = found
+    record = read_finished(folder, identity)
+    folder.restore_state()
     print_summary(record, folder.path)
     return record.metrics.val_score
 

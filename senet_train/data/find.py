@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
 from senet_train.data.images import Source
-from senet_train.errors import InputError
+from senet_train.errors import InputError, RunError
 
 # What `data.name` may say: the file and its `source(*, options)`, which finds the data and returns
 # a `Source`. Further names come from the entry points `senet_train.data`.
@@ -38,6 +38,17 @@ def find_data(
     if "classes" in own:  # all, a name or a list in any order: the same classes are the same run
         own["classes"] = list(source.class_names)
     return source, replace(data, source=Choice(data.source.name, own))
+
+
+def refuse_changed(
+    data: Data, source: Source, sources: Mapping[str, Callable[..., Source]] = SOURCES
+) -> None:
+    """Raises RunError if the files are no longer what they were when the data set was found."""
+    if source.from_files and find_data(data, sources)[0].fingerprint != source.fingerprint:
+        raise RunError(
+            "the images have changed since the run was begun, and it has seen some of both: "
+            "the same line again makes a run of those that are there now"
+        )
 
 
 def refuse_storage(data: Data, source: Source) -> None:

@@ -6,14 +6,20 @@
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
+from senet_train.config.schema import Natural
 from senet_train.runs.folder import LAST
 from senet_train.system.files import write_atomic
 
 log = logging.getLogger("senet_train")
+
+
+MOST_THREADS = 1024  # of one process; more than that is damage
 
 
 def previous(path: Path) -> Path:
@@ -55,12 +61,59 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False
     return checkpoint
 
 
+PLAIN = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+class SavedProgress(TypedDict):
+    """Where a training was when it was saved; `history` has a row for each epoch that is done."""
+
+    __pydantic_config__ = PLAIN  # type: ignore[misc]
+    epoch: Natural
+    batch: Natural
+    lr: float
+    train: torch.Tensor
+    history: list[dict[str, float]]
+    best: tuple[float, float] | list[float]
+
+
+class SavedTraining(TypedDict):
+    """What a training needs to go on from a checkpoint; Lightning's own parts are in it as well."""
+
+    __pydantic_config__ = PLAIN  # type: ignore[misc]
+    progress: SavedProgress
+    made_by: dict[str, str]
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)]
+    global_step: Natural
+    state_dict: dict[str, torch.Tensor]
+    optimizer_states: list[Any]
+    lr_schedulers: list[Any]
+    loops: dict[str, Any]
+    callbacks: dict[str, Any]
+
+
+TRAINING = TypeAdapter(SavedTraining)
+
+
+def refuse_content(checkpoint: Any, path: Path) -> None:
+    """Raises RuntimeError for a checkpoint that is whole, and no training of ours."""
+    try:
+        saved = TRAINING.validate_python(checkpoint)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise RuntimeError(f"{path} holds no training ({where}: {first['msg']})") from None
+    if len(saved["progress"]["history"]) != saved["progress"]["epoch"]:
+        raise RuntimeError(f"{path} holds no training (its epochs and its history differ)")
+
+
 def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that can be read, with a warning if it is not the last; or None."""
     last = folder / LAST
     for path in (last, previous(last)):
         try:
-            return path, read_checkpoint(path)
+            checkpoint = read_checkpoint(path)
+            refuse_content(checkpoint, path)
+            return path, checkpoint
         except FileNotFoundError:
             continue
         except (OSError, RuntimeError) as error:

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 from senet_train.runs.code import code_hash
-from senet_train.runs.folder import RunFolder, refuse_clash
+from senet_train.runs.folder import RECORD_FILE, RunFolder, refuse_clash
 from senet_train.runs.identity import as_tree
 from senet_train.runs.metrics import EXACT
 from senet_train.runs.record import RunRecord, read_record
@@ -36,9 +36,19 @@ log = logging.getLogger("senet_train")
 Doubt = Callable[[str], str]
 
 
-def read_finished(folder: RunFolder, doubt: Doubt = lambda fingerprint: "") -> RunRecord:
-    """The record of the finished run, after a log line. Raises InputError if it is damaged."""
-    record = read_record(folder.path / "result.json")
+def read_finished(
+    folder: RunFolder, identity: str, doubt: Doubt = lambda fingerprint: ""
+) -> RunRecord:
+    """The record of the finished run, after a log line.
+
+    Raises InputError if it is damaged, or if it is of another run than the folder's name says.
+    """
+    record = read_record(folder.path / RECORD_FILE)
+    if (record.identity, record.seed) != (identity, folder.seed):
+        raise InputError(
+            f"{folder.path / RECORD_FILE} is of seed {record.seed} of {record.arm}: move the copy "
+            "away, or overwrite=true sets it aside and trains this run"
+        )
     log.info("found finished: %s (overwrite=true runs it anew)", folder.path)
     if words := doubt(record.data_fingerprint):
         log.warning("warning: %s", words)
@@ -90,8 +100,8 @@ def keep_plan(
         log.debug("the plan is not kept: %s", error)
 
 
-def find_finished(config: Config) -> RunFolder | None:
-    """The folder of the finished run of this configuration; None where a plan must be made."""
+def find_finished(config: Config) -> tuple[RunFolder, str] | None:
+    """The folder and the identity of the finished run; None where a plan must be made."""
     try:
         plan = TypeAdapter(KeptPlan).validate_json(file_of(config).read_bytes())
         output_dir = Path(config.output_dir).expanduser()
@@ -99,10 +109,12 @@ def find_finished(config: Config) -> RunFolder | None:
         if not folder.settled or hash_of(dict(stamps_below(plan.origins))) != plan.stamps:
             return None
         refuse_clash(folder.identity_file, plan.identity)
-        of_the_data = read_record(folder.path / "result.json").data_fingerprint
+        found = read_record(folder.path / RECORD_FILE)
     except (OSError, ValidationError, InputError):  # the plan says what is wrong
         return None
-    return folder if of_the_data == plan.data_fingerprint else None
+    asked = (plan.identity, config.seed, plan.data_fingerprint)
+    same = (found.identity, found.seed, found.data_fingerprint) == asked
+    return (folder, plan.identity) if same else None
 
 
 def file_of(config: Config) -> Path:

@@ -8,18 +8,22 @@
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
+from senet_train.runs.record import read_record
 from senet_train.runs.status import read_status, write_status
 from senet_train.system.files import TEMPORARY, write_json
 
 LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of the checkpoints
+RECORD_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -58,33 +62,33 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether status.json says that the run has finished."""
+        """Whether status.json says so, or a record can be read: that is written last."""
         status = read_status(self.path)
-        return status is not None and status.state == "finished"
+        return (status is not None and status.state == "finished") or has_record(self.path)
 
     @property
     def settled(self) -> bool:
         """Whether it has finished and the run that it replaces is deleted."""
         return self.finished and not self.aside.exists()
 
+    def restore_state(self) -> None:
+        """Write the status of a finished run whose status.json is gone, or of before its end."""
+        status = read_status(self.path)
+        if status is None or status.state != "finished":
+            with contextlib.suppress(OSError):  # a folder that is only read
+                self.set_state("finished")
+
     def set_state(self, state: str, reason: str = "") -> None:
         """Replace status.json."""
         write_status(self.path, state, reason)
 
     def begin(self, identity: Identity, *, keep: bool) -> str:
-        """Set the state to running; a log line if a finished run had to be moved, or "".
+        """Set the state to running; a log line if the files of an earlier run had to go, or "".
 
-        The files of an unfinished run stay if `keep`, to resume it, and are deleted otherwise. The
-        caller holds the lock.
+        The files of an unfinished run stay if `keep`, to resume it, and are set aside otherwise.
+        The caller holds the lock.
         """
-        notice = ""
-        if self.finished:
-            self.aside.parent.mkdir(parents=True, exist_ok=True)
-            self.path.rename(self.aside)
-            hide_events(self.aside)
-            notice = f"the finished run waits in {self.aside} until this one has finished"
-        elif self.path.exists() and not keep:
-            shutil.rmtree(self.path)
+        notice = "" if keep and not self.finished else self.set_aside()
         for file in [*self.path.glob(TEMPORARY), *self.checkpoints.glob(TEMPORARY)]:
             file.unlink()  # left by a kill while it was written
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -92,12 +96,78 @@ class RunFolder:
         write_identity(self.identity_file, identity)
         return notice
 
+    def set_aside(self) -> str:
+        """Move the files of a run away until the one in its place has finished; a log line, or "".
+
+        The folder is renamed, so that a kill leaves one of the two, and what is not ours comes
+        back. Where an earlier run waits already, that one is kept.
+        """
+        if not any(map(is_ours, names_in(self.path))):
+            return ""
+        if self.aside.exists():
+            remove_ours(self.path)
+            return ""
+        self.aside.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(self.aside)
+        self.return_what_is_not_ours()
+        hide_events(self.aside)
+        return f"the earlier run waits in {self.aside} until this one has finished"
+
+    def return_what_is_not_ours(self) -> None:
+        """Move what others put into the folder of the run that is set aside to the new one."""
+        self.path.mkdir(exist_ok=True)
+        for name in names_in(self.aside):
+            if not is_ours(name) and not os.path.lexists(self.path / name):
+                (self.aside / name).rename(self.path / name)
+
     def discard_aside(self) -> None:
         """Delete the run that this finished one has replaced, and folders that are empty then."""
-        shutil.rmtree(self.aside, ignore_errors=True)
-        for folder in list(self.aside.parents)[:3]:
+        if self.aside.is_dir():
+            self.return_what_is_not_ours()
+            remove_ours(self.aside)
+        for folder in [self.aside, *self.aside.parents][:4]:
             with contextlib.suppress(OSError):  # not empty: another run waits there; or gone
                 folder.rmdir()
+
+
+# What a run, and senet-inspect, write to its folder. All else there is someone else's.
+OURS = (
+    "status.json",
+    RECORD_FILE,
+    "config.yaml",
+    "classes.json",
+    "weights.json",
+    "stop.json",
+    "metrics.csv",
+    "predictions.npz",
+    "correct.npz",
+    "overlaps.npz",
+    "run.log",
+    "events.out.*",
+    "checkpoints",
+    "inspect",
+    TEMPORARY,
+    "predictions.png",
+)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a run writes a file or folder of this name."""
+    return any(fnmatch(name, pattern) for pattern in OURS)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of what is in a folder; none if it is missing."""
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def remove_ours(folder: Path) -> None:
+    """Delete what a run has written to its folder."""
+    for path in [folder / name for name in names_in(folder) if is_ours(name)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def refuse_clash(file: Path, sha256: str) -> None:
@@ -126,6 +196,21 @@ def refuse_full_disk(folder: Path, num_bytes: int) -> None:
         )
 
 
+def refuse_link(folder: RunFolder) -> None:
+    """Raises InputError for a run folder that could not be set aside in one step.
+
+    It is a link, or on another file system than `output_dir`.
+    """
+    path, beside = folder.path, nearest_existing(folder.aside)
+    if path.is_symlink():
+        what = f"is a link to {path.resolve()}"
+    elif path.exists() and path.stat().st_dev != beside.stat().st_dev:
+        what = f"is on another file system than {beside}"
+    else:
+        return
+    raise InputError(f"{path} {what}, and no run is made there: choose another output_dir")
+
+
 def refuse_unwritable(folder: Path) -> None:
     """Raises InputError if nothing can be written there, so that no table of runs begins.
 
@@ -144,6 +229,15 @@ def refuse_unwritable(folder: Path) -> None:
 def nearest_existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+
+
+def has_record(folder: Path) -> bool:
+    """Whether the folder has a record that can be read."""
+    try:
+        read_record(folder / RECORD_FILE)
+    except InputError:
+        return False
+    return True
 
 
 def write_identity(file: Path, identity: Identity) -> None:

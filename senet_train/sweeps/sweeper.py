@@ -191,10 +191,11 @@ def finished_result(job: Job) -> JobReturn | None:
     if job.plan.config.overwrite or not job.plan.folder.settled:
         return None
     try:
-        score = read_finished(job.plan.folder, job.plan.source.doubt).metrics.val_score
+        plan = job.plan
+        record = read_finished(plan.folder, plan.identity.sha256, plan.source.doubt)
     except InputError:  # its record is damaged: the run says so, and fails alone
         return None
-    return JobReturn(status=JobStatus.COMPLETED, _return_value=score)
+    return JobReturn(status=JobStatus.COMPLETED, _return_value=record.metrics.val_score)
 
 
 def without_duplicates(arms: list[tuple[Job, list[int]]]) -> list[tuple[Job, list[int]]]:

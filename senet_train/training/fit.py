@@ -17,6 +17,8 @@ from rich.console import Console
 
 from senet_train.config.schema import Data, Precision
 from senet_train.config.schema import Trainer as TrainerConfig
+from senet_train.data.find import refuse_changed
+from senet_train.data.images import FileImages
 from senet_train.data.loaders import load_splits
 from senet_train.errors import InputError
 from senet_train.networks.hardware import TAILS
@@ -87,6 +89,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     folder, config = plan.folder.path, plan.config
     refuse_handover(config.data)
     splits = load_splits(plan.source, config.data)
+    refuse_changed(config.data, plan.source, plan.task.sources)
     facts = facts_of(splits, plan.source)
     if world().is_rank_zero:
         log.info(data_line(facts, plan.source.class_names))
@@ -111,6 +114,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
         best_epoch = load_best(module, plan.folder.checkpoints / BEST)
         trainer.test(module, datamodule=data, verbose=False)
+        if isinstance(splits.train, FileImages):  # read until now
+            refuse_changed(config.data, plan.source, plan.task.sources)
         metrics = module.metrics(best_epoch)
         if not world().is_rank_zero:
             return Fitted(metrics, [], 0.0, {}, 0)

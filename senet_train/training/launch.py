@@ -35,7 +35,7 @@ def launch(plan: Plan, command: list[str], wait: bool) -> float:
             refuse_ended_badly(folder)
         # For its errors: raised here they are one line, and not one of each process.
         environment = environment_of(plan)
-        provenance = provenance_of(environment, trainer.devices)
+        provenance = provenance_of(environment, plan)
         find_start(folder, provenance, environment.threads, plan.config.overwrite)
     threads = max(1, torch.get_num_threads() // trainer.devices)
     try:

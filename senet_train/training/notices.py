@@ -78,7 +78,8 @@ def report_finished(plan: Plan) -> float:
 
     Its files stay as they are. Raises InputError if its record is damaged.
     """
-    record = read_finished(plan.folder, plan.source.doubt)
+    record = read_finished(plan.folder, plan.identity.sha256, plan.source.doubt)
     if world().is_rank_zero:
+        plan.folder.restore_state()
         print_summary(record, plan.folder.path)
     return record.metrics.val_score

@@ -9,6 +9,7 @@ from senet_train.runs.folder import LAST, RunFolder
 from senet_train.runs.record import Environment
 from senet_train.runs.status import read_status
 from senet_train.training.distributed.collectives import broadcast
+from senet_train.training.plan import Plan
 
 ENDED_BADLY = ("failed", "diverged")
 
@@ -23,13 +24,15 @@ def refuse_ended_badly(folder: RunFolder) -> None:
         )
 
 
-def provenance_of(environment: Environment, num_processes: int) -> dict[str, str]:
+def provenance_of(environment: Environment, plan: Plan) -> dict[str, str]:
     """What must be the same in both halves of a run that is resumed. Checkpoints hold it."""
     return {
+        "identity": plan.identity.sha256,
+        "seed": str(plan.config.seed),
         "code": environment.code,
         "device": environment.device,
         "kernel": environment.kernel,
-        "trainer.devices": str(num_processes),
+        "trainer.devices": str(plan.config.trainer.devices),
         **environment.versions,
     }
 

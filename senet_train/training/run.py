@@ -20,6 +20,7 @@ from senet_train.runs.folder import (
     RunFolder,
     refuse_clash,
     refuse_full_disk,
+    refuse_link,
     refuse_unwritable,
 )
 from senet_train.runs.record import Environment, RunRecord, write_record
@@ -119,6 +120,7 @@ def make_ready(plan: Plan) -> None:
     Raises InputError where that fails, or the run's files would find no place.
     """
     refuse_unwritable(plan.folder.output_dir)
+    refuse_link(plan.folder)
     refuse_full_disk(plan.folder.output_dir, checkpoint_bytes(plan.cost.parameters))
     plan.source.prepare()
     resumes = any(path.exists() for path in checkpoints_to_resume(plan.folder))
@@ -149,7 +151,7 @@ def train(plan: Plan, overrides: list[str]) -> float:
     folder = plan.folder
     refuse_clash(folder.identity_file, plan.identity.sha256)
     environment = environment_of(plan)
-    provenance = provenance_of(environment, plan.config.trainer.devices)
+    provenance = provenance_of(environment, plan)
     if not world().is_rank_zero:
         return train_on_other_rank(plan, provenance)
     start = find_start(folder, provenance, environment.threads, plan.config.overwrite)

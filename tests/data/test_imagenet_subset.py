@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from PIL import Image
-from support import DATA, config, open_tree, write_image
+from support import DATA, TINY, Senet, config, draw_tree, open_tree, write_image
 
 from senet_train.data.imagenet_subset import NAMED_CLASSES, load_image
 from senet_train.data.images import FileImages, MemoryImages, Source
@@ -18,6 +20,7 @@ from senet_train.data.loaders import TrainingBatches, load_splits
 from senet_train.errors import InputError, RunError
 from senet_train.runs.identity import identify
 from senet_train.runs.status import write_status
+from senet_train.training import fit
 from senet_train.training.plan import make_plan
 
 
@@ -405,3 +408,28 @@ def test_test_images_in_training_are_pointed_out(tree: Path) -> None:
         (tree / "val" / "dog" / name).write_bytes(copied)
     expected = "2 of 6 test images are training images too: senet-data check DIR"
     assert open_tree(tree).notes[-1] == expected
+
+
+@pytest.mark.parametrize("cache", ["memory", "stream"])
+def test_images_replaced_during_a_run(
+    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    """Its record would be of data that are no longer there. The control is a run left in peace."""
+    draw_tree(tmp_path / "tree")
+    line = [word for word in TINY if not word.startswith(("data=", "data.num"))]
+    line += ["data=imagenet_subset", "data.root=tree", f"data.cache={cache}", "data.workers=0"]
+    load = fit.load_splits if cache == "memory" else pl.Trainer.test
+
+    def replaced_after(*arguments: Any, **options: Any) -> Any:
+        loaded = load(*arguments, **options)
+        write_image(tmp_path / "tree" / "train" / "cat" / "0.png", 200)
+        return loaded
+
+    where = (fit, "load_splits") if cache == "memory" else (pl.Trainer, "test")
+    monkeypatch.setattr(*where, replaced_after)
+    result = senet(*line)
+    assert result.code == 1
+    assert "the images have changed since the run was begun" in result.err
+    assert not list(tmp_path.glob("outputs/*/*/*/result.json"))
+    monkeypatch.setattr(*where, load)
+    assert senet(*line).code == 0

@@ -152,18 +152,22 @@ def test_a_plan_is_made_for_a_run_that_is_gone_or_damaged(
 ) -> None:
     senet(*TINY)
     [folder] = run_folders(tmp_path)
-    identity = folder.parent / "identity.json"
-    for file in (identity, folder / "result.json", folder / "status.json"):
+    record, identity = folder / "result.json", folder.parent / "identity.json"
+    for file, before, after in (
+        (record, '"seed": 0', '"seed": 7'),
+        (record, '"identity": "', '"identity": "0'),
+        (record, '"data_fingerprint": "', '"data_fingerprint": "0'),
+        (record, "{", "["),
+        (identity, '"sha256": "', '"sha256": "0'),
+    ):
         content = file.read_text()
-        file.write_text(content.replace('"sha256": "', '"sha256": "0').replace("finished", "?"))
-        if file == identity:
-            assert "Planned" in senet_without_plans(*TINY).err
+        file.write_text(content.replace(before, after, 1))
+        assert file.read_text() != content
+        assert "Planned" in senet_without_plans(*TINY).err
         file.write_text(content)
         assert senet_without_plans(*TINY).code == 0
-        file.rename(tmp_path / "spare")
-        if file != identity:
-            assert "Planned" in senet_without_plans(*TINY).err
-        (tmp_path / "spare").rename(file)
+    folder.rename(tmp_path / "away")
+    assert "Planned" in senet_without_plans(*TINY).err
 
 
 def test_a_kept_plan_that_is_damaged_is_made_again(

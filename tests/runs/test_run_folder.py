@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,90 @@ def test_discarding_keeps_what_others_set_aside(folder: RunFolder) -> None:
         each.begin(IDENTITY, keep=False)
     folder.discard_aside()
     assert other.aside.is_dir()
+
+
+def test_what_is_not_ours_stays(folder: RunFolder) -> None:
+    """A user's notes survive every way to begin anew, and the end of the run that comes after."""
+    folder.begin(IDENTITY, keep=False)
+    (folder.path / "notes.txt").write_text("mine")
+    (folder.path / "thoughts").mkdir()
+    (folder.path / "metrics.csv").write_text("epoch")
+    for state in ("finished", "interrupted", "failed"):
+        folder.set_state(state)
+        folder.begin(IDENTITY, keep=False)
+        assert not (folder.path / "metrics.csv").exists()
+        assert (folder.path / "notes.txt").read_text() == "mine"
+        (folder.path / "metrics.csv").write_text("epoch")
+    (folder.aside / "late.txt").write_text("put there while it waited")
+    folder.set_state("finished")
+    folder.discard_aside()
+    assert {"notes.txt", "thoughts", "late.txt"} < {path.name for path in folder.path.iterdir()}
+    assert not (folder.output_dir / ".aside").exists()
+
+
+def test_a_record_is_a_finished_run(senet: Senet, tmp_path: Path) -> None:
+    """status.json and the checkpoints are gone, result.json is whole: nothing is trained again."""
+    senet(*TINY)
+    [run] = run_folders(tmp_path)
+    (run / "status.json").unlink()
+    shutil.rmtree(run / "checkpoints")
+    (run / "notes.txt").write_text("mine")
+    record = (run / "result.json").read_bytes()
+    again = senet(*TINY)
+    assert (again.code, "found finished" in again.err) == (0, True)
+    assert (run / "result.json").read_bytes() == record
+    assert (run / "notes.txt").read_text() == "mine"
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+def test_files_of_an_unfinished_run_are_set_aside(senet: Senet, tmp_path: Path) -> None:
+    """Neither status nor a record that can be read: trained from zero, and nothing is deleted
+    before that has finished."""
+    senet(*TINY)
+    [run] = run_folders(tmp_path)
+    for name in ("status.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):
+        (run / name).unlink()
+    (run / "result.json").write_text('{"schema": 1')
+
+    def aside_at_the_end(folder: RunFolder) -> None:
+        assert (folder.aside / "result.json").read_text() == '{"schema": 1'
+        assert (folder.aside / "predictions.npz").exists()
+        discard(folder)
+
+    discard = RunFolder.discard_aside
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "discard_aside", aside_at_the_end)
+        result = senet(*TINY)
+    assert result.code == 0
+    assert "waits in" in result.err
+    assert not (tmp_path / "outputs" / ".aside").exists()
+
+
+def test_a_copy_under_another_seeds_name_is_not_believed(senet: Senet, tmp_path: Path) -> None:
+    senet(*TINY)
+    [run] = run_folders(tmp_path)
+    shutil.copytree(run, run.with_name("seed7"))
+    for words in ((*TINY, "seed=7"), (*TINY, "seed=7")):
+        result = senet(*words)
+        assert result.code == 2
+        assert "result.json is of seed 0 of se_resnet8-r4-" in result.err
+        assert "move the copy away" in result.err
+    table = senet(*TINY, "seeds=[0,7]", "hydra/launcher=basic")
+    assert (table.code, "result.json is of seed 0" in table.err) == (1, True)
+    assert senet(*TINY, "seed=7", "overwrite=true").code == 0
+    assert json.loads((run.with_name("seed7") / "result.json").read_text())["seed"] == 7
+
+
+def test_a_run_folder_that_is_a_link(senet: Senet, tmp_path: Path) -> None:
+    senet(*TINY)
+    [run] = run_folders(tmp_path)
+    run.rename(tmp_path / "elsewhere")
+    run.symlink_to(tmp_path / "elsewhere")
+    assert "found finished" in senet(*TINY).err
+    result = senet(*TINY, "overwrite=true")
+    assert result.code == 2
+    assert "is a link to" in result.err
+    assert (tmp_path / "elsewhere" / "result.json").exists()
 
 
 def test_overwrite_survives_a_failure(senet: Senet, tmp_path: Path, monkeypatch) -> None:
