@@ -19,7 +19,7 @@ PARTS = {
         },
     ),
     "precision": (" ", {"trainer.precision": "{}"}),
-    "machine": (", ", {"device": "{}", "threads": "{} threads"}),
+    "machine": (", ", {"device": "{}", "threads": "threads {}"}),
     "code": (" ", {"versions.senet-train": "senet-train {}", "code": "(code {:.8})"}),
 }
 

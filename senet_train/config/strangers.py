@@ -41,6 +41,13 @@ COUNTS = (
 WRITTEN_DOWN = re.compile(r"(runtime|overrides|searchpath|job\.(override_dirname|config_name))\b")
 
 
+# Environment variables that any file may read: they say where something lies, and are no secrets.
+PLACES = (
+    *("HOME", "USER", "LOGNAME", "PWD", "TMPDIR", "SCRATCH", "WORK", "PROJECT", "SLURM_TMPDIR"),
+    *("DATA", "DATA_DIR", "DATA_ROOT", "DATASETS", "XDG_DATA_HOME", "XDG_CACHE_HOME"),
+)
+
+
 def refuse_strangers(folders: Sequence[str], main: str, name: str, words: Sequence[str]) -> None:
     """Refuse a folder whose files would make Hydra act. Raises InputError, and Hydra's errors.
 
@@ -127,13 +134,15 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def environment_of(words: Sequence[str]) -> Iterator[None]:
-    """For the block, `${oc.env:NAME}` is resolved where the words typed have it, and else refused.
+    """For the block, `${oc.env:NAME}` is resolved for places, and for names in the words typed.
 
     A file of a stranger could otherwise put a secret into a record that is shared.
     """
 
     def read(name: str, *default: str | None) -> str | None:
-        if not any(re.search(rf"oc\.env:\W*{re.escape(name)}\b", word) for word in words):
+        if name not in PLACES and not any(
+            re.search(rf"oc\.env:\W*{re.escape(name)}\b", word) for word in words
+        ):
             raise InputError(
                 f"a file of a configuration folder reads the environment variable {name}: "
                 "write what it stands for, or the setting on the command line"

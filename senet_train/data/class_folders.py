@@ -115,8 +115,16 @@ def one_folder(base: Path, asked: str) -> Layout:
             f"class, such as {classes[0]}/cat/ and {classes[0]}/dog/"
         )
     inside = [path for path in subfolders if "train" in part_folders(path, asked)]
-    hint = f"{asked}={inside[0]} does" if inside else "give the folder that does"
-    raise InputError(f"{asked}={base} holds no train/<class>/ and no <class>/ folders: {hint}")
+    seen = [f"{path.name}/" for path in subfolders if not is_foreign(path.name)]
+    holds = f", but {listed(seen)} with folders in them" if seen else ""
+    way_out = "give the folder that does"
+    if seen:
+        way_out = (
+            "call those of training, validation and test images train/, val/ and test/, or put all "
+            "images of a class into one folder"
+        )
+    hint = f": {asked}={inside[0]} does" if inside else f"{holds}: {way_out}"
+    raise InputError(f"{asked}={base} holds no train/<class>/ and no <class>/ folders{hint}")
 
 
 def is_class_folder(folder: Path) -> bool:
@@ -151,6 +159,11 @@ def list_part(
         for name in sorted(set(wanted) or found)
     }
     empty = [name for name, images in files.items() if not images]
+    if not files and any(is_image_name(path.name) for path in folder.iterdir()):
+        raise InputError(
+            f"{folder} holds images and no class folders, so that nothing says what they show: "
+            f"move it away and ask senet-predict, or sort them into {folder}/<class>/"
+        )
     if empty or not files:
         what = f"class folders without an image ({listed(empty)})" if files else "no class"
         raise InputError(f"{folder} has {what}: images end in {' '.join(EXTENSIONS)}")
@@ -243,11 +256,21 @@ def refuse_mismatch(parts: Iterable[ClassFolders]) -> None:
     for other in others:
         for have, lack in ((first, other), (other, first)):
             missing = sorted(set(have.files) - set(lack.files))
+            instead = sorted(set(lack.files) - set(have.files))
+            which = f"({listed(missing)}{', in place of ' + listed(instead) if instead else ''})"
             if missing:
                 raise InputError(
-                    f"{have.folder} has classes that {lack.folder} lacks ({listed(missing)}): "
+                    f"{have.folder} has classes that {lack.folder} lacks {which}: "
                     "add or remove them, or name the shared ones in data.classes"
                 )
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """The class names that differ in case or in spaces alone: most likely one class."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault("".join(name.casefold().split()), []).append(name)
+    return [name for group in groups.values() if len(group) > 1 for name in group]
 
 
 def refuse_few(layout: Layout, train: ClassFolders) -> None:

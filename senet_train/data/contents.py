@@ -9,8 +9,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from senet_train.system.files import (
 )
 from senet_train.system.resources import usable_cores
 
-SCHEMA = 1
+SCHEMA = 2  # 1 did not know what cannot be read
 MANY = 5_000  # files: reading them for the first time may take longer than a user waits in silence
 
 log = logging.getLogger("senet_train")
@@ -50,11 +51,13 @@ class Content:
 
     `highest` is the highest value of a deep picture, 0 for others. `plain` is whether it is shown
     as every version of this program has decoded it: upright, opaque, of 8 or all of 16 bits.
+    `unreadable` is why no decoder knows it, "" for the others; all of it is decoded only later.
     """
 
     sha256: str
     highest: int
     plain: bool
+    unreadable: str = ""
 
 
 Known = dict[str, tuple[Stamp, Content]]  # by path below the tree
@@ -97,8 +100,8 @@ def read_content(base: Path, path: str) -> Content:
         try:
             with opened(str(base / path)) as stored:
                 return Content(sha256, *decoding_of(stored))
-        except Unreadable:
-            return Content(sha256, 0, True)
+        except Unreadable as error:
+            return Content(sha256, 0, True, str(error))
     except OSError as error:
         raise InputError(f"{base / path} cannot be read: {error.strerror}") from error
 
@@ -119,7 +122,23 @@ def bit_depth_of(contents: Iterable[Content]) -> int:
     return max(highest.bit_length(), 8) if highest else FULL_DEPTH
 
 
-ROWS = TypeAdapter(dict[str, tuple[int, int, int, int, str, int, bool]])
+def once_decoded(fingerprint: str, decode: Callable[[], object]) -> None:
+    """Call `decode` unless it has returned before for images of this fingerprint.
+
+    That it has is kept in the user's cache folder; where there is no safe place it is called anew.
+    """
+    try:
+        mark = cache_folder() / f"decoded-{fingerprint[:32]}"
+    except OSError:
+        decode()
+        return
+    if not mark.exists():
+        decode()
+        with suppress(OSError):  # no room: the next run decodes them again
+            mark.touch()
+
+
+ROWS = TypeAdapter(dict[str, tuple[int, int, int, int, str, int, bool, str]])
 
 
 def cache_file(base: Path) -> Path:

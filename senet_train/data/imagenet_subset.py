@@ -5,7 +5,7 @@ name, so a missing folder can never shift a label.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from senet_train.data.class_folders import (
     ClassFolders,
     Layout,
     Part,
+    alike,
     find_layout,
     list_part,
     refuse_few,
@@ -34,7 +35,7 @@ from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths
 from senet_train.data.framing import MARGIN, Fit, framed, squared
 from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
 from senet_train.data.images import FileImages, LoadFile, Source, joined
-from senet_train.errors import InputError, RunError
+from senet_train.errors import InputError, RunError, listed
 from senet_train.keyed import forked_random, keyed_permutation
 
 # https://github.com/fastai/imagenette: ten easy classes, and ten breeds of dog.
@@ -97,7 +98,9 @@ def source_of(
     workers: int,
 ) -> Source:
     """The parts as a data set: what their files hold says what it is, and how deep they are."""
-    every = contents_of(layout.base, [path for part in parts.values() for path in paths_of(part)])
+    paths = [path for part in parts.values() for path in paths_of(part)]
+    every = contents_of(layout.base, paths)
+    refuse_unreadable(layout, paths, every)
     held = iter(every)
     contents = {part: list(islice(held, len(paths_of(parts[part])))) for part in parts}
     depth = bit_depth_of(every) if bit_depth == "auto" else bit_depth
@@ -113,8 +116,20 @@ def source_of(
         validation=range(num_train, sum(len(each.paths) for each in pool)),
         bit_depth=depth,
         earlier_fingerprint=earlier_fingerprint(parts, layout.folders, excluded, every),
-        notes=(*notes_of(layout, parts.values(), depth), *copies_note(contents)),
+        notes=(*notes_of(layout, list(parts.values()), depth), *copies_note(contents)),
     )
+
+
+def refuse_unreadable(layout: Layout, paths: Sequence[str], every: Sequence[Content]) -> None:
+    """Raises InputError where files are no images: a run would meet them much later."""
+    found = [(p, held.unreadable) for p, held in zip(paths, every, strict=True) if held.unreadable]
+    if found:
+        path, reason = found[0]
+        raise InputError(
+            f"{len(found):,} of {len(paths):,} files cannot be read as images, as "
+            f"{layout.base / path} ({reason}): senet-data check {layout.base} --exclude FILE lists "
+            "them, and data.exclude=FILE leaves them out"
+        )
 
 
 def list_parts(
@@ -167,13 +182,15 @@ def limit(part: ClassFolders, most: Literal["all"] | int, key: str) -> ClassFold
     return replace(part, files=chosen)
 
 
-def notes_of(layout: Layout, parts: Iterable[ClassFolders], bit_depth: int) -> tuple[str, ...]:
+def notes_of(layout: Layout, parts: Sequence[ClassFolders], bit_depth: int) -> tuple[str, ...]:
     """How the tree is used, its depth, and the files that are left out as they are no images."""
     left_out = sum((part.left_out for part in parts), Counter[str]())
     endings = ", ".join(f"{count} {ending}" for ending, count in left_out.most_common(5))
     depth = f"of 16 bits a value the lower {bit_depth} are used" if bit_depth < FULL_DEPTH else ""
     left_out_words = f"left out, as no images: {endings}" if endings else ""
-    return tuple(filter(None, (layout.sentence, depth, left_out_words)))
+    like = listed([f'"{name}"' for name in alike(next(iter(parts)).files)])
+    alike_words = f"the classes {like} differ in case or in spaces alone" if like else ""
+    return tuple(filter(None, (layout.sentence, depth, left_out_words, alike_words)))
 
 
 def copies_note(contents: Mapping[Part, Sequence[Content]]) -> list[str]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +18,11 @@ from rich.console import Console
 
 from senet_train.config.schema import Data, Precision
 from senet_train.config.schema import Trainer as TrainerConfig
+from senet_train.data.contents import once_decoded
 from senet_train.data.find import refuse_changed
 from senet_train.data.images import FileImages
 from senet_train.data.loaders import load_splits
-from senet_train.errors import InputError
+from senet_train.errors import InputError, counted
 from senet_train.networks.hardware import TAILS
 from senet_train.runs.checkpoint_files import read_checkpoint
 from senet_train.runs.folder import BEST
@@ -90,6 +92,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     refuse_handover(config.data)
     splits = load_splits(plan.source, config.data)
     refuse_changed(config.data, plan.source, plan.task.sources)
+    if isinstance(splits.test, FileImages) and world().is_rank_zero:
+        once_decoded(plan.source.fingerprint, partial(decode_all, splits.test, config.data))
     facts = facts_of(splits, plan.source)
     if world().is_rank_zero:
         log.info(data_line(facts, plan.source.class_names))
@@ -136,6 +140,13 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
 
     rates, earlier = speed.steady(), speed.earlier_seconds
     return Fitted(metrics, rates, earlier, latency, peak, facts, draw)
+
+
+def decode_all(images: FileImages, data: Data) -> None:
+    """Decode every image. Raises RunError for a damaged one, which a run would meet at its end."""
+    log.info("decoding %s, once, before training", counted(len(images.paths), "test image"))
+    for _ in images.read(torch.arange(len(images.paths)).split(data.batch_size)):
+        pass
 
 
 def refuse_handover(data: Data) -> None:

@@ -228,6 +228,7 @@ def test_every_fault(check: Check, tree: Path) -> None:
         "not opened",
         "ends its decoder",
         "one class",
+        "names alike",
     }
     result = check("--out", "report.csv", "--exclude", "exclude.txt", "--jobs", "2")
     assert (result.code, result.err) == (1, "")
@@ -243,6 +244,17 @@ def test_every_fault(check: Check, tree: Path) -> None:
     assert "truncated: 1 excluded" in result.out
     assert "\x1b" not in result.out  # a name is not obeyed
     assert r"esc\x1b[31m.png" in result.out
+
+
+def test_class_names_that_are_alike(check: Check, tree: Path) -> None:
+    """A space at the end of a name made two classes of one."""
+    for part in ("train", "val"):
+        shutil.copytree(tree / part / "cat", tree / part / "Cat ")
+    result = check()
+    assert result.code == 1
+    assert "names alike: 2 to be mended" in result.out
+    notes = open_tree(tree).notes
+    assert 'the classes "Cat ", "cat" differ in case or in spaces alone' in notes
 
 
 def test_any_number_of_jobs(check: Check, tree: Path) -> None:

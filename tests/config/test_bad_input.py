@@ -104,7 +104,7 @@ def test_a_class_missing_in_val(senet: Senet, tmp_path: Path, tmp_path_factory) 
     result = senet("data=imagenet_subset", f"data.root={tree}", "data.classes=all")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "train has classes that" in result.err
-    assert "lacks (b)" in result.err
+    assert "lacks (b, in place of c)" in result.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -172,6 +172,8 @@ def test_a_secret_is_not_read(strangers: Senet, monkeypatch: pytest.MonkeyPatch)
     assert typed.code == 2
     assert "reads the environment variable SECRET" in typed.err
     assert strangers("seed: 1", 'output_dir="${oc.env:SECRET}"').code == 0
+    monkeypatch.setenv("DATA_ROOT", "pictures")
+    assert strangers('output_dir: "${oc.env:DATA_ROOT}"').code == 0
 
 
 def keys_of_hydra() -> list[str]:

@@ -433,3 +433,23 @@ def test_images_replaced_during_a_run(
     assert not list(tmp_path.glob("outputs/*/*/*/result.json"))
     monkeypatch.setattr(*where, load)
     assert senet(*line).code == 0
+
+
+def test_a_damaged_test_image_is_found_before_training(senet: Senet, tmp_path: Path) -> None:
+    """It is streamed: without that it would end a run of days. Decoded once for all runs."""
+    draw_tree(tmp_path / "tree")
+    line = [word for word in TINY if not word.startswith(("data=", "data.num"))]
+    line += ["data=imagenet_subset", "data.root=tree", "data.cache=stream", "data.workers=0"]
+    write_image(tmp_path / "tree" / "val" / "eel" / "new.png", 77)  # no other test's data
+    image = tmp_path / "tree" / "val" / "eel" / "3.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-40])
+    result = senet(*line)
+    assert result.code == 1
+    assert "val/eel/3.png cannot be read as an image" in result.err
+    assert "epoch 1" not in result.err
+    image.write_bytes(whole)
+    result = senet(*line)
+    assert (result.code, "decoding 28 test images, once" in result.err) == (0, True)
+    result = senet(*line, "seed=1")
+    assert (result.code, "decoding" in result.err) == (0, False)

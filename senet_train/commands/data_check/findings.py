@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[Remedy, str]] = {
     "two classes": ("mend", "one picture under two labels: one is wrong"),
     "class in one part only": ("mend", "all parts need the same classes"),
     "one class": ("mend", "two or more are needed"),
+    "names alike": ("mend", "class names that differ in case or in spaces alone: most likely one"),
     "one name twice": ("mend", "two folders that are called the same: join them"),
     "too few images": ("mend", "each of training, validation and test needs one of a class"),
     "folder in a class": ("mend", "images lie in their class folder"),

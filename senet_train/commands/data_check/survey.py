@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from senet_train.commands.data_check.findings import Finding
-from senet_train.data.class_folders import Layout, Part, is_foreign, is_image_name, readable
+from senet_train.data.class_folders import Layout, Part, alike, is_foreign, is_image_name, readable
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ def survey(layout: Layout) -> Survey:
         for entry in entries_of(folder, folder.name, seen.findings):
             inspect_class(entry, prefix + entry.name, part, seen)
     seen.findings += differing_classes(layout, seen.classes)
+    like = alike(seen.classes["train"])
+    seen.findings += [Finding("names alike", f"{layout.train.name}/{name}") for name in like]
     if len(seen.classes["train"]) == 1:
         seen.findings.append(Finding("one class", layout.train.name, seen.classes["train"][0]))
     return seen
