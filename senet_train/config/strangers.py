@@ -140,9 +140,8 @@ def environment_of(words: Sequence[str]) -> Iterator[None]:
     """
 
     def read(name: str, *default: str | None) -> str | None:
-        if name not in PLACES and not any(
-            re.search(rf"oc\.env:\W*{re.escape(name)}\b", word) for word in words
-        ):
+        typed = re.compile(rf"oc\.env:\W*{re.escape(name)}\b")
+        if name not in PLACES and not any(map(typed.search, words)):
             raise InputError(
                 f"a file of a configuration folder reads the environment variable {name}: "
                 "write what it stands for, or the setting on the command line"

@@ -1,6 +1,7 @@
 """The dashboard, opened by senet-board and read through TensorBoard's own HTTP interface."""
 
 import csv
+import http.client
 import io
 import json
 import os
@@ -189,7 +190,24 @@ def test_runs(outputs: dict[int, Any], board: Callable[..., Board], tmp_path: Pa
         row_is_that_of_the_record(rows[names[folder]], folder)
     states = [row["sessions"][0].get("status", "STATUS_UNKNOWN") for row in rows.values()]
     assert states.count("STATUS_SUCCESS") == 2  # the diverged run is none
+    answers_its_own_names_alone(opened)
     assert opened.end(signal.SIGTERM) == (143, "stopped by SIGTERM\n")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def answers_its_own_names_alone(board: Board) -> None:
+    """A page whose name was made to resolve to 127.0.0.1 is told nothing (DNS rebinding)."""
+    port = urllib.parse.urlsplit(board.address).port
+    for name, code in (
+        *(("127.0.0.1", 200), ("localhost", 200), (f"localhost:{port}", 200), ("[::1]", 200)),
+        *(("evil.example", 403), (f"evil.example:{port}", 403), ("127.0.0.1.evil.example", 403)),
+        *(("", 403), ("[", 403)),
+    ):
+        asked = http.client.HTTPConnection("127.0.0.1", port or 0, timeout=30)
+        asked.request("GET", "/data/runs", headers={"Host": name})
+        answer = asked.getresponse()
+        assert (answer.status, b"seed0" in answer.read()) == (code, code == 200), name
+        asked.close()
 
 
 def curves_are_those_of_the_file(board: Board, folder: Path, run: str) -> None:
@@ -287,7 +305,7 @@ def test_arms(board: Callable[..., Board], tmp_path: Path) -> None:
     [temporary] = (tmp_path / "tmp").glob("senet-board-*")
     assert temporary.is_dir()
     assert opened.end(signal.SIGINT) == (130, "stopped by SIGINT\n")
-    assert not temporary.exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_runs_of_two_tasks_keep_their_columns(board: Callable[..., Board], tmp_path: Path) -> None:

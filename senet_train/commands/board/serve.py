@@ -2,16 +2,39 @@
 
 import contextlib
 import io
+import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from tensorboard.program import TensorBoard, TensorBoardServerException
+from tensorboard.program import (
+    TensorBoard,
+    TensorBoardServerException,
+    create_port_scanning_werkzeug_server,
+)
 
 from senet_train.commands.board.columns import plugins
 from senet_train.errors import InputError
 
 HOST = "127.0.0.1"
+OWN_NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
+
+
+def serve_own_names(app: Any, flags: Any) -> Any:
+    """TensorBoard's server, which answers requests to this machine's own names alone.
+
+    A page of a stranger may have its name resolve to 127.0.0.1, and would be given all runs (DNS
+    rebinding).
+    """
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if OWN_NAMES.fullmatch(environ.get("HTTP_HOST", "")):
+            return app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain")])
+        return [f"senet-board answers at {HOST} and localhost alone\n".encode()]
+
+    return create_port_scanning_werkzeug_server(answer, flags)
 
 
 def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
@@ -19,7 +42,7 @@ def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
 
     A port of None is the first free one from 6006 on. Raises InputError where no port can be used.
     """
-    server = TensorBoard(plugins())
+    server = TensorBoard(plugins(), server_class=serve_own_names)
     place = ["--port", str(port)] if port is not None else []
     server.configure(["senet-board", "--logdir", str(folder), "--host", HOST, *place])
     try:
