@@ -55,6 +55,48 @@ PROTECTIONS = {
         "    except ZeroDivisionError as second:\n        log.warning(",
         "tests/processes/test_faults.py::test_a_full_disk",
     ),
+    "what Hydra would act on is compared": (
+        "config/strangers.py",
+        "refuse_difference(found, composed_by_us(",
+        "(found, composed_by_us(",
+        "tests/config/test_foreign_folders.py::test_what_would_act_is_refused",
+    ),
+    "secrets are not read": (
+        "config/strangers.py",
+        "if name not in PLACES and not any(map(typed.search, words)):",
+        "if False:",
+        "tests/config/test_foreign_folders.py::test_a_secret_is_not_read",
+    ),
+    "the working folder is left out": (
+        "system/safe_path.py",
+        'os.environ[SAFE_PATH] = "1"',
+        'os.environ["UNSAFE"] = "1"',
+        "tests/processes/test_working_folder.py::test_every_way_to_start_a_process",
+    ),
+    "what is not a run's is left alone": (
+        "runs/folder.py",
+        "return any(fnmatch(name, pattern) for pattern in OURS)",
+        "return True",
+        "tests/runs/test_run_folder.py::test_what_is_not_ours_stays",
+    ),
+    "the content of a checkpoint is looked at": (
+        "runs/checkpoint_files.py",
+        "            refuse_content(checkpoint, path)\n",
+        "",
+        "tests/training/test_resume.py::test_wrong_content_is_not_gone_on_with",
+    ),
+    "a record is of the run that is asked for": (
+        "runs/finished.py",
+        "if (record.identity, record.seed) != (identity, folder.seed):",
+        "if False:",
+        "tests/runs/test_run_folder.py::test_a_copy_under_another_seeds_name_is_not_believed",
+    ),
+    "the images are looked at again": (
+        "data/find.py",
+        "if source.from_files and find_data(data, sources)[0].fingerprint != source.fingerprint:",
+        "if False:",
+        "tests/data/test_imagenet_subset.py::test_images_replaced_during_a_run",
+    ),
 }
 
 
