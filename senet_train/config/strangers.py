@@ -60,9 +60,21 @@ def refuse_strangers(folders: Sequence[str], main: str, name: str, words: Sequen
     parsed = [each for each in parsed if key_of(each.input_line or "") != "hydra.searchpath"]
     searched = f"hydra.searchpath={json.dumps(list(map(as_source, folders)), ensure_ascii=False)}"
     for combination in combinations(parsed):
-        with initialize_config_dir(os.path.abspath(main), version_base="1.3"):
-            found = compose(name, [*combination, searched], return_hydra_config=True).hydra
+        found = composed_with(main, name, [*combination, searched])
         refuse_difference(found, composed_by_us(combination, found.runtime.choices))
+
+
+def composed_with(main: str, name: str, words: Sequence[str]) -> DictConfig:
+    """Hydra's part of what these words compose. Raises InputError, and Hydra's errors."""
+    try:
+        with initialize_config_dir(os.path.abspath(main), version_base="1.3"):
+            found: DictConfig = compose(name, list(words), return_hydra_config=True).hydra
+    except (KeyError, AttributeError, TypeError) as error:  # Hydra uses its part as it composes it
+        raise InputError(
+            "what a configuration folder sets of Hydra's own cannot be composed "
+            f"({type(error).__name__}: {error}): take it out"
+        ) from error
+    return found
 
 
 def refuse_searchpath(file: Path) -> None:
@@ -89,11 +101,7 @@ def composed_by_us(words: Sequence[str], choices: Mapping[str, str]) -> DictConf
     groups = [word for word in words if key_of(word).startswith("hydra/")]
     groups = [word for word in groups if key_of(word) not in chosen]
     chosen_words = [f"{group}={option}" for group, option in chosen.items()]
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        found: DictConfig = compose(
-            "config", [*chosen_words, *groups, *typed], return_hydra_config=True
-        ).hydra
-    return found
+    return composed_with(config_dir(), "config", [*chosen_words, *groups, *typed])
 
 
 def refuse_difference(found: DictConfig, ours: DictConfig) -> None:
