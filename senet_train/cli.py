@@ -25,6 +25,7 @@ from senet_train.config.hydra_arguments import config_flags, hydra_arguments, hy
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.config.schema import Config
+from senet_train.config.typed_words import key_of
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
 from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
 from senet_train.system.resources import wait_passively_where_cores_are_shared
@@ -33,6 +34,9 @@ from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.training.distributed.world import world
 
 log = logging.getLogger("senet_train")
+
+# What Hydra raises where a value of its own is of the wrong kind.
+HYDRAS_OWN = (KeyError, AttributeError, TypeError, AssertionError)
 
 
 def entry() -> None:
@@ -66,6 +70,13 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
     except (HydraException, OmegaConfBaseException, InputError, ValueError) as error:
         print_error(error, explain_composition(error), full_error)
         return error.exit_code if isinstance(error, RunError) else 2
+    except HYDRAS_OWN as error:
+        typed = [word for word in argv if key_of(word).startswith("hydra.")]
+        if not typed:  # then it is ours
+            raise
+        what = f"{type(error).__name__}: {error}"
+        print_error(error, f"Hydra cannot use {' '.join(typed)} ({what}): leave it out", full_error)
+        return 2
     except RunError as error:  # a sweep's last line: some of its runs did not finish
         print_error(error, str(error), full_error)
         exit_codes.append(error.exit_code)

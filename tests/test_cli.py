@@ -195,9 +195,7 @@ def test_a_run_that_was_not_tested_is_not_trained_again(senet: Senet, tmp_path: 
     senet(*TINY)
     folder = only_run(tmp_path)
     rows = metrics(folder)
-    (folder / "result.json").unlink()
-    status = status_of(folder)
-    (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    unfinished(folder, "running")
     result = senet(*TINY)
     assert (
         "an earlier try was left interrupted: going on after 2 epochs and 0 batches" in result.err
@@ -208,22 +206,26 @@ def test_a_run_that_was_not_tested_is_not_trained_again(senet: Senet, tmp_path: 
 
 def test_a_run_without_a_checkpoint_starts_again(senet: Senet, tmp_path: Path) -> None:
     senet(*TINY)
-    folder = only_run(tmp_path)
-    status = status_of(folder)
-    (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    folder = unfinished(only_run(tmp_path), "running")
     (folder / "checkpoints" / "last.ckpt").unlink()
-    (folder / "stale").write_text("left over")
+    (folder / "notes").write_text("of the user's own")
     result = senet(*TINY)
     assert "an earlier try was left interrupted: starting again from zero" in result.err
     assert result.code == 0
-    assert not (folder / "stale").exists()
+    assert (folder / "notes").exists()
+
+
+def unfinished(folder: Path, state: str) -> Path:
+    """Make a finished run one that was left in this state before its record was written."""
+    (folder / "result.json").unlink()
+    (folder / "status.json").write_text(json.dumps({**status_of(folder), "state": state}))
+    return folder
 
 
 def test_other_code_does_not_go_on_with_a_run(senet: Senet, tmp_path: Path, monkeypatch) -> None:
     """Both halves of a run need the same code."""
     senet(*TINY)
-    status = status_of(only_run(tmp_path))
-    (only_run(tmp_path) / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
+    unfinished(only_run(tmp_path), "interrupted")
     monkeypatch.setattr("senet_train.runs.environment.code_hash", lambda: "0" * 64)
     before = snapshot(only_run(tmp_path))
     result = senet(*TINY)

@@ -71,6 +71,8 @@ CASES = [
     ("optim.lr=0.1, 0.2", "optim.lr=0.1, ends with a comma"),
     ("seed=(1)", "write 'seed=\"(1)\"'"),
     ("output_dir=${oc.env:NOT_SET_AT_ALL}/x", "the environment variable NOT_SET_AT_ALL is not set"),
+    ("hydra.job.env_copy=[NOPE]", "Hydra cannot use hydra.job.env_copy=[NOPE] (KeyError: 'NOPE')"),
+    ("hydra.verbose=3", "Hydra cannot use hydra.verbose=3"),
     ("hydra.run.dir=logs", "is not obeyed, as Hydra writes nothing here: output_dir=DIR is where"),
     ("-m hydra.sweep.dir=logs seed=0,1", "hydra.sweep.dir=logs is not obeyed"),
     ("hydra.sweep.subdir=x", "hydra.sweep.subdir=x is not obeyed"),
