@@ -45,19 +45,26 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
 
     `planned`: as one run of a sweep, whose table has been read.
     """
+    with raise_on_signals():  # till the last line is printed
+        try:
+            return exit_code_of_command(argv, planned)
+        except Interrupted as end:
+            print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
+            return end.exit_code
+
+
+def exit_code_of_command(argv: Sequence[str], planned: bool) -> int:
+    """Run the command; the exit code. Its errors become a line. Raises Interrupted."""
     exit_codes: list[int] = []
     made: set[Path] = set()
     try:
-        with hydra_raises() as full_error, raise_on_signals(), hydra_arguments(argv), console_log():
+        with hydra_raises() as full_error, hydra_arguments(argv), console_log():
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
                 return run_job(raw, exit_codes, made, full_error, planned)
 
             hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
-    except Interrupted as end:
-        print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
-        return end.exit_code
     except SystemExit as end:  # help was printed; or Lightning left because of a signal
         signum = pending_signal()
         return 128 + signum if signum else int(end.code or 0)

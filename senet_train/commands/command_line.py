@@ -38,12 +38,18 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     `kept` says in words what is kept when a signal ends the command. A traceback comes before the
     line if the user set HYDRA_FULL_ERROR=1.
     """
+    with raise_on_signals():  # till the last line is printed
+        try:
+            return exit_code_or_signal(command)
+        except Interrupted as end:
+            print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
+            return end.exit_code
+
+
+def exit_code_or_signal(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code; its errors become a line. Raises Interrupted."""
     try:
-        with raise_on_signals():
-            return end_quietly(command)
-    except Interrupted as end:
-        print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
-        return end.exit_code
+        return end_quietly(command)
     except RunError as error:
         return print_error(error, error.exit_code)
     except OSError as error:  # the disk is full, say

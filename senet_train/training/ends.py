@@ -7,7 +7,7 @@ from pathlib import Path
 
 from senet_train.config.schema import Data
 from senet_train.data.images import workers_explained
-from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost
+from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
 from senet_train.system.memory import explain_out_of_memory
@@ -39,10 +39,8 @@ def write_end_status(folder: RunFolder, error: BaseException) -> None:
         log.warning("warning: %s keeps its old status: %s", folder.path, second)
 
 
-def add_way_on(folder: RunFolder, error: BaseException) -> None:
+def add_way_on(folder: RunFolder, error: Interrupted) -> None:
     """Tell a signal, which ends the command, how the run is gone on with and from where."""
-    if not isinstance(error, Interrupted):
-        return
     if folder.finished:
         error.way_on = f"{folder.path} has finished"
         return
@@ -57,7 +55,9 @@ def add_way_on(folder: RunFolder, error: BaseException) -> None:
 
 
 def end_state(error: BaseException) -> str:
-    """`interrupted`, `diverged` or `failed`."""
+    """`pruned`, `interrupted`, `diverged` or `failed`."""
+    if isinstance(error, Pruned):
+        return "pruned"
     if isinstance(error, Interrupted | PeerLost) or pending_signal():
         return "interrupted"
     return "diverged" if isinstance(error, Diverged) else "failed"
@@ -65,6 +65,8 @@ def end_state(error: BaseException) -> str:
 
 def end_reason(error: BaseException) -> str:
     """Why, for status.json: scripts search for the word `oom`."""
+    if isinstance(error, Pruned):
+        return str(error)
     name = "oom" if isinstance(error, OutOfMemory) else type(error).__name__
     return f"{name}: {error}"
 

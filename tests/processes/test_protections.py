@@ -13,7 +13,7 @@ from support import ROOT
 PROTECTIONS = {
     "a signal waits for the step's end": (
         "system/signals.py",
-        "if not _deferring or (signum == signal.SIGINT and len(_pending) > 1):",
+        "if not _held and (impatient or not (_deferring or is_ending())):",
         "if True:",
         "tests/processes/test_exact_resume.py::test_stopped_by_a_signal",
     ),

@@ -11,9 +11,11 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -30,7 +32,7 @@ from senet_train.errors import InputError, Interrupted, counted
 from senet_train.sweeps.report import ProcessReturn
 from senet_train.system.handover import refuse_broken_sockets
 from senet_train.system.resources import available_memory_bytes, usable_cores, usable_threads
-from senet_train.system.signals import describe_kill
+from senet_train.system.signals import HANDLED, STOP_SECONDS, describe_kill, hold_signals
 
 log = logging.getLogger("senet_train")
 
@@ -89,8 +91,9 @@ class ProcessLauncher(Launcher):
                 place = min(set(range(jobs)) - {child.place for child in running})
                 argv = [*self.flags, *words, "hydra.mode=RUN"]
                 gpus = gpus_of(place, num_gpus, self.devices)
-                process = start(context, argv, threads, gpus, output)
-                running.append(Child(process, number, place, names[number], output))
+                with hold_signals():  # else a process could be started that nobody waits for
+                    process = start(context, argv, threads, gpus, output)
+                    running.append(Child(process, number, place, names[number], output))
             while running:
                 wait_for_one(running, returns)
         return returns
@@ -126,15 +129,20 @@ def start(
 ) -> BaseProcess:
     """Start the process of one run."""
     process = context.Process(target=run_in_child, args=(argv, threads, gpus, str(output)))
-    with without_interrupts():  # until it is in a process group of its own
+    with without_signals():  # until it is in a process group of its own
         process.start()
     return process
 
 
 @contextmanager
-def without_interrupts() -> Iterator[None]:
-    """For the block, and in processes that it starts, SIGINT is blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def without_signals() -> Iterator[None]:
+    """For the block, the signals that end a command are blocked, and in processes that it starts.
+
+    A terminal or a batch system sends them to the whole group. The fork server keeps them blocked:
+    without it the sweep learns of no run's end. It ends with the sweep.
+    """
+    resource_tracker.ensure_running()  # unblocks them when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         yield
     finally:
@@ -153,7 +161,7 @@ def run_in_child(argv: list[str], threads: int, gpus: str, output: str) -> None:
     from senet_train.cli import main
 
     os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     multiprocessing.set_start_method(None, force=True)  # data workers: the default
     torch.set_num_threads(threads)
     with open(output, "ab", buffering=0) as file:
@@ -197,11 +205,30 @@ def running_children() -> Iterator[list[Child]]:
         yield running
     except Interrupted:
         for child in running:
-            child.process.terminate()  # SIGTERM: it saves itself first
+            ask_to_end(child.process)
+        wait_or_kill(running)
         raise
     finally:
         for child in running:
             child.process.join()
+
+
+def ask_to_end(process: BaseProcess) -> None:
+    """By SIGTERM: it saves itself first. One that was stopped by SIGSTOP is continued for that."""
+    process.terminate()
+    if process.pid is not None and process.is_alive():
+        with suppress(ProcessLookupError):  # it has ended since
+            os.kill(process.pid, signal.SIGCONT)
+
+
+def wait_or_kill(running: Sequence[Child]) -> None:
+    """Wait for the ends of all; kill those that have not come STOP_SECONDS from now."""
+    deadline = time.monotonic() + STOP_SECONDS
+    for child in running:
+        child.process.join(max(0.0, deadline - time.monotonic()))
+        if child.process.is_alive():
+            log.warning("%s: killed, as it went on for %.0f s", child.name, STOP_SECONDS)
+            child.process.kill()
 
 
 def default_jobs(num_gpus: int, cores: int, devices: int) -> int:
