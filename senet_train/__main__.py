@@ -7,6 +7,7 @@ import threading
 
 from senet_train.cli import main
 from senet_train.system.console import end_quietly
+from senet_train.system.start import start_process
 from senet_train.training.distributed.world import STORE
 
 
@@ -17,6 +18,7 @@ def end_with_the_parent() -> None:
 
 
 if __name__ == "__main__":
+    start_process()
     one_of_several = STORE in os.environ
     if one_of_several:
         threading.Thread(target=end_with_the_parent, daemon=True).start()

@@ -26,17 +26,17 @@ from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.config.schema import Config
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
-from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
-from senet_train.system.resources import wait_passively_where_cores_are_shared
+from senet_train.system.console import CLOSED_PIPE, end_quietly, is_of_the_reader
 from senet_train.system.signals import pending_signal, raise_on_signals
-from senet_train.training.distributed.world import world
+from senet_train.system.start import refuse_deleted_folder, start_process
+from senet_train.training.distributed.world import refuse_no_place, world
 
 log = logging.getLogger("senet_train")
 
 
 def entry() -> None:
     """What the console script calls."""
-    wait_passively_where_cores_are_shared()
+    start_process()
     sys.exit(end_quietly(lambda: main(sys.argv[1:])))
 
 
@@ -59,6 +59,8 @@ def exit_code_of_command(argv: Sequence[str], planned: bool) -> int:
     made: set[Path] = set()
     try:
         with hydra_raises() as full_error, hydra_arguments(argv), console_log():
+            refuse_deleted_folder()
+            refuse_no_place()
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
@@ -98,7 +100,7 @@ def run_job(
         overrides = list(HydraConfig.get().overrides.task)
         score = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and reader_has_gone():
+        if is_of_the_reader(error):
             exit_codes.append(CLOSED_PIPE)  # it has finished, and nobody reads its table
             return math.nan
         exit_codes.append(0 if is_result_of_search(error) else exit_code_of(error))

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
 from senet_train.system.console import end_quietly, printable
-from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import raise_on_signals
+from senet_train.system.start import refuse_deleted_folder, start_process
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +49,7 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
 def exit_code_or_signal(command: Callable[[], int]) -> int:
     """Run a command and return its exit code; its errors become a line. Raises Interrupted."""
     try:
+        refuse_deleted_folder()
         return end_quietly(command)
     except RunError as error:
         return print_error(error, error.exit_code)
@@ -70,7 +71,7 @@ def command(
     def main(argv: Sequence[str] | None = None) -> int:
         given = sys.argv[1:] if argv is None else argv
         if argv is None:  # a process of its own
-            wait_passively_where_cores_are_shared()
+            start_process()
         return exit_code_of(lambda: run(parse(given)), kept=kept)
 
     return main

@@ -1,8 +1,9 @@
 """How a run ends: torch's errors explained, the status that an error leaves, the log file."""
 
 import logging
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from senet_train.config.schema import Data
@@ -73,8 +74,11 @@ def end_reason(error: BaseException) -> str:
 
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
-    """For the block, write our log to a file too, with the traceback of an error that ends it."""
-    handler = logging.FileHandler(path)
+    """For the block, write our log to a file too, with the traceback of an error that ends it.
+
+    Where a line cannot be written it is lost: what filled the disk is said by what needs the room.
+    """
+    handler = LosingLog(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     try:
@@ -84,4 +88,34 @@ def log_to_file(path: Path) -> Iterator[None]:
         raise
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+class LosingLog(logging.FileHandler):
+    """A log file whose errors are not printed: they would be a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called for a line that could not be written."""
+
+
+@contextmanager
+def errors_of_threads_in_the_log() -> Iterator[None]:
+    """For the block, an OSError of another thread is a part of run.log, and no traceback.
+
+    TensorBoard's files are written by a thread of theirs. Its error is raised here as well.
+    """
+    before = threading.excepthook
+    threading.excepthook = log_error_of_thread
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def log_error_of_thread(found: threading.ExceptHookArgs) -> None:
+    """As Python prints it, but for an OSError."""
+    if isinstance(found.exc_value, OSError):
+        log.debug("a thread was stopped by", exc_info=found.exc_value)
+    else:
+        threading.__excepthook__(found)

@@ -29,7 +29,13 @@ from senet_train.system.memory import freeze_garbage_collector
 from senet_train.system.signals import hold_signals, let_signals_in
 from senet_train.training.distributed.collectives import barrier, process_group
 from senet_train.training.distributed.world import world
-from senet_train.training.ends import add_way_on, explain_errors, log_to_file, write_end_status
+from senet_train.training.ends import (
+    add_way_on,
+    errors_of_threads_in_the_log,
+    explain_errors,
+    log_to_file,
+    write_end_status,
+)
 from senet_train.training.fit import arithmetic, fit_and_test
 from senet_train.training.launch import launch
 from senet_train.training.make_record import environment_of, make_record
@@ -217,7 +223,7 @@ def train_in_folder(
     folder = plan.folder
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
     settings = arithmetic(plan.config.trainer.deterministic, start.threads)
-    with log_to_file(folder.path / "run.log"), settings:
+    with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:
         for notice in filter(None, (start.notice, moved)):
             log.info(notice)
         environment = replace(environment, threads=start.threads)
