@@ -11,11 +11,14 @@ from senet_train.data.images import workers_explained
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
+from senet_train.runs.status import read_status
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.signals import pending_signal
 from senet_train.training.distributed.collectives import explain_lost_peers
 
 log = logging.getLogger("senet_train")
+
+ENDED = {"pruned": "been pruned"}  # has ...: the other states are words that follow it
 
 
 @contextmanager
@@ -42,8 +45,10 @@ def write_end_status(folder: RunFolder, error: BaseException) -> None:
 
 def add_way_on(folder: RunFolder, error: Interrupted) -> None:
     """Tell a signal, which ends the command, how the run is gone on with and from where."""
-    if folder.finished:
-        error.way_on = f"{folder.path} has finished"
+    status = read_status(folder.path)
+    if status and status.state not in ("running", "interrupted"):  # the signal came after its end
+        reason = f" ({status.reason})" if status.reason else ""
+        error.way_on = f"{folder.path} has {ENDED.get(status.state, status.state)}{reason}"
         return
     found = newest_readable(folder.checkpoints)
     progress = found[1]["progress"] if found else {}
