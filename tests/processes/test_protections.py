@@ -44,7 +44,7 @@ PROTECTIONS = {
         "tests/runs/test_run_folder.py::test_lock",
     ),
     "a run ends when its sweep is killed": (
-        "sweeps/launchers/local.py",
+        "sweeps/launchers/children.py",
         "threading.Thread(target=end_with_the_sweep, daemon=True).start()",
         "pass",
         "tests/processes/test_local_sweep.py::test_a_killed_sweep_leaves_no_orphans",
