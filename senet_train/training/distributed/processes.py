@@ -39,7 +39,8 @@ def run_in_processes(world_size: int, argv: Sequence[str], threads: int) -> int:
             for process in processes:
                 process.send_signal(signal.SIGCONT)  # one that was stopped would never save itself
             # To rank 0 alone, which agrees with the others on the step to stop at.
-            processes[0].send_signal(signal.Signals(end.exit_code - 128))
+            for first in processes[:1]:
+                first.send_signal(signal.Signals(end.exit_code - 128))
             wait_for_all(processes, STOP_SECONDS)
             raise
         finally:
