@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -93,9 +94,12 @@ def test_a_stopped_sweep_saves_its_runs(senet: Senet, sweep: Forked, tmp_path: P
     [server] = forked_by(sweep, tmp_path) - set(runs)
     for signum in (signal.SIGHUP, signal.SIGTERM):
         os.kill(server, signum)
+    time.sleep(0.2)
+    assert is_alive(server)
     sweep.send_signal(signal.SIGTERM)
     _, err = sweep.communicate(timeout=60)
     assert sweep.returncode == 143
+    assert "exit code" not in err  # 255 is that of a run whose fork server is gone
     assert re.fullmatch(
         "stopped by SIGTERM: [0-2] of 4 runs have finished, and the same line again goes on with "
         "the others",
