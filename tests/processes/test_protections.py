@@ -55,6 +55,36 @@ PROTECTIONS = {
         "    except ZeroDivisionError as second:\n        log.warning(",
         "tests/processes/test_faults.py::test_a_full_disk",
     ),
+    "an end that a signal has begun is not cut short": (
+        "system/signals.py",
+        "if not _held and (impatient or not (_deferring or is_ending())):",
+        "if impatient or not _deferring:",
+        "tests/processes/test_ends.py::test_a_second_signal_while_the_status_is_written",
+    ),
+    "a run is looked at again under its lock": (
+        "training/run.py",
+        "if folder.finished and not overwrite:  # another",
+        "if False:  # another",
+        "tests/runs/test_run_folder.py::test_a_run_that_another_process_finishes_while_it_is_waited_for",
+    ),
+    "the processes of a run use the loopback interface": (
+        "training/distributed/processes.py",
+        '"GLOO_SOCKET_IFNAME": loopback,',
+        "",
+        "tests/processes/test_sweep_ends.py::test_the_processes_of_a_run_talk_on_this_machine_alone",
+    ),
+    "a run of a sweep and its fork server are started with signals blocked": (
+        "sweeps/launchers/children.py",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})",
+        "tests/processes/test_local_sweep.py::test_a_stopped_sweep_saves_its_runs",
+    ),
+    "a compiled library is checked before it is loaded": (
+        "networks/kernels/library.py",
+        'return path.with_suffix(".sha256").read_text().strip() == checksum(path)',
+        "return path.exists()",
+        "tests/networks/test_compiled_library.py::test_a_damaged_library_is_built_anew",
+    ),
 }
 
 
