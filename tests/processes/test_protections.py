@@ -89,7 +89,7 @@ PROTECTIONS = {
 
 
 def passes(copy: Path, test: str) -> bool:
-    """Whether the test passes in that copy. It must have run."""
+    """Whether the test passes in that copy. It must have run; it may have died of a signal."""
     paths = (copy, copy / "senet_train/sweeps/_plugins")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", test],
@@ -98,7 +98,7 @@ def passes(copy: Path, test: str) -> bool:
         capture_output=True,
         text=True,
     )
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert done.returncode <= 1, done.stdout + done.stderr
     return done.returncode == 0
 
 
