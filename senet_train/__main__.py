@@ -11,6 +11,7 @@ import threading  # noqa: E402
 
 from senet_train.cli import main  # noqa: E402
 from senet_train.system.console import end_quietly  # noqa: E402
+from senet_train.system.start import start_process  # noqa: E402
 from senet_train.training.distributed.world import STORE  # noqa: E402
 
 
@@ -21,6 +22,7 @@ def end_with_the_parent() -> None:
 
 
 if __name__ == "__main__":
+    start_process()
     one_of_several = STORE in os.environ
     if one_of_several:
         threading.Thread(target=end_with_the_parent, daemon=True).start()

@@ -27,11 +27,10 @@ from senet_train.config.resolvers import config_dir, mode_for, register_resolver
 from senet_train.config.schema import Config
 from senet_train.config.typed_words import key_of
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
-from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
-from senet_train.system.resources import wait_passively_where_cores_are_shared
-from senet_train.system.safe_path import take_out_the_working_folder
+from senet_train.system.console import CLOSED_PIPE, end_quietly, is_of_the_reader
 from senet_train.system.signals import pending_signal, raise_on_signals
-from senet_train.training.distributed.world import world
+from senet_train.system.start import refuse_deleted_folder, start_process
+from senet_train.training.distributed.world import refuse_no_place, world
 
 log = logging.getLogger("senet_train")
 
@@ -41,8 +40,7 @@ HYDRAS_OWN = (KeyError, AttributeError, TypeError, AssertionError)
 
 def entry() -> None:
     """What the console script calls."""
-    take_out_the_working_folder()
-    wait_passively_where_cores_are_shared()
+    start_process()
     sys.exit(end_quietly(lambda: main(sys.argv[1:])))
 
 
@@ -51,19 +49,28 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
 
     `planned`: as one run of a sweep, whose table has been read.
     """
+    with raise_on_signals():  # till the last line is printed
+        try:
+            return exit_code_of_command(argv, planned)
+        except Interrupted as end:
+            print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
+            return end.exit_code
+
+
+def exit_code_of_command(argv: Sequence[str], planned: bool) -> int:
+    """Run the command; the exit code. Its errors become a line. Raises Interrupted."""
     exit_codes: list[int] = []
     made: set[Path] = set()
     try:
-        with hydra_raises() as full_error, raise_on_signals(), hydra_arguments(argv), console_log():
+        with hydra_raises() as full_error, hydra_arguments(argv), console_log():
+            refuse_deleted_folder()
+            refuse_no_place()
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
                 return run_job(raw, exit_codes, made, full_error, planned)
 
             hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
-    except Interrupted as end:
-        print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
-        return end.exit_code
     except SystemExit as end:  # help was printed; or Lightning left because of a signal
         signum = pending_signal()
         return 128 + signum if signum else int(end.code or 0)
@@ -104,7 +111,7 @@ def run_job(
         overrides = list(HydraConfig.get().overrides.task)
         score = run(config, overrides, made, flags=config_flags(), wait=in_sweep)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and reader_has_gone():
+        if is_of_the_reader(error):
             exit_codes.append(CLOSED_PIPE)  # it has finished, and nobody reads its table
             return math.nan
         exit_codes.append(0 if is_result_of_search(error) else exit_code_of(error))

@@ -49,7 +49,7 @@ class PeerLost(RunError):
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived. A BaseException, so that no `except Exception` catches it.
+    """A signal that ends a command has come. No `except Exception` catches it.
 
     `way_on` says in words how to go on and from where, "" where nothing was begun.
     """

@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
 from senet_train.system.console import end_quietly, printable
-from senet_train.system.resources import wait_passively_where_cores_are_shared
-from senet_train.system.safe_path import take_out_the_working_folder
 from senet_train.system.signals import raise_on_signals
+from senet_train.system.start import refuse_deleted_folder, start_process
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,12 +38,19 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     `kept` says in words what is kept when a signal ends the command. A traceback comes before the
     line if the user set HYDRA_FULL_ERROR=1.
     """
+    with raise_on_signals():  # till the last line is printed
+        try:
+            return exit_code_or_signal(command)
+        except Interrupted as end:
+            print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
+            return end.exit_code
+
+
+def exit_code_or_signal(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code; its errors become a line. Raises Interrupted."""
     try:
-        with raise_on_signals():
-            return end_quietly(command)
-    except Interrupted as end:
-        print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
-        return end.exit_code
+        refuse_deleted_folder()
+        return end_quietly(command)
     except RunError as error:
         return print_error(error, error.exit_code)
     except OSError as error:  # the disk is full, say
@@ -65,8 +71,7 @@ def command(
     def main(argv: Sequence[str] | None = None) -> int:
         given = sys.argv[1:] if argv is None else argv
         if argv is None:  # a process of its own
-            take_out_the_working_folder()
-            wait_passively_where_cores_are_shared()
+            start_process()
         return exit_code_of(lambda: run(parse(given)), kept=kept)
 
     return main

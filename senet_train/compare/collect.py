@@ -26,7 +26,7 @@ from senet_train.runs.predictions import (
     read_overlaps,
 )
 from senet_train.runs.record import Latency, RunRecord, read_record
-from senet_train.runs.status import Status, is_alive, read_status
+from senet_train.runs.status import Status, is_running, read_status
 
 RECORD = "result.json"
 NO_RECORD = (
@@ -209,7 +209,7 @@ def reason_of(status: Status | None, *, has_record: bool) -> str:
     way_out = WAYS_OUT.get(status.state, AGAIN)
     if status.state == "running":
         here = status.host == socket.gethostname()
-        if here and is_alive(status.pid):
+        if is_running(status):
             return f"running, process {status.pid}"
         state = f"left running by {status.pid}" if here else f"running on {status.host}, or cut"
     else:

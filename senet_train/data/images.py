@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from senet_train.data.augment import Augment
 from senet_train.data.scenes import SceneImages
 from senet_train.errors import RunError
+from senet_train.system.signals import HANDLED
 
 # A batch takes seconds at most: a worker that is silent for so long waits for a disk that is gone.
 WORKER_TIMEOUT_SECONDS = 300
@@ -153,12 +154,12 @@ def kill_workers() -> None:
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
-    """Ignore SIGINT and SIGTERM in a data worker: it inherits our handlers, and gets both signals.
+    """Ignore signals in a data worker: it inherits our handlers, and a terminal sends them to all.
 
     A worker that ended would take from the parent the batch after which it wants to save itself.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for signum in HANDLED:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 @contextmanager

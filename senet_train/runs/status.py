@@ -9,8 +9,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from senet_train.system.files import write_json
+from senet_train.system.resources import PROC, read
 
 STATUS_FILE = "status.json"
+CLOCKS_DIFFER_SECONDS = 2.0  # both the moment of the boot and a heartbeat are whole seconds
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,60 @@ def read_status(run: Path) -> Status | None:
         return None
 
 
+def is_running(status: Status) -> bool:
+    """Whether the status says `running` and its process is there, on this machine.
+
+    The system gives the number of an ended process to another one: that one has begun after the
+    last heartbeat, which its own process cannot have.
+    """
+    if status.state != "running" or status.host != socket.gethostname():
+        return False
+    began = start_of(status.pid)
+    if began is None:
+        return is_alive(status.pid)
+    return began <= seconds_of(status.heartbeat or status.since) + CLOCKS_DIFFER_SECONDS
+
+
 def count_running(output_dir: Path, but: Path) -> int:
     """The number of runs below `output_dir`, except `but`, that this machine is training now."""
-    host = socket.gethostname()
     folders = {file.parent for file in output_dir.glob(f"*/*/seed*/{STATUS_FILE}")} - {but}
     statuses = (read_status(folder) for folder in folders)
     return sum(
-        status is not None
-        and status.state == "running"
-        and status.host == host
-        and status.pid != os.getpid()
-        and is_alive(status.pid)
+        status is not None and status.pid != os.getpid() and is_running(status)
         for status in statuses
     )
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has this number."""
+    """Whether a process of this machine has this number, and has not ended."""
     try:
         os.kill(pid, 0)  # signal 0 only asks
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return state_and_ticks(pid)[0] not in ("Z", "X")  # ended, and nobody has asked how
+
+
+def start_of(pid: int) -> float | None:
+    """When the living process with this number began, in seconds since 1970; None if unknown."""
+    state, ticks = state_and_ticks(pid)
+    lines = read(PROC / "stat").splitlines()
+    booted = [float(line.split()[1]) for line in lines if line.startswith("btime ")]
+    if state in ("", "Z", "X") or not booted:
+        return None
+    return booted[0] + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def state_and_ticks(pid: int) -> tuple[str, float]:
+    """A letter for the state of the process, and its start in ticks after boot; "" if unknown."""
+    words = read(PROC / str(pid) / "stat").rpartition(")")[2].split()  # its name may hold anything
+    return (words[0], float(words[19])) if len(words) > 19 else ("", 0.0)
+
+
+def seconds_of(moment: str) -> float:
+    """A moment in a status, in seconds since 1970; far ahead if it is none, as if just written."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return float("inf")

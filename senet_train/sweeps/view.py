@@ -20,7 +20,7 @@ from rich.table import Table
 
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.metrics import TOP1
-from senet_train.runs.status import Status, is_alive, read_status
+from senet_train.runs.status import Status, is_running, read_status
 
 if TYPE_CHECKING:
     from senet_train.training.plan import Plan
@@ -98,7 +98,7 @@ def state_of(status: Status | None) -> str:
     if status is None:
         return "waiting"
     here = status.host == socket.gethostname()
-    gone = status.state == "running" and here and not is_alive(status.pid)
+    gone = status.state == "running" and here and not is_running(status)
     return "killed" if gone else status.state
 
 

@@ -1,5 +1,6 @@
 """Printing for a person: a console as wide as its tables, and text without control characters."""
 
+import errno
 import io
 import os
 import select
@@ -25,23 +26,29 @@ def end_quietly(run: Callable[[], int]) -> int:
         except SystemExit as end:  # --help
             code = int(end.code or 0)
         sys.stdout.flush()  # here, as at the interpreter's end an error could not be caught
-    except BrokenPipeError:
-        if not reader_has_gone():
+    except OSError as error:
+        if not is_of_the_reader(error):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     return code
 
 
+def is_of_the_reader(error: BaseException) -> bool:
+    """Whether the error means that nobody reads standard output any more."""
+    gone = isinstance(error, OSError) and error.errno in (None, errno.EPIPE, errno.EIO)
+    return gone and reader_has_gone()
+
+
 def reader_has_gone() -> bool:
-    """Whether standard output is a pipe that nobody reads any more."""
+    """Whether standard output is a pipe that nobody reads any more, or a terminal that is gone."""
     try:
         descriptor = sys.stdout.fileno()
     except (ValueError, io.UnsupportedOperation):  # closed; or no file, as in a notebook
         return False
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def output_console(**options: Any) -> "Console":

@@ -6,6 +6,7 @@ its processes by the first. A folder of data may hold a random.py or a yaml.py, 
 
 import os
 import sys
+from contextlib import suppress
 
 SAFE_PATH = "PYTHONSAFEPATH"  # what an interpreter reads at its start, as of Python 3.11
 
@@ -18,5 +19,6 @@ def leave_out_the_working_folder() -> None:
 def take_out_the_working_folder() -> None:
     """For this interpreter, and for what multiprocessing tells others of its path, as well."""
     leave_out_the_working_folder()
-    if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):
-        del sys.path[0]
+    with suppress(OSError):  # a working folder that was deleted holds nothing
+        if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):
+            del sys.path[0]

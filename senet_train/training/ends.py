@@ -1,20 +1,24 @@
 """How a run ends: torch's errors explained, the status that an error leaves, the log file."""
 
 import logging
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from senet_train.config.schema import Data
 from senet_train.data.images import workers_explained
-from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost
+from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
+from senet_train.runs.status import read_status
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.signals import pending_signal
 from senet_train.training.distributed.collectives import explain_lost_peers
 
 log = logging.getLogger("senet_train")
+
+ENDED = {"pruned": "been pruned"}  # has ...: the other states are words that follow it
 
 
 @contextmanager
@@ -39,12 +43,12 @@ def write_end_status(folder: RunFolder, error: BaseException) -> None:
         log.warning("warning: %s keeps its old status: %s", folder.path, second)
 
 
-def add_way_on(folder: RunFolder, error: BaseException) -> None:
+def add_way_on(folder: RunFolder, error: Interrupted) -> None:
     """Tell a signal, which ends the command, how the run is gone on with and from where."""
-    if not isinstance(error, Interrupted):
-        return
-    if folder.finished:
-        error.way_on = f"{folder.path} has finished"
+    status = read_status(folder.path)
+    if status and status.state not in ("running", "interrupted"):  # the signal came after its end
+        reason = f" ({status.reason})" if status.reason else ""
+        error.way_on = f"{folder.path} has {ENDED.get(status.state, status.state)}{reason}"
         return
     found = newest_readable(folder.checkpoints)
     progress = found[1]["progress"] if found else {}
@@ -57,7 +61,9 @@ def add_way_on(folder: RunFolder, error: BaseException) -> None:
 
 
 def end_state(error: BaseException) -> str:
-    """`interrupted`, `diverged` or `failed`."""
+    """`pruned`, `interrupted`, `diverged` or `failed`."""
+    if isinstance(error, Pruned):
+        return "pruned"
     if isinstance(error, Interrupted | PeerLost) or pending_signal():
         return "interrupted"
     return "diverged" if isinstance(error, Diverged) else "failed"
@@ -65,14 +71,19 @@ def end_state(error: BaseException) -> str:
 
 def end_reason(error: BaseException) -> str:
     """Why, for status.json: scripts search for the word `oom`."""
+    if isinstance(error, Pruned):
+        return str(error)
     name = "oom" if isinstance(error, OutOfMemory) else type(error).__name__
     return f"{name}: {error}"
 
 
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
-    """For the block, write our log to a file too, with the traceback of an error that ends it."""
-    handler = logging.FileHandler(path)
+    """For the block, write our log to a file too, with the traceback of an error that ends it.
+
+    Where a line cannot be written it is lost: what filled the disk is said by what needs the room.
+    """
+    handler = LosingLog(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     try:
@@ -82,4 +93,34 @@ def log_to_file(path: Path) -> Iterator[None]:
         raise
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+class LosingLog(logging.FileHandler):
+    """A log file whose errors are not printed: they would be a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called for a line that could not be written."""
+
+
+@contextmanager
+def errors_of_threads_in_the_log() -> Iterator[None]:
+    """For the block, an OSError of another thread is a part of run.log, and no traceback.
+
+    TensorBoard's files are written by a thread of theirs. Its error is raised here as well.
+    """
+    before = threading.excepthook
+    threading.excepthook = log_error_of_thread
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def log_error_of_thread(found: threading.ExceptHookArgs) -> None:
+    """As Python prints it, but for an OSError."""
+    if isinstance(found.exc_value, OSError):
+        log.debug("a thread was stopped by", exc_info=found.exc_value)
+    else:
+        threading.__excepthook__(found)

@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -128,7 +128,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         plan.task.write_predictions(module, folder, splits.test)
         journal.write_final(vars(metrics))
     except BaseException:
-        journal.close()
+        with suppress(OSError):  # no room for the last points: what ends the run is said
+            journal.close()
         raise
     autocast = trainer.precision_plugin.forward_context
     image = data.to_memory_format(torch.zeros(1, 3, config.data.image_size, config.data.image_size))

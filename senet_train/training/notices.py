@@ -10,7 +10,11 @@ from senet_train.networks.cost import measure_cost
 from senet_train.runs.finished import read_finished
 from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.summary import network_line, print_summary
-from senet_train.training.distributed.world import trains_alone_as_one_of_several, world
+from senet_train.training.distributed.world import (
+    left_behind,
+    trains_alone_as_one_of_several,
+    world,
+)
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -39,6 +43,12 @@ def announce(plan: Plan) -> None:
             "warning: RANK=%s and WORLD_SIZE=%s are set, and this process trains alone, as no "
             "torchrun has started it: torchrun joins the processes of one run",
             *(os.environ["RANK"], os.environ["WORLD_SIZE"]),
+        )
+    if variable := left_behind():
+        log.warning(
+            "warning: %s is set and RANK is not: this process trains alone, as nothing has started "
+            "it as one of several",
+            variable,
         )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from senet_train.config.schema import Config
-from senet_train.errors import Pruned
+from senet_train.errors import Interrupted, Pruned
 from senet_train.networks.hardware import use_no_more_threads_than_cores
 from senet_train.runs.checkpoint_files import checkpoint_bytes, previous
 from senet_train.runs.finished import keep_plan
@@ -27,9 +27,16 @@ from senet_train.runs.record import Environment, RunRecord, write_record
 from senet_train.runs.summary import print_summary
 from senet_train.system.lock import file_lock
 from senet_train.system.memory import freeze_garbage_collector
+from senet_train.system.signals import hold_signals, let_signals_in
 from senet_train.training.distributed.collectives import barrier, process_group
 from senet_train.training.distributed.world import world
-from senet_train.training.ends import add_way_on, explain_errors, log_to_file, write_end_status
+from senet_train.training.ends import (
+    add_way_on,
+    errors_of_threads_in_the_log,
+    explain_errors,
+    log_to_file,
+    write_end_status,
+)
 from senet_train.training.fit import arithmetic, fit_and_test
 from senet_train.training.launch import launch
 from senet_train.training.make_record import environment_of, make_record
@@ -157,22 +164,43 @@ def train(plan: Plan, overrides: list[str]) -> float:
     start = find_start(folder, provenance, environment.threads, plan.config.overwrite)
     broadcast_start(folder, start)
     try:
-        record, draw = train_in_folder(plan, overrides, start, environment, provenance)
+        record, draw = train_to_an_end(plan, overrides, start, environment, provenance)
+        folder.discard_aside()
+        previous(folder.checkpoints / LAST).unlink(missing_ok=True)
+        draw_pictures(draw)
+        print_summary(record, folder.path)
     except Pruned as stop:
-        folder.set_state("pruned", str(stop))
         log.info("pruned by %s; without hydra/sweeper it is trained to its end", stop)
         return stop.val_score
-    except BaseException as error:
-        if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run yet
-            write_end_status(folder, error)
-        add_way_on(folder, error)
+    except Interrupted as stop:
+        add_way_on(folder, stop)
         raise
-    folder.set_state("finished")  # outside: a signal after it must not call the run interrupted
-    folder.discard_aside()
-    previous(folder.checkpoints / LAST).unlink(missing_ok=True)
-    draw_pictures(draw)
-    print_summary(record, folder.path)
     return record.metrics.val_score
+
+
+def train_to_an_end(
+    plan: Plan,
+    overrides: list[str],
+    start: Start,
+    environment: Environment,
+    provenance: dict[str, str],
+) -> tuple[RunRecord, Callable[[], None]]:
+    """Train; then write the record, and the status that tells how the run has ended.
+
+    No signal cuts these short: one that arrives meanwhile is raised afterwards.
+    """
+    folder = plan.folder
+    with hold_signals():
+        try:
+            with let_signals_in():
+                record, draw = train_in_folder(plan, overrides, start, environment, provenance)
+            write_record(record, folder.path / "result.json")
+            folder.set_state("finished")
+        except BaseException as error:
+            if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run
+                write_end_status(folder, error)
+            raise
+    return record, draw
 
 
 def draw_pictures(draw: Callable[[], None]) -> None:
@@ -193,17 +221,15 @@ def train_in_folder(
     environment: Environment,
     provenance: dict[str, str],
 ) -> tuple[RunRecord, Callable[[], None]]:
-    """Fill the run folder, the record last; the record, and what draws its pictures."""
+    """Fill the run folder, but for the record; the record, and what draws its pictures."""
     folder = plan.folder
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
     settings = arithmetic(plan.config.trainer.deterministic, start.threads)
-    with log_to_file(folder.path / "run.log"), settings:
+    with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:
         for notice in filter(None, (start.notice, moved)):
             log.info(notice)
         environment = replace(environment, threads=start.threads)
-        record, draw = make_record(plan, overrides, environment, start.checkpoint, provenance)
-    write_record(record, folder.path / "result.json")
-    return record, draw
+        return make_record(plan, overrides, environment, start.checkpoint, provenance)
 
 
 def train_on_other_rank(plan: Plan, provenance: dict[str, str]) -> float:

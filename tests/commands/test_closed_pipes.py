@@ -55,7 +55,7 @@ def test_a_run_that_cannot_print_its_table_has_finished(
         raise BrokenPipeError
 
     monkeypatch.setattr(run, "print_summary", nobody_reads)
-    monkeypatch.setattr(cli, "reader_has_gone", lambda: True)
+    monkeypatch.setattr(cli, "is_of_the_reader", lambda error: True)
     result = senet(*TINY, "trainer.max_epochs=1")
     assert result.code == CLOSED_PIPE
     assert "error" not in result.err

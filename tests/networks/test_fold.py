@@ -1,9 +1,7 @@
 """The folded tail against torch's own modules, one after the other."""
 
 import copy
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -27,10 +25,8 @@ from senet_train.backbones.cifar_resnet import resnet20
 from senet_train.backbones.resnet import resnet50
 from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
-from senet_train.cli import main
-from senet_train.networks.hardware import choose_kernel
 from senet_train.networks.kernels import folded as folded_module
-from senet_train.networks.kernels import library, passes
+from senet_train.networks.kernels import passes
 from senet_train.networks.kernels.folded import Fold, can_fold, fits, folded
 from senet_train.networks.kernels.joined import joined
 
@@ -280,94 +276,3 @@ def test_whole_networks(
     every_norm = sum(isinstance(m, nn.BatchNorm2d) for m in ours.modules())
     shortcuts = sum(name.endswith("downsample.1") for name, _ in ours.named_modules())
     assert len(folds) == 2 * (every_norm - shortcuts)
-
-
-# Where nothing can be compiled.
-
-
-@pytest.fixture
-def fresh_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An empty cache folder, and nothing remembered of earlier attempts."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for function in (library.find_library, choose_kernel):
-        function.cache_clear()
-    yield tmp_path
-    for function in (library.find_library, choose_kernel):
-        function.cache_clear()
-
-
-def test_without_a_compiler(
-    fresh_library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(library, "COMPILERS", ("no-such-compiler",))
-    argv = ["data=fake", "model=resnet20", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
-    argv += [f"output_dir={fresh_library / 'outputs'}"]
-    assert main([*argv, "trainer.kernel=folded"]) == 2
-    assert "no C++ compiler" in capsys.readouterr().err
-    assert not (fresh_library / "outputs").exists()
-    assert main([*argv, "dry_run=true"]) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if "kernel=joined" in line]
-    assert len(lines) == 1
-
-
-@needs_compiler
-def test_a_source_that_does_not_compile(
-    fresh_library: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken.cpp"
-    broken.write_text("this is no C++\n")
-    monkeypatch.setattr(library, "SOURCE", broken)
-    with pytest.raises(library.NoLibrary, match=r"broken\.cpp"):
-        library.load_library()
-    assert not list((fresh_library / "senet-train").iterdir())
-
-
-def test_without_a_home(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", no_home)
-    with pytest.raises(library.NoLibrary, match=r"no home folder|no C\+\+ compiler"):
-        library.load_library()
-
-
-def no_home() -> Path:
-    raise RuntimeError("Could not determine home directory.")
-
-
-@needs_compiler
-def test_built_once(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.load_library()
-    built = list((fresh_library / "senet-train").iterdir())
-    assert [path.suffix for path in built] == [".so"]
-    assert (fresh_library / "senet-train").stat().st_mode & 0o077 == 0
-    library.find_library.cache_clear()
-    monkeypatch.setattr(library, "build", None)  # it would be called, and fail
-    library.load_library()
-
-
-@needs_compiler
-def test_a_damaged_library_is_built_anew(fresh_library: Path) -> None:
-    compiler = next(filter(None, map(shutil.which, library.COMPILERS)))
-    damaged = library.cache_folder() / f"passes-{library.fingerprint(compiler)}.so"
-    damaged.write_bytes(b"")
-    library.load_library()
-    assert damaged.read_bytes()[:4] == b"\x7fELF"
-
-
-@needs_compiler
-def test_the_second_compiler_is_tried(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "COMPILERS", ("false", *library.COMPILERS))
-    library.load_library()
-
-
-@needs_compiler
-def test_a_library_from_others_is_not_loaded(fresh_library: Path) -> None:
-    (fresh_library / "senet-train").mkdir()
-    (fresh_library / "senet-train").chmod(0o777)
-    with pytest.raises(library.NoLibrary, match="can be written by others"):
-        library.load_library()
-
-
-def test_there_is_a_compiler_where_there_is_one() -> None:
-    """The skips above must not hide a broken build."""
-    if any(map(shutil.which, library.COMPILERS)):
-        library.load_library()

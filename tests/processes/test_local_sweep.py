@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,10 +68,38 @@ def test_a_killed_run_kills_no_other(senet: Senet, sweep: Forked, tmp_path: Path
     assert "an earlier try was left interrupted: going on after" in again.err
 
 
+def working_in(folder: Path, words: str = "") -> list[int]:
+    """The processes whose working folder it is, and whose command line has these words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # ended meanwhile, or not ours
+            there = (process / "cwd").readlink() == folder
+            if there and words.encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def forked_by(sweep: Forked, folder: Path) -> set[int]:
+    """Its fork server, as soon as there is one, and its runs. The sweep itself was forked, too."""
+    return {*working_in(folder, "from multiprocessing.forkserver import main")} - {sweep.pid}
+
+
 def test_a_stopped_sweep_saves_its_runs(senet: Senet, sweep: Forked, tmp_path: Path) -> None:
+    """A batch system signals to all: to the fork server too, which tells of every run's end.
+
+    A run that was stopped is continued, or it would never save itself.
+    """
+    runs = [status_of(folder)["pid"] for folder in saved(tmp_path)]
+    os.kill(runs[0], signal.SIGSTOP)
+    [server] = forked_by(sweep, tmp_path) - set(runs)
+    for signum in (signal.SIGHUP, signal.SIGTERM):
+        os.kill(server, signum)
+    time.sleep(0.2)
+    assert is_alive(server)
     sweep.send_signal(signal.SIGTERM)
     _, err = sweep.communicate(timeout=60)
     assert sweep.returncode == 143
+    assert "exit code" not in err  # 255 is that of a run whose fork server is gone
     assert re.fullmatch(
         "stopped by SIGTERM: [0-2] of 4 runs have finished, and the same line again goes on with "
         "the others",

@@ -57,6 +57,56 @@ def test_a_process_that_is_called_one_of_several_says_that_it_is_alone(
     assert said in senet(*LINE, "dry_run=true").err
 
 
+@pytest.mark.parametrize("variable", ["TORCHELASTIC_RUN_ID", STORE])
+def test_a_variable_that_was_left_behind(
+    senet: Senet, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """By a shell that torchrun had started, say: a line, and the run trains alone."""
+    said = f"warning: {variable} is set and RANK is not: this process trains alone"
+    assert said not in senet(*LINE, "dry_run=true").err
+    monkeypatch.setenv(variable, "7")
+    result = senet(*LINE, "dry_run=true")
+    assert result.code == 0
+    assert said in result.err
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"RANK": "1"},
+        {"RANK": "2", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"},
+        {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "4"},
+        {"RANK": "0", "WORLD_SIZE": "two", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"},
+        {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "", "LOCAL_WORLD_SIZE": "2"},
+    ],
+)
+def test_a_place_that_cannot_be(
+    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: dict[str, str]
+) -> None:
+    """Several processes would each train the whole run: refused in a line."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+    result = senet(*LINE)
+    assert result.code == 2
+    [line] = result.err.splitlines()
+    assert line.startswith("error: the environment has ")
+    assert ": unset " in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rank_that_is_no_number(senet: Senet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning reads these as it is imported, whoever has set them."""
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.setenv(name, "first")
+        result = senet(*LINE)
+        assert result.err == (
+            f"error: the environment has {name}=first, which is no number: unset {name}\n"
+        )
+        assert result.code == 2
+        monkeypatch.delenv(name)
+
+
 def test_shares_make_up_the_batches(monkeypatch: pytest.MonkeyPatch, data: Data) -> None:
     """Same images, same draws, in two halves."""
     pixels = torch.randint(0, 256, (20, 8, 8, 3), dtype=torch.uint8)

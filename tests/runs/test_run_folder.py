@@ -4,9 +4,13 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from processes.dying import run as train_elsewhere
 from support import TINY, Senet, run_folders
 
 from senet_train.errors import Diverged, HeldError, InputError
@@ -16,6 +20,7 @@ from senet_train.runs.status import count_running, read_status, renew_heartbeat
 from senet_train.system import lock
 from senet_train.system.files import write_atomic, write_json, write_text
 from senet_train.system.lock import file_lock
+from senet_train.training import launch, run
 
 IDENTITY = Identity({"model": "x"}, "ab" * 32, "x")
 
@@ -245,6 +250,32 @@ def test_lock(tmp_path: Path) -> None:
     holder.stdout.close()
     with file_lock(tmp_path / "lock", "it"):  # freed by the kernel
         pass
+
+
+@pytest.mark.parametrize("words", [(), ("trainer.devices=2",)])
+def test_a_run_that_another_process_finishes_while_it_is_waited_for(
+    senet: Senet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    warm_fork_server: None,
+    words: tuple[str, ...],
+) -> None:
+    """It is found finished under the lock, and not trained a second time."""
+    line, before = (*TINY, "trainer.max_epochs=1", "trainer.kernel=composed"), []
+
+    @contextmanager
+    def lock_that_another_process_had(*arguments: Any, **named: Any) -> Iterator[None]:
+        assert train_elsewhere(tmp_path, line) == 0
+        before.extend(file.read_bytes() for file in tmp_path.glob("outputs/*/*/*/result.json"))
+        yield
+
+    monkeypatch.setattr(run, "run_lock", lock_that_another_process_had)
+    monkeypatch.setattr(launch, "file_lock", lock_that_another_process_had)
+    result = senet(*line, *words)
+    assert result.code == 0
+    assert "found finished" in result.err
+    assert [file.read_bytes() for file in tmp_path.glob("outputs/*/*/*/result.json")] == before
+    assert len(before) == 1
 
 
 def test_counts_other_live_runs(folder: RunFolder) -> None:

@@ -140,8 +140,12 @@ def decode_each(paths: Sequence[str]) -> list[DecodeResult]:
 
 
 def start_worker() -> None:
-    """Set up a worker: Ctrl-C is the parent's, no warning disturbs its bar, both end together."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Set up a worker: no warning disturbs the bar, and it ends with the parent.
+
+    Ctrl-C and the end of a terminal are the parent's. SIGTERM is how a broken pool ends the others.
+    """
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     threading.Thread(target=exit_with_parent, daemon=True).start()
 

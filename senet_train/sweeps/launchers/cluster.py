@@ -28,8 +28,9 @@ from senet_train.config.hydra_arguments import config_flags
 from senet_train.config.read import explain
 from senet_train.config.schema import STRICT, Count, Natural
 from senet_train.errors import InputError, Interrupted
+from senet_train.sweeps.launchers.children import REPEATED_LINES
 from senet_train.sweeps.launchers.cluster_job import ClusterJob
-from senet_train.sweeps.launchers.local import REPEATED_LINES, run_names, without_mode
+from senet_train.sweeps.launchers.local import run_names, without_mode
 from senet_train.system.safe_path import SAFE_PATH, leave_out_the_working_folder
 
 if TYPE_CHECKING:  # submitit is an extra: Hydra imports this file without it, too

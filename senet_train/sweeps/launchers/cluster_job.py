@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from senet_train.system.signals import HANDLED
+
 
 @dataclass(frozen=True)
 class ClusterJob:
@@ -27,23 +29,18 @@ class ClusterJob:
         import torch
 
         from senet_train.cli import main
-        from senet_train.system.signals import pending_signal
+        from senet_train.system.signals import has_arrived, pending_signal
 
         torch.set_num_threads(self.threads)
         environment = submitit.JobEnvironment()
         before_limit = getattr(signal, f"SIG{environment.USR_SIG}")
         queue_again = signal.getsignal(before_limit)
-        limits: list[int] = []
-
-        def stop(signum: int, frame: FrameType | None) -> None:
-            limits.append(signum)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        signal.signal(before_limit, stop)
+        signal.signal(before_limit, stop_as_by_sigterm)
         code = main(self.argv, planned=True)
         if code == 0 or pending_signal() is None:
             return code
-        if callable(queue_again) and (limits or counts_as_running(environment.job_id)):
+        near = has_arrived(before_limit)
+        if callable(queue_again) and (near or counts_as_running(environment.job_id)):
             # SLURM ends the job as it takes it back: its SIGTERM may meet the scontrol that asked.
             with suppress(subprocess.CalledProcessError):
                 queue_again(before_limit, None)
@@ -54,6 +51,15 @@ class ClusterJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def stop_as_by_sigterm(signum: int, frame: FrameType | None) -> None:
+    """A handler for a signal that `main` does not handle itself: the run saves itself and ends.
+
+    Of the others it is that before and after `main`, where there is nothing to save.
+    """
+    if signum not in HANDLED:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def counts_as_running(job_id: str) -> bool:

@@ -8,15 +8,9 @@ sweep was killed saves itself and ends.
 import logging
 import multiprocessing
 import os
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import wait
+from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
@@ -26,30 +20,23 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from senet_train.config.hydra_arguments import config_flags
-from senet_train.errors import InputError, Interrupted, counted
+from senet_train.errors import InputError, counted
+from senet_train.sweeps.launchers.children import (
+    Child,
+    running_children,
+    start,
+    wait_for_one,
+)
 from senet_train.sweeps.report import ProcessReturn
 from senet_train.system.handover import refuse_broken_sockets
 from senet_train.system.resources import available_memory_bytes, usable_cores, usable_threads
 from senet_train.system.safe_path import leave_out_the_working_folder
-from senet_train.system.signals import describe_kill
+from senet_train.system.signals import hold_signals
 
 log = logging.getLogger("senet_train")
 
 
-# How the lines of a run begin that the sweep repeats.
-REPEATED_LINES = ("error: ", "warning: ", "notice: ", "found finished", "an earlier try", "stopped")
 MEMORY_A_RUN = 3 * 1024**3  # bytes that `auto` keeps for each: ResNet-18 at 128 px takes 2.1e9
-
-
-@dataclass
-class Child:
-    """A run in a process of its own, and the file with its output."""
-
-    process: BaseProcess
-    number: int
-    place: int  # among those that run at once, from 0: chooses its GPU where there are several
-    name: str
-    output: Path
 
 
 class ProcessLauncher(Launcher):
@@ -90,8 +77,9 @@ class ProcessLauncher(Launcher):
                 place = min(set(range(jobs)) - {child.place for child in running})
                 argv = [*self.flags, *words, "hydra.mode=RUN"]
                 gpus = gpus_of(place, num_gpus, self.devices)
-                process = start(context, argv, threads, gpus, output)
-                running.append(Child(process, number, place, names[number], output))
+                with hold_signals():  # else a process could be started that nobody waits for
+                    process = start(context, argv, threads, gpus, output)
+                    running.append(Child(process, number, place, names[number], output))
             while running:
                 wait_for_one(running, returns)
         return returns
@@ -117,93 +105,6 @@ def start_method(on_gpu: bool) -> SpawnContext | ForkServerContext:
     # The second imports torch and Lightning.
     server.set_forkserver_preload(["senet_train.cli", "senet_train.training.run"])
     return server
-
-
-def start(
-    context: SpawnContext | ForkServerContext,
-    argv: list[str],
-    threads: int,
-    gpus: str,
-    output: Path,
-) -> BaseProcess:
-    """Start the process of one run."""
-    process = context.Process(target=run_in_child, args=(argv, threads, gpus, str(output)))
-    with without_interrupts():  # until it is in a process group of its own
-        process.start()
-    return process
-
-
-@contextmanager
-def without_interrupts() -> Iterator[None]:
-    """For the block, and in processes that it starts, SIGINT is blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def run_in_child(argv: list[str], threads: int, gpus: str, output: str) -> None:
-    """In the new process: the command for one run of the sweep, its output written to a file.
-
-    `gpus` becomes CUDA_VISIBLE_DEVICES, unless it is "".
-    """
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before torch looks
-    import torch
-
-    from senet_train.cli import main
-
-    os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    multiprocessing.set_start_method(None, force=True)  # data workers: the default
-    torch.set_num_threads(threads)
-    with open(output, "ab", buffering=0) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    threading.Thread(target=end_with_the_sweep, daemon=True).start()
-    os._exit(main(argv, planned=True))
-
-
-def end_with_the_sweep() -> None:
-    """Wait for the end of the sweep's process; if it is killed, this run saves itself and ends."""
-    sweep = multiprocessing.parent_process()
-    assert sweep is not None
-    wait([sweep.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def wait_for_one(running: list[Child], returns: list[ProcessReturn]) -> None:
-    """Wait until a run ends, take it off `running`, repeat its warnings, log why it failed."""
-    ended = wait([child.process.sentinel for child in running])
-    for child in [child for child in running if child.process.sentinel in ended]:
-        child.process.join()
-        running.remove(child)
-        for line in child.output.read_text().splitlines() if child.output.exists() else []:
-            if line.startswith(REPEATED_LINES):
-                log.info("  %s", line)
-        code = child.process.exitcode or 0
-        if code == 0:
-            returns[child.number].status = JobStatus.COMPLETED
-        else:
-            how = describe_kill(-code) if code < 0 else f"exit code {code}"
-            returns[child.number].how = how
-            log.warning("%s: %s", child.name, how)
-
-
-@contextmanager
-def running_children() -> Iterator[list[Child]]:
-    """The list of running processes; a signal to the sweep is passed on to them, and waited for."""
-    running: list[Child] = []
-    try:
-        yield running
-    except Interrupted:
-        for child in running:
-            child.process.terminate()  # SIGTERM: it saves itself first
-        raise
-    finally:
-        for child in running:
-            child.process.join()
 
 
 def default_jobs(num_gpus: int, cores: int, devices: int) -> int:

@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from senet_train.errors import Interrupted
 from senet_train.system.safe_path import leave_out_the_working_folder
+from senet_train.system.signals import STOP_SECONDS, hold_signals
 from senet_train.training.distributed.world import STORE, world
 
 GRACE_SECONDS = 30.0  # for the other processes to end, once one has failed
@@ -29,16 +30,19 @@ def run_in_processes(world_size: int, argv: Sequence[str], threads: int) -> int:
     """
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        processes = [
-            start_process(argv, store, rank, world_size, threads) for rank in range(world_size)
-        ]
+        processes: list[subprocess.Popen[bytes]] = []
         try:
+            with hold_signals():  # else one could be started that is not among them yet
+                for rank in range(world_size):
+                    processes.append(start_process(argv, store, rank, world_size, threads))
             wait_for_all(processes)
         except Interrupted as end:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends two: one is enough
+            for process in processes:
+                process.send_signal(signal.SIGCONT)  # one that was stopped would never save itself
             # To rank 0 alone, which agrees with the others on the step to stop at.
-            processes[0].send_signal(signal.Signals(end.exit_code - 128))
-            wait_for_all(processes)
+            for first in processes[:1]:
+                first.send_signal(signal.Signals(end.exit_code - 128))
+            wait_for_all(processes, STOP_SECONDS)
             raise
         finally:
             for process in processes:
@@ -71,12 +75,17 @@ def start_process(
     )
 
 
-def wait_for_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait until all have ended; kill the others GRACE_SECONDS after one has failed."""
-    deadline = float("inf")
+def wait_for_all(
+    processes: Sequence[subprocess.Popen[bytes]], seconds: float = float("inf")
+) -> None:
+    """Wait until all have ended; kill them after so many seconds, or GRACE_SECONDS after a failure.
+
+    A failure is that of any of them.
+    """
+    deadline, failed = time.monotonic() + seconds, False
     while any(process.poll() is None for process in processes):
-        if deadline == float("inf") and any(process.returncode for process in processes):
-            deadline = time.monotonic() + GRACE_SECONDS
+        if not failed and any(process.returncode for process in processes):
+            failed, deadline = True, min(deadline, time.monotonic() + GRACE_SECONDS)
         if time.monotonic() > deadline:
             for process in processes:
                 process.kill()
