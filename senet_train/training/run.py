@@ -195,12 +195,24 @@ def train_to_an_end(
             with let_signals_in():
                 record, draw = train_in_folder(plan, overrides, start, environment, provenance)
             write_record(record, folder.path / "result.json")
-            folder.set_state("finished")
+            write_finished(folder)
         except BaseException as error:
             if folder.path.is_dir() and not folder.finished:  # begin may not have moved the old run
                 write_end_status(folder, error)
             raise
     return record, draw
+
+
+def write_finished(folder: RunFolder) -> None:
+    """Write the status of a run whose record is written: where that fails, the record says it."""
+    try:
+        folder.set_state("finished")
+    except OSError as error:
+        log.warning(
+            "warning: %s has no status of its end (%s): the record is complete, and the same line "
+            "finds it",
+            *(folder.path, error),
+        )
 
 
 def draw_pictures(draw: Callable[[], None]) -> None:

@@ -96,20 +96,16 @@ def failing_once(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     return wrapped
 
 
-def test_the_last_status_cannot_be_written(whole: dict[str, Any], tmp_path: Path) -> None:
-    """A run whose end nobody can read is not called finished; one line says why."""
-    assert run(tmp_path, LINE, changed={STATUS: partial(failing_once, call=1)}) == 1
-    assert state(tmp_path) == "failed"
-    assert last_line(tmp_path) == "error: OSError: [Errno 28] No space left on device"
-    assert run(tmp_path, (*LINE, "retry=failed")) == 0
-    state_now = state_of(tmp_path)
-    assert all(equal(whole[key], state_now[key]) for key in ("metrics", "best", "predictions"))
-
-
-def test_no_status_can_be_written_any_more(tmp_path: Path) -> None:
-    assert run(tmp_path, LINE, changed={STATUS: partial(ending, call=1, by="ENOSPC")}) == 1
-    assert "keeps its old status" in said(tmp_path).splitlines()[-2]
-    assert last_line(tmp_path) == "error: OSError: [Errno 28] No space left on device"
+@pytest.mark.parametrize("fault", ["once", "for good"])
+def test_the_last_status_cannot_be_written(tmp_path: Path, fault: str) -> None:
+    """The record is whole: the run has finished, and the same line finds it and says so."""
+    failing = failing_once if fault == "once" else partial(ending, by="ENOSPC")
+    assert run(tmp_path, LINE, changed={STATUS: partial(failing, call=1)}) == 0
+    assert "has no status of its end ([Errno 28] No space left on device)" in said(tmp_path)
+    assert state(tmp_path) == "running"
+    assert run(tmp_path, LINE) == 0
+    assert "found finished" in said(tmp_path)
+    assert state(tmp_path) == "finished"
 
 
 @pytest.mark.parametrize("call", [0, 6])
