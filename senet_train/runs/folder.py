@@ -7,7 +7,6 @@
 """
 
 import contextlib
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
 from senet_train.runs.status import read_status, write_status
 from senet_train.system.files import TEMPORARY, write_json
+from senet_train.system.foreign_files import TREE, BadFile, read_json
 
 LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of the checkpoints
 
@@ -101,10 +101,16 @@ class RunFolder:
 
 
 def refuse_clash(file: Path, sha256: str) -> None:
-    """Raises InputError if the folder belongs to another arm whose hash has the same 8 digits."""
-    if not file.is_file():
+    """Raises InputError if the folder belongs to another arm whose hash has the same 8 digits.
+
+    So does an identity.json that cannot be read.
+    """
+    try:
+        found = read_json(file, TREE)["sha256"]
+    except FileNotFoundError:
         return
-    found = json.loads(file.read_text()).get("sha256")
+    except (KeyError, TypeError) as error:
+        raise BadFile(file, "it has no sha256") from error
     if found != sha256:
         raise InputError(
             f"{file.parent} belongs to another configuration (hash {found}, "

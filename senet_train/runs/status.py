@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from senet_train.errors import InputError
 from senet_train.system.files import write_json
+from senet_train.system.foreign_files import SMALL, read_bytes
 
 STATUS_FILE = "status.json"
 
@@ -46,15 +48,21 @@ def renew_heartbeat(run: Path) -> None:
 def read_status(run: Path) -> Status | None:
     """The status of the run in the folder `run`; None if there is none that can be read."""
     try:
-        return ADAPTER.validate_json((run / STATUS_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return ADAPTER.validate_json(read_bytes(run / STATUS_FILE, SMALL))
+    except (FileNotFoundError, InputError, ValidationError):
         return None
 
 
 def count_running(output_dir: Path, but: Path) -> int:
-    """The number of runs below `output_dir`, except `but`, that this machine is training now."""
+    """The number of runs below `output_dir`, except `but`, that this machine is training now.
+
+    The folders may be anybody's: what cannot be listed or read is not counted.
+    """
     host = socket.gethostname()
-    folders = {file.parent for file in output_dir.glob(f"*/*/seed*/{STATUS_FILE}")} - {but}
+    try:
+        folders = {file.parent for file in output_dir.glob(f"*/*/seed*/{STATUS_FILE}")} - {but}
+    except OSError:  # a folder that vanishes, or a link that leads to itself
+        return 0
     statuses = (read_status(folder) for folder in folders)
     return sum(
         status is not None
@@ -67,10 +75,12 @@ def count_running(output_dir: Path, but: Path) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has this number."""
+    """Whether a process of this machine has this number; of 0 and below, none has."""
+    if pid <= 0:  # to the system it is a group of processes, or all of them
+        return False
     try:
         os.kill(pid, 0)  # signal 0 only asks
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # none, or more digits than a number has here
         return False
     except PermissionError:
         return True

@@ -10,6 +10,7 @@ from senet_train.data.images import workers_explained
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
+from senet_train.system.files import own_file
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.signals import pending_signal
 from senet_train.training.distributed.collectives import explain_lost_peers
@@ -72,14 +73,14 @@ def end_reason(error: BaseException) -> str:
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
     """For the block, write our log to a file too, with the traceback of an error that ends it."""
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield
-    except BaseException:
-        log.debug("stopped by", exc_info=True)
-        raise
-    finally:
-        log.removeHandler(handler)
-        handler.close()
+    with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=own_file) as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+        try:
+            yield
+        except BaseException:
+            log.debug("stopped by", exc_info=True)
+            raise
+        finally:
+            log.removeHandler(handler)
