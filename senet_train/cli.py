@@ -8,9 +8,8 @@ once.
 import logging
 import math
 import sys
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import hydra
@@ -26,7 +25,14 @@ from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.config.schema import Config
 from senet_train.errors import Diverged, InputError, Interrupted, RunError
-from senet_train.system.console import CLOSED_PIPE, end_quietly, reader_has_gone
+from senet_train.system.console import (
+    CLOSED_PIPE,
+    console_log,
+    end_quietly,
+    reader_has_gone,
+    say,
+    say_error,
+)
 from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.training.distributed.world import world
@@ -48,7 +54,12 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
     exit_codes: list[int] = []
     made: set[Path] = set()
     try:
-        with hydra_raises() as full_error, raise_on_signals(), hydra_arguments(argv), console_log():
+        with (
+            hydra_raises() as full_error,
+            raise_on_signals(),
+            hydra_arguments(argv),
+            log_of_this_process(),
+        ):
             register_resolvers()
 
             def job(raw: DictConfig) -> float:
@@ -56,7 +67,7 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
 
             hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(job)()
     except Interrupted as end:
-        print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
+        say(f"stopped by {end}{end.way_on and ': '}{end.way_on}", to_error=True)
         return end.exit_code
     except SystemExit as end:  # help was printed; or Lightning left because of a signal
         signum = pending_signal()
@@ -164,28 +175,10 @@ def words_of(error: Exception) -> str:
 
 def print_error(error: BaseException, text: str, full_error: bool) -> None:
     """One line on standard error, after the traceback if the user set HYDRA_FULL_ERROR=1."""
-    if full_error:
-        traceback.print_exception(error)
     who = "" if world().is_rank_zero else f"process {world().rank}: "
-    print(f"{who}error: {' '.join(text.split())}", file=sys.stderr)
+    say_error(error, text, who=who, whole=full_error)
 
 
-class CurrentStandardError(logging.StreamHandler):
-    """Writes to what `sys.stderr` is at that moment: a live table prints lines above itself."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
-
-
-@contextmanager
-def console_log() -> Iterator[None]:
-    """For the block, print the messages of our log to standard error, without level or time."""
-    handler = CurrentStandardError()
-    handler.setLevel(logging.INFO if world().is_rank_zero else logging.ERROR)
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
+def log_of_this_process() -> AbstractContextManager[None]:
+    """The log on standard error; of the other processes of a run only what ends them."""
+    return console_log(logging.INFO if world().is_rank_zero else logging.ERROR)

@@ -1,15 +1,15 @@
 """What the small commands share: parsing, refusals in one line, exit codes."""
 
 import argparse
+import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from senet_train.errors import InputError, Interrupted, RunError
-from senet_train.system.console import end_quietly, printable
+from senet_train.system.console import console_log, end_quietly, say, say_error
 from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import raise_on_signals
 
@@ -39,10 +39,10 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     line if the user set HYDRA_FULL_ERROR=1.
     """
     try:
-        with raise_on_signals():
+        with raise_on_signals(), console_log(logging.WARNING):
             return end_quietly(command)
     except Interrupted as end:
-        print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
+        say(f"stopped by {end}{kept and ': '}{kept}", to_error=True)
         return end.exit_code
     except RunError as error:
         return print_error(error, error.exit_code)
@@ -72,9 +72,7 @@ def command(
 
 def print_error(error: Exception, exit_code: int) -> int:
     """Print the error on one line; return the exit code."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        traceback.print_exception(error)
-    print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+    say_error(error, str(error), whole=os.environ.get("HYDRA_FULL_ERROR") == "1")
     return exit_code
 
 

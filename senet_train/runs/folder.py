@@ -15,7 +15,7 @@ from typing import Any
 
 from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
-from senet_train.runs.status import read_status, write_status
+from senet_train.runs.status import State, read_status, write_status
 from senet_train.system.files import TEMPORARY, write_json
 from senet_train.system.foreign_files import TREE, BadFile, read_json
 
@@ -67,7 +67,7 @@ class RunFolder:
         """Whether it has finished and the run that it replaces is deleted."""
         return self.finished and not self.aside.exists()
 
-    def set_state(self, state: str, reason: str = "") -> None:
+    def set_state(self, state: State, reason: str = "") -> None:
         """Replace status.json."""
         write_status(self.path, state, reason)
 

@@ -5,6 +5,7 @@ import socket
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,11 +16,14 @@ from senet_train.system.foreign_files import SMALL, read_bytes
 STATUS_FILE = "status.json"
 
 
+State = Literal["running", "finished", "failed", "diverged", "interrupted", "pruned"]
+
+
 @dataclass(frozen=True)
 class Status:
     """The state of a run: running, finished, failed, diverged, interrupted or pruned."""
 
-    state: str
+    state: State
     reason: str
     host: str
     pid: int
@@ -30,7 +34,7 @@ class Status:
 ADAPTER = TypeAdapter(Status)  # made once: it costs more than reading a file
 
 
-def write_status(run: Path, state: str, reason: str = "") -> None:
+def write_status(run: Path, state: State, reason: str = "") -> None:
     """Replace the status of the run in the folder `run`: this process has set it now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     status = Status(state, reason, socket.gethostname(), os.getpid(), now, now)

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from senet_train.runs.metrics import SCORES, TOP5_FROM, ScoredMetrics
 from senet_train.runs.record import RunRecord
-from senet_train.system.console import output_console
+from senet_train.system.console import output_console, say
 
 if TYPE_CHECKING:  # they import torch, and a finished run is shown without it
     from senet_train.networks.cost import NetworkCost
@@ -31,8 +31,8 @@ def print_summary(record: RunRecord, folder: Path) -> None:
         table.add_row(name, value)
     output_console().print(table)
     # Outside the table, which would fold them: these are to be copied.
-    print(f"record: {folder / 'result.json'}")
-    print(f"curves: tensorboard --logdir {folder.parents[2]}")
+    say(f"record: {folder / 'result.json'}")
+    say(f"curves: tensorboard --logdir {folder.parents[2]}")
 
 
 def summary_rows(record: RunRecord) -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ from senet_train.data.images import workers_explained
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
+from senet_train.runs.status import State
+from senet_train.system.console import PrintableLines
 from senet_train.system.files import own_file
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.signals import pending_signal
@@ -57,7 +59,7 @@ def add_way_on(folder: RunFolder, error: BaseException) -> None:
     error.way_on = f"the same line again goes on with {folder.path} {done}"
 
 
-def end_state(error: BaseException) -> str:
+def end_state(error: BaseException) -> State:
     """`interrupted`, `diverged` or `failed`."""
     if isinstance(error, Interrupted | PeerLost) or pending_signal():
         return "interrupted"
@@ -75,7 +77,7 @@ def log_to_file(path: Path) -> Iterator[None]:
     """For the block, write our log to a file too, with the traceback of an error that ends it."""
     with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=own_file) as file:
         handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        handler.setFormatter(PrintableLines("%(asctime)s %(message)s"))
         log.addHandler(handler)
         try:
             yield

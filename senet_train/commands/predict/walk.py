@@ -1,7 +1,6 @@
 """The command's arguments -> image files, as they are found. No torch."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from senet_train.data.class_folders import is_image_name
 from senet_train.errors import InputError
-from senet_train.system.console import printable
+from senet_train.system.console import say
 from senet_train.system.listing import names_in
 
 Skip = Callable[[str, str], None]  # a path that is not used, and why
@@ -27,7 +26,7 @@ class SkippedFiles:
     def __call__(self, path: str, reason: str) -> None:
         """Print one path and its reason to standard error."""
         self.count += 1
-        print(f"{printable(path)}: {printable(reason)}", file=sys.stderr)
+        say(f"{path}: {reason}", to_error=True)
 
 
 def refuse_missing(paths: Sequence[Path]) -> None:
