@@ -1,0 +1,237 @@
+"""Every file of a run, damaged in every way, before every command that reads runs.
+
+Whatever the file is, a command ends soon, with a code that it may have and at most one line of
+error; it writes nothing but what is its own, and not much.
+"""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from damaged_files import DAMAGES, Other, no_permission, state_of
+from PIL import Image
+from support import ROOT, TINY, run_folders
+
+from senet_train.cli import main as train
+from senet_train.commands import compare
+from senet_train.commands.board import cli as board
+from senet_train.commands.command_line import exit_code_of
+from senet_train.commands.evaluate import cli as evaluate
+from senet_train.commands.export import cli as export
+from senet_train.commands.inspect import cli as inspect
+from senet_train.commands.predict import cli as predict
+from senet_train.commands.profile import cli as profile
+from senet_train.networks import stopwatch
+from senet_train.training.callbacks import speed
+
+LINE = (*TINY, "trainer.max_epochs=1", "trainer.kernel=composed")
+PLAIN = tuple("model=resnet8" if word.startswith("model=") else word for word in LINE)
+PLAIN = tuple(word for word in PLAIN if not word.startswith("ratio="))
+SECONDS, BYTES, MEMORY_KIB = 30, 16 << 20, 1 << 20
+
+# The names of the files in a run's folder; those that begin with `../` are beside it.
+FILES = (
+    *("status.json", "result.json", "config.yaml", "classes.json", "weights.json", "metrics.csv"),
+    *("correct.npz", "predictions.npz", "run.log", "checkpoints/best.ckpt"),
+    *("checkpoints/last.ckpt", "inspect/layers.csv", "inspect/knockouts.csv"),
+    *("events.out.tfevents.0", "../identity.json", "../.seed0.lock"),
+)
+
+
+def prepare_board(run: Path) -> int:
+    """What senet-board does before it listens: both ways."""
+
+    def prepare() -> int:
+        board.refuse_without_runs(run.parent)
+        Path("out").mkdir()
+        board.write_arms_of(Path("outputs"), Path("out"))
+        return 0
+
+    return exit_code_of(prepare)
+
+
+# Command -> what it runs, and whether the run's folder is its own to write to.
+COMMANDS: dict[str, tuple[Callable[[Path], int], bool]] = {
+    "senet-train": (lambda run: train(LINE), True),
+    "senet-compare": (lambda run: compare.main(["outputs", "--out", "out"]), False),
+    "senet-predict": (lambda run: predict.main([str(run), "image.png"]), False),
+    "senet-evaluate": (lambda run: evaluate.main([str(run), "--out", "out"]), False),
+    "senet-export": (
+        lambda run: export.main([str(run), "--format", "safetensors", "--out", "out/"]),
+        False,
+    ),
+    "senet-inspect": (lambda run: inspect.main([str(run), "--no-knockout"]), True),
+    "senet-profile": (lambda run: profile.main([str(run), "--batch-sizes", "1"]), False),
+    "senet-board": (prepare_board, False),
+}
+CASES = [(file, kind, name) for file in FILES for kind in DAMAGES for name in COMMANDS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief() -> Iterator[None]:
+    """Times are measured briefly, and pictures are not drawn: their text is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+        patch.setattr(stopwatch, "SECONDS", 0.0)
+        patch.setattr(stopwatch, "LEAST_ROUNDS", 2)
+        patch.setattr("senet_train.commands.inspect.files.draw_pictures", lambda found: [])
+        patch.setattr("senet_train.commands.evaluate.files.draw_pictures", lambda found: [])
+        patch.setattr("senet_train.compare.write_reports.draw_pictures", lambda *block: [])
+        patch.setattr(
+            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, brief: None) -> Path:
+    """A working folder with an arm and its control, both trained, and an inspected run."""
+    base = tmp_path_factory.mktemp("table")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(base)
+        assert train(PLAIN) == 0
+        assert train(LINE) == 0
+        for run in run_folders(base):
+            (run / "weights.json").write_text('{"file": "x", "sha256": "0"}')
+            next(run.glob("*tfevents*")).rename(run / "events.out.tfevents.0")
+            (run / "inspect").mkdir()
+            (run / "inspect" / "layers.csv").write_text(
+                "stage,mean,sd_over_images,constant,between_classes\n1,0.5,0.1,0,0.1\n"
+            )
+            (run / "inspect" / "knockouts.csv").write_text("stage,held_points\n1,0.5\n")
+    Image.new("RGB", (8, 8), "white").save(base / "image.png")
+    with tarfile.open(ROOT / "tests/runs/made_before.tar.xz") as archive:
+        archive.extractall(
+            base / "before", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+        )
+    return base
+
+
+class Fuzz:
+    """Damages copies of a table, one case after the other, and remembers what was not as it is."""
+
+    def __init__(self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.table, self.tmp_path, self.capsys = table, tmp_path, capsys
+        self.num_cases, self.found = 0, list[str]()
+        [self.before] = (table / "before").glob("outputs/*/*a489505d/seed0")
+
+    def try_case(self, file: str, kind: str, command: str) -> None:
+        """One file, damaged in one way, before one command."""
+        base = self.tmp_path / str(self.num_cases)
+        self.num_cases += 1
+        (base / "outside").mkdir(parents=True)
+        shutil.copytree(self.table / "outputs", base / "outputs")
+        shutil.copy(self.table / "image.png", base)
+        another, run = sorted(base.glob("outputs/*/*/seed0"))
+        target = run / file
+        DAMAGES[kind](target, file, Other(self.before, another, base / "outside"))
+        wrong = self.run_command(base, run, target, kind, command)
+        self.found += [f"{command}, {file} {kind}: {line}" for line in wrong]
+        shutil.rmtree(base)
+
+    def run_command(
+        self, base: Path, run: Path, target: Path, kind: str, command: str
+    ) -> list[str]:
+        """What the command did that it must not do, in words."""
+        call, own_folder = COMMANDS[command]
+        before, start = state_of(base), time.monotonic()
+        with ExitStack() as stack:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.chdir(base)
+            if kind == "unreadable":
+                stack.enter_context(no_permission(Path(os.path.abspath(target))))
+            stack.enter_context(alarm(SECONDS))
+            try:
+                code: object = call(run.relative_to(base))
+            except BaseException as error:
+                code = f"{type(error).__name__}: {error}"
+        printed = self.capsys.readouterr()
+        wrong = self.wrong_end(code, printed.err, command)
+        if time.monotonic() - start > SECONDS / 2:
+            wrong.append(f"took {time.monotonic() - start:.1f} s")
+        return wrong + wrong_writes(before, base, run, own_folder)
+
+    def wrong_end(self, code: object, err: str, command: str) -> list[str]:
+        """What is wrong with the exit code and the lines on standard error."""
+        allowed = (0, 1, 2) if command == "senet-train" else (0, 2, 3)
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        wrong = [] if code in allowed else [f"ended with {code}"]
+        if "Traceback" in err:
+            wrong.append("a traceback")
+        if isinstance(code, int) and len(errors) != (code != 0):
+            wrong.append(f"exit code {code} and {len(errors)} lines of error")
+        return wrong + [f"not for a user: {line}" for line in errors if "Error:" in line]
+
+
+@contextmanager
+def alarm(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in the block if it takes longer: what hangs fails and does not wait."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise TimeoutError(f"hangs: over {seconds} s")
+
+    usual = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, usual)
+
+
+def wrong_writes(
+    before: dict[str, tuple[int, int, int]], base: Path, run: Path, own_folder: bool
+) -> list[str]:
+    """What was written beside the command's own output and, if it is its own, the run's folder."""
+    after = state_of(base)
+    own = [os.path.relpath(base / "out", base)]
+    if own_folder:
+        own.append(os.path.relpath(run.parent, base))
+    changed = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+    foreign = [p for p in sorted(changed) if not any(p == o or p.startswith(f"{o}/") for o in own)]
+    foreign = [path for path in foreign if not path.endswith("/.aside")]
+    grown = sum(a[1] for p, a in after.items() if p in changed and a[1] < HUGE_HALF)
+    wrong = [f"touched {path}" for path in foreign if path != "outputs/.aside"]
+    return wrong + ([f"wrote {grown:,} bytes"] if grown > BYTES else [])
+
+
+HUGE_HALF = 4 << 30  # what a case itself made is not counted as written
+
+
+def fuzz(cases: list[tuple[str, str, str]], runner: Fuzz) -> None:
+    """Try the cases and say what was found; fails if anything was."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for case in cases:
+        runner.try_case(*case)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+    print(f"{runner.num_cases} cases, {len(runner.found)} found")
+    assert not runner.found, "\n".join(runner.found)
+    assert grown < MEMORY_KIB
+
+
+@pytest.fixture
+def runner(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fuzz:
+    return Fuzz(table, tmp_path, capsys)
+
+
+def test_a_sample_of_damaged_run_folders(runner: Fuzz) -> None:
+    """Every damage and every command, with files that a seed draws."""
+    draw = random.Random(0)
+    kinds = [kind for kind in DAMAGES if not kind.startswith("cut")] + ["cut at 50 %"]
+    names = list(COMMANDS) * len(kinds)
+    cases = [(draw.choice(FILES), kind, name) for kind, name in zip(kinds, names, strict=False)]
+    fuzz(cases, runner)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES)
+def test_every_damaged_run_folder(file: str, runner: Fuzz) -> None:
+    fuzz([case for case in CASES if case[0] == file], runner)
