@@ -16,7 +16,7 @@ from typing import Any
 from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
 from senet_train.runs.status import State, read_status, write_status
-from senet_train.system.files import TEMPORARY, write_json
+from senet_train.system.files import remove_abandoned, write_json
 from senet_train.system.foreign_files import TREE, BadFile, read_json
 
 LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of the checkpoints
@@ -85,12 +85,18 @@ class RunFolder:
             notice = f"the finished run waits in {self.aside} until this one has finished"
         elif self.path.exists() and not keep:
             shutil.rmtree(self.path)
-        for file in [*self.path.glob(TEMPORARY), *self.checkpoints.glob(TEMPORARY)]:
-            file.unlink()  # left by a kill while it was written
+        self.remove_abandoned()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.set_state("running")
         write_identity(self.identity_file, identity)
         return notice
+
+    def remove_abandoned(self) -> None:
+        """Delete what a kill left half written. The lock is held: only others' are spared."""
+        for folder in (self.path, self.checkpoints):
+            remove_abandoned(folder, seconds=0)
+        for folder in (self.path / "inspect", self.path.parent):  # others may be writing there
+            remove_abandoned(folder)
 
     def discard_aside(self) -> None:
         """Delete the run that this finished one has replaced, and folders that are empty then."""

@@ -61,14 +61,15 @@ def hold(file: IO[bytes]) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path, seconds: float = ABANDONED_SECONDS) -> None:
     """Delete temporary files that killed writers left in a folder where others may be writing.
 
-    None that is younger than an hour, none that its writer holds, none that is no regular file.
+    None that is younger than so many seconds, none that its writer holds, none that is no regular
+    file.
     """
     for file in folder.glob(TEMPORARY):
         with contextlib.suppress(OSError):  # gone, held, or not ours to delete
-            if time.time() - file.lstat().st_mtime < ABANDONED_SECONDS:
+            if time.time() - file.lstat().st_mtime < seconds:
                 continue
             with open(file, "ab", opener=own_file) as opened:
                 fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,4 +116,5 @@ def cache_folder() -> Path:
     found = folder.stat()
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
         raise OSError(f"{folder} can be written by others")
+    remove_abandoned(folder)
     return folder
