@@ -145,8 +145,8 @@ def check_markdown(text: str) -> None:
 
 
 def check_latex(text: str) -> None:
-    assert "\\input" not in text
     lines = [line for line in text.splitlines() if not line.startswith("%")]
+    assert "\\input" not in "".join(lines)  # in a comment it does nothing
     assert not [line for line in lines if re.search(r"(?<!\\)%", line)]
 
 
