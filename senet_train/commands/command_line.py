@@ -88,7 +88,8 @@ def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
 
     A file that begins with one of `beginnings` was written by the same command and may be replaced.
     """
-    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+    special = file.exists() and not file.is_file()  # a folder; a pipe, which would be waited for
+    if special or not os.access(file.parent, os.W_OK | os.X_OK):
         raise InputError(f"{option} {file} cannot be written: name a file in a folder of yours")
     if file.exists():
         with open(file, "rb") as there:

@@ -12,6 +12,7 @@ import torch
 
 from senet_train.runs.folder import LAST
 from senet_train.system.files import write_atomic
+from senet_train.system.foreign_files import BadFile, refuse_special
 
 log = logging.getLogger("senet_train")
 
@@ -47,9 +48,12 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
     """The content of the file. Raises OSError or RuntimeError if it is missing or damaged."""
     try:
+        refuse_special(path)
         checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True, mmap=mmap)
     except OSError:
         raise
+    except BadFile as error:
+        raise OSError(str(error)) from error
     except Exception as error:  # torch raises many types
         raise RuntimeError(f"{path} is damaged: {error}") from error
     return checkpoint

@@ -51,7 +51,7 @@ def read_finished(folder: RunFolder, doubt: Doubt = lambda fingerprint: "") -> R
     if words := doubt(record.data_fingerprint):
         log.warning("warning: %s", words)
     if record.environment.code != code_hash():
-        then = record.environment.versions["senet-train"]
+        then = record.environment.versions.get("senet-train", "of no known version")
         log.warning(
             "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
             *(then, record.environment.code[:8], version("senet-train"), code_hash()[:8]),

@@ -14,6 +14,7 @@ from senet_train.system.files import write_json
 from senet_train.system.foreign_files import SMALL, read_bytes
 
 STATUS_FILE = "status.json"
+LONGEST_REASON = 5000  # characters: in JSON up to 60 kB, and a status is read up to 64 KiB
 
 
 State = Literal["running", "finished", "failed", "diverged", "interrupted", "pruned"]
@@ -37,7 +38,7 @@ ADAPTER = TypeAdapter(Status)  # made once: it costs more than reading a file
 def write_status(run: Path, state: State, reason: str = "") -> None:
     """Replace the status of the run in the folder `run`: this process has set it now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    status = Status(state, reason, socket.gethostname(), os.getpid(), now, now)
+    status = Status(state, reason[:LONGEST_REASON], socket.gethostname(), os.getpid(), now, now)
     write_json(run / STATUS_FILE, asdict(status))
 
 

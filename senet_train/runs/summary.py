@@ -43,7 +43,7 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     attention_adds = f"{cost.attention_multiply_adds / 1e6:,.3f} M"
     latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
     return [
-        *metric_rows(record.metrics, record.config["data"]["num_classes"]),
+        *metric_rows(record.metrics, num_classes_of(record)),
         (
             "parameters",
             f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)",
@@ -53,6 +53,13 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
         ("inference", f"{latency} images, ms"),
         ("seconds", f"{cost.seconds:.1f}"),
     ]
+
+
+def num_classes_of(record: RunRecord) -> int:
+    """As the record's configuration says; where it does not, as many as make top-5 worth a row."""
+    data = record.config.get("data")
+    number = data.get("num_classes") if isinstance(data, dict) else None
+    return number if isinstance(number, int) else TOP5_FROM
 
 
 def metric_rows(metrics: ScoredMetrics, num_classes: int) -> list[tuple[str, str]]:

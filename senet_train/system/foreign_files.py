@@ -25,6 +25,7 @@ KIB, MIB = 1 << 10, 1 << 20
 SMALL = 64 * KIB  # a status, a hash: some hundred bytes
 TREE = 16 * MIB  # a record with its configuration: the names of 12,000 classes took 1.2 MB
 TABLE = 16 * MIB  # metrics.csv has some 160 bytes an epoch
+CACHE = 1024 * MIB  # what is known of files: some 150 bytes for each image
 ARRAYS = 256 * MIB  # unpacked; 20,000 images and 1,600 classes of overlaps
 WAY_OUT = "run it anew with overwrite=true, or move it away"
 # Of O_NONBLOCK: to open a pipe that nobody writes to would wait for ever.

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import pytest
 from compare_runs import write_run
 from PIL import Image
-from support import TINY, Senet, run_folders
+from support import ROOT, TINY, Senet, run_folders
 from test_csv_files import checked, evaluated, inspected, is_number, predicted, profiled
 
 from senet_train.cli import main as train
@@ -266,3 +266,17 @@ def test_without_this_they_would_steer(capsys: pytest.CaptureFixture[str]) -> No
     assert len(steers(capsys.readouterr().out)) >= 7
     say(ALL)
     assert not steers(capsys.readouterr().out)
+
+
+def test_who_else_prints() -> None:
+    """`say` and the consoles of system/console.py are the border; a sweep prints its own words."""
+    prints = re.compile(r"(?<![\w.])(print\(|Console\()|sys\.std(out|err)\.write")
+    files = (ROOT / "senet_train").rglob("*.py")
+    found = {f.relative_to(ROOT / "senet_train") for f in files if prints.search(f.read_text())}
+    others = {str(file) for file in found if file.parts[0] != "sweeps"}
+    assert others == {
+        "system/console.py",
+        "system/download.py",  # a bar
+        "commands/progress_bar.py",  # likewise
+        "training/fit.py",  # likewise
+    }

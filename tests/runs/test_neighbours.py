@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import TINY, Result, Senet, run_folders
 
-from senet_train.runs.status import count_running, is_alive, read_status
+from senet_train.runs.status import count_running, is_alive, read_status, write_status
 
 ALIVE = {"state": "running", "reason": "", "host": "here", "pid": 1, "since": ""}
 
@@ -64,7 +64,11 @@ def test_a_neighbour_that_trains_is_counted(
     assert count_running(tmp_path, tmp_path / "none") == 1
 
 
-@pytest.mark.parametrize("pid", [0, -1, -(10**400), 10**400, 2**31])
+@pytest.mark.parametrize(
+    "pid",
+    [0, -1, -(10**400), 10**400, 2**31],
+    ids=lambda pid: f"{pid:.1e}"[:9] if abs(pid) < 2**40 else "400 digits",
+)
 def test_no_process_has_such_a_number(pid: int) -> None:
     assert not is_alive(pid)
     assert is_alive(os.getpid())
@@ -104,3 +108,10 @@ def test_what_a_killed_writer_left_is_removed(senet: Senet, tmp_path: Path) -> N
     assert senet(*TINY, "trainer.max_epochs=1").code == 0
     assert not [file for file in left if file.exists()]
     assert (run.parent / ".fresh.tmp").exists()
+
+
+def test_the_longest_reason_can_be_read_again(tmp_path: Path) -> None:
+    write_status(tmp_path, "failed", "\N{COLLISION SYMBOL}" * 100_000)
+    status = read_status(tmp_path)
+    assert status is not None
+    assert status.state == "failed"

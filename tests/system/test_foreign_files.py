@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import zipfile
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import ROOT
 
 from senet_train.system import foreign_files
 from senet_train.system.foreign_files import (
@@ -183,3 +185,30 @@ def test_who_opens_a_pipe_without_this_waits(tmp_path: Path) -> None:
 def test_json_of_ours_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(json.dumps({"name": "剪", "value": [1, 2.5, None]}))
     assert read_json(tmp_path / "file", SMALL)["name"] == "剪"
+
+
+# Files that read what is ours, or by a library that has asked here first.
+READ_THEMSELVES = {
+    "code.py",  # our own code
+    "environment.py",  # the kernel's
+    "command_line.py",  # the file of --out, a regular one, its first bytes
+    "cli.py",  # the list of --exclude, likewise
+    "page.py",  # our template
+    "load_safetensors.py",  # a file that the user names
+    "curves.py",  # appends
+    "corruptions.py",  # a picture in memory
+    "events.py",  # likewise
+    "card.py",  # the lines for a reader
+}
+
+
+def test_who_else_reads_files() -> None:
+    """In the rooms where files of strangers are read, nobody opens one in another way."""
+    opens = re.compile(
+        r"\.read_text\(|\.read_bytes\(|json\.loads?\(|np\.load\(|csv\.reader|(?<![\w_])open\("
+    )
+    rooms = [ROOT / "senet_train" / room for room in ("runs", "compare", "commands")]
+    files = [file for room in rooms for file in room.rglob("*.py")]
+    found = {file.name for file in files if opens.search(file.read_text())}
+    assert found <= READ_THEMSELVES
+    assert opens.search((ROOT / "senet_train/system/foreign_files.py").read_text())

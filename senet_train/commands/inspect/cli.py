@@ -68,6 +68,8 @@ def inspect(arguments: argparse.Namespace) -> int:
     folders = [folder_for(run, arguments) for run in arguments.runs]
     for folder in folders:
         refuse_folder(folder, "--out")
+    from rich.text import Text
+
     from senet_train.commands.inspect.files import write_inspection
     from senet_train.commands.inspect.report import report_of
     from senet_train.commands.inspect.session import inspect_run
@@ -82,7 +84,7 @@ def inspect(arguments: argparse.Namespace) -> int:
                 root=arguments.root,
                 classes=arguments.classes,
                 knockout=not arguments.no_knockout,
-                report_progress=status.update,
+                report_progress=lambda words: status.update(Text(words)),
             )
         print_report(report_of(found), table_console())
         written = write_inspection(found, folder, graph=arguments.graph)
