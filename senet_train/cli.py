@@ -170,6 +170,9 @@ def words_of(error: Exception) -> str:
     """The line for an error: its own words where they are meant for the user."""
     if isinstance(error, OmegaConfBaseException):
         return explain_composition(error)
+    if isinstance(error, IsADirectoryError):
+        place = error.filename2 or error.filename
+        return f"{place} is a folder where a file of the run belongs: move it away"
     return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 

@@ -2,15 +2,19 @@
 
 import builtins
 import io
+import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 HUGE = 8 << 30  # bytes; a sparse file takes none on disk
 CUTS = range(10)  # tenths of a file at which it is cut
@@ -119,6 +123,50 @@ def unreadable(file: Path, name: str, other: Other) -> None:
     """For a user of the tests who is not root; `no_permission` does it for root."""
     file.touch()
     file.chmod(0)
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    10**400,
+    1e308,
+    "",
+    "x" * 10_000,
+    "\0\x1b",
+    [],
+    {},
+    [[]],
+    {"name": 1},
+    "1",
+)
+
+
+def odd_value(seed: int) -> Damage:
+    """One value of a file of JSON or YAML, or one cell of a table, is another."""
+    draw = random.Random(seed)
+
+    def change(file: Path, name: str, other: Other) -> None:
+        if file.suffix == ".csv":
+            rows = [line.split(",") for line in file.read_text().splitlines()]
+            row = draw.choice(rows)
+            row[draw.randrange(len(row))] = str(draw.choice(ODD))
+            file.write_text("\n".join(map(",".join, rows)))
+            return
+        tree = yaml.safe_load(file.read_text())
+        node, key = draw.choice(places(tree))
+        node[key] = draw.choice(ODD)
+        file.write_text(json.dumps(tree))  # which is YAML too
+
+    return change
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Where a value stands, in every dict and list of a tree."""
+    keys = list(node) if isinstance(node, dict) else range(len(node))
+    found = [(node, key) for key in keys] if isinstance(node, dict | list) else []
+    return found + [p for n, k in found if isinstance(n[k], dict | list) for p in places(n[k])]
 
 
 DAMAGES: dict[str, Damage] = {

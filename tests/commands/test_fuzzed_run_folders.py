@@ -9,14 +9,16 @@ import random
 import resource
 import shutil
 import signal
+import sys
 import tarfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from damaged_files import DAMAGES, Other, no_permission, state_of
+from damaged_files import DAMAGES, Damage, Other, no_permission, odd_value, state_of
 from PIL import Image
 from support import ROOT, TINY, run_folders
 
@@ -121,9 +123,10 @@ class Fuzz:
     def __init__(self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.table, self.tmp_path, self.capsys = table, tmp_path, capsys
         self.num_cases, self.found = 0, list[str]()
+        self.codes = Counter[object]()
         [self.before] = (table / "before").glob("outputs/*/*a489505d/seed0")
 
-    def try_case(self, file: str, kind: str, command: str) -> None:
+    def try_case(self, file: str, kind: str, command: str, damage: Damage | None = None) -> None:
         """One file, damaged in one way, before one command."""
         base = self.tmp_path / str(self.num_cases)
         self.num_cases += 1
@@ -132,7 +135,7 @@ class Fuzz:
         shutil.copy(self.table / "image.png", base)
         another, run = sorted(base.glob("outputs/*/*/seed0"))
         target = run / file
-        DAMAGES[kind](target, file, Other(self.before, another, base / "outside"))
+        (damage or DAMAGES[kind])(target, file, Other(self.before, another, base / "outside"))
         wrong = self.run_command(base, run, target, kind, command)
         self.found += [f"{command}, {file} {kind}: {line}" for line in wrong]
         shutil.rmtree(base)
@@ -153,6 +156,7 @@ class Fuzz:
                 code: object = call(run.relative_to(base))
             except BaseException as error:
                 code = f"{type(error).__name__}: {error}"
+        self.codes[code] += 1
         printed = self.capsys.readouterr()
         wrong = self.wrong_end(code, printed.err, command)
         if time.monotonic() - start > SECONDS / 2:
@@ -169,6 +173,12 @@ class Fuzz:
         if isinstance(code, int) and len(errors) != (code != 0):
             wrong.append(f"exit code {code} and {len(errors)} lines of error")
         return wrong + [f"not for a user: {line}" for line in errors if "Error:" in line]
+
+    def report(self) -> None:
+        """Say what was found; fails if anything was."""
+        codes = ", ".join(f"{number} ended with {code}" for code, number in self.codes.items())
+        print(f"{self.num_cases} cases ({codes}), {len(self.found)} found")
+        assert not self.found, "\n".join(self.found)
 
 
 @contextmanager
@@ -212,8 +222,7 @@ def fuzz(cases: list[tuple[str, str, str]], runner: Fuzz) -> None:
     for case in cases:
         runner.try_case(*case)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
-    print(f"{runner.num_cases} cases, {len(runner.found)} found")
-    assert not runner.found, "\n".join(runner.found)
+    runner.report()
     assert grown < MEMORY_KIB
 
 
@@ -235,3 +244,63 @@ def test_a_sample_of_damaged_run_folders(runner: Fuzz) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_every_damaged_run_folder(file: str, runner: Fuzz) -> None:
     fuzz([case for case in CASES if case[0] == file], runner)
+
+
+ODD_FILES = ("status.json", "result.json", "config.yaml", "classes.json", "metrics.csv")
+ODD_FILES += ("inspect/layers.csv", "weights.json", "../identity.json")
+READERS = ("senet-train", "senet-compare", "senet-predict", "senet-export", "senet-board")
+
+
+def try_odd_values(seeds: range, runner: Fuzz) -> None:
+    """One value of a file is another, before a command: both drawn by each seed."""
+    for seed in seeds:
+        draw = random.Random(seed)
+        file, command = draw.choice(ODD_FILES), draw.choice(READERS)
+        runner.try_case(file, f"with odd value {seed}", command, odd_value(seed))
+    runner.report()
+
+
+def test_a_few_odd_values(runner: Fuzz) -> None:
+    try_odd_values(range(8), runner)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_odd_values(part: int, runner: Fuzz) -> None:
+    try_odd_values(range(100 * part, 100 * part + 100), runner)
+
+
+def raise_error(run: Path) -> int:
+    raise KeyError("what nobody caught")
+
+
+def write_outside(run: Path) -> int:
+    Path("outside", "mine").touch()
+    (run / "mine").touch()
+    return 0
+
+
+def say_two_errors(run: Path) -> int:
+    print("error: one\nerror: ValueError: two", file=sys.stderr)
+    return 2
+
+
+FAULTS: dict[str, tuple[Callable[[Path], int], list[str]]] = {
+    "raises": (raise_error, ["ended with KeyError: 'what nobody caught'"]),
+    "writes": (write_outside, ["touched outputs/", "touched outside/mine"]),
+    "says too much": (say_two_errors, ["exit code 2 and 2 lines", "not for a user"]),
+    "hangs": (lambda run: time.sleep(60), ["ended with TimeoutError: hangs"]),  # type: ignore[dict-item]
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_command_is_noticed(
+    fault: str, runner: Fuzz, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control."""
+    call, words = FAULTS[fault]
+    monkeypatch.setitem(COMMANDS, fault, (call, False))
+    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 1)
+    runner.try_case("status.json", "empty", fault)
+    for word in words:
+        assert any(word in line for line in runner.found), runner.found

@@ -90,6 +90,7 @@ def test_a_missing_record(tmp_path: Path) -> None:
         ("environment", "threads", 10**400),
         ("", "seed", 10**400),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_numbers_that_no_run_can_have(part: str, name: str, value: Any, tmp_path: Path) -> None:
     """They would end a report by an OverflowError, or a division by zero."""
