@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support import TINY, Result, Senet, run_folders
 
+from senet_train import load_run
+from senet_train.compare.collect import collect
 from senet_train.runs.status import count_running, is_alive, read_status, write_status
 
 ALIVE = {"state": "running", "reason": "", "host": "here", "pid": 1, "since": ""}
@@ -115,3 +117,32 @@ def test_the_longest_reason_can_be_read_again(tmp_path: Path) -> None:
     status = read_status(tmp_path)
     assert status is not None
     assert status.state == "failed"
+
+
+def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(
+    senet: Senet, tmp_path: Path
+) -> None:
+    assert senet(*TINY, "trainer.max_epochs=1").code == 0
+    [run] = run_folders(tmp_path)
+    write_status(run, "interrupted")
+    (run / "checkpoints" / "last.ckpt").unlink()
+    os.mkfifo(run / "checkpoints" / "last.ckpt")
+    result = senet(*TINY, "trainer.max_epochs=1")
+    assert result.code == 0
+    assert "last.ckpt cannot be read, trying the one before it" in result.err
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("linked", ["outputs", "outputs/fake", "run"])
+def test_a_linked_folder_is_followed(linked: str, senet: Senet, tmp_path: Path) -> None:
+    """Of an output root on a larger disk, say: of a path only its end may be no link."""
+    assert senet(*TINY, "trainer.max_epochs=1").code == 0
+    [run] = run_folders(tmp_path)
+    folder = run if linked == "run" else tmp_path / linked
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    result = senet(*TINY, "trainer.max_epochs=1")
+    assert result.code == 0
+    assert "found finished" in result.err
+    assert len(collect([tmp_path / "outputs"])[0]) == 1
+    assert load_run(run).record is not None
