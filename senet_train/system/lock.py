@@ -83,7 +83,7 @@ def holder_in(file: IO[str], path: Path) -> str:
     Raises InputError for a file that no lock has written: by a hard link it may be another's.
     """
     file.seek(0)
-    holder = file.read(LONGEST_HOLDER).strip()
-    if holder and not holder.startswith(HOLDER):
+    holder = file.read(LONGEST_HOLDER).strip("\0\n ")  # zeros, after a power cut
+    if not (holder.startswith(HOLDER) or HOLDER.startswith(holder)):
         raise InputError(f"{path} is no lock: it holds something else, move it away")
     return holder

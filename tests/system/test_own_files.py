@@ -59,6 +59,10 @@ def test_a_lock_is_taken_again(tmp_path: Path) -> None:
         with file_lock(tmp_path / ".seed0.lock", "run"):
             pass
     os.link(tmp_path / ".seed0.lock", tmp_path / "backup")
+    take(tmp_path / ".seed0.lock")
+    for left in (b"proc", bytes(30), b""):  # by a power cut
+        (tmp_path / ".seed0.lock").write_bytes(left)
+        take(tmp_path / ".seed0.lock")
     with file_lock(tmp_path / ".seed0.lock", "run"):
         pass
 
