@@ -24,7 +24,6 @@ from senet_train.compare.tensorboard.protos import (
 )
 from senet_train.runs.identity import LONGEST_LABEL
 from senet_train.runs.metrics import Score
-from senet_train.system.texts import printable
 
 # Tag -> name of the column, in points. TensorBoard 2.21 shows five columns at first, so the
 # interval of the mean is one cell of text.
@@ -79,7 +78,7 @@ def arm_runs(comparison: Comparison, runs: Sequence[Run]) -> Iterator[ArmRun]:
     made = {(run.record.arm, run.record.seed): run for run in runs}
     several = len(comparison.blocks) > 1
     for number, block in enumerate(comparison.blocks, start=1):
-        title = printable(f"{number} {block.title}")
+        title = f"{number} {block.title}"
         for arm, folder in zip(block.arms, folders_of(block), strict=True):
             yield ArmRun(
                 arm,
