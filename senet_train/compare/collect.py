@@ -47,7 +47,7 @@ class Run:
         with readable(self.path / CORRECT_FILE) as name:
             right = read_correct(self.path)
         top1 = self.record.metrics.test_score
-        if abs(right.mean() - top1) * len(right) > 0.5:
+        if not abs(right.mean() - top1) * len(right) <= 0.5:
             raise InputError(
                 f"{name} has {right.mean():.4f} right and result.json {top1:.4f}: the files are of "
                 "two runs, run it anew with overwrite=true"
@@ -63,7 +63,7 @@ class Run:
             hits, unions = read_overlaps(self.path)
             either = unions.sum(0)
             miou = float((hits.sum(0) / np.maximum(either, 1))[either > 0].mean())
-        if abs(miou - self.record.metrics.test_score) > 1e-6:
+        if not abs(miou - self.record.metrics.test_score) <= 1e-6:
             raise InputError(
                 f"{name} has a mIoU of {miou:.4f} and result.json "
                 f"{self.record.metrics.test_score:.4f}: the files are of two runs, run it anew "

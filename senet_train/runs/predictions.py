@@ -95,7 +95,7 @@ def read_overlaps(run: Path) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     file = run / OVERLAPS_FILE
     hits, unions = read_arrays(file, ["hits", "unions"])
     whole = hits.dtype.kind in "iu" and unions.dtype.kind in "iu"
-    if not whole or hits.ndim != 2 or hits.shape != unions.shape or not hits.size:
+    if not whole or hits.ndim != 2 or hits.shape != unions.shape or not unions.any():
         raise BadFile(file, "its arrays are no counts of each image and class")
     return hits, unions
 
