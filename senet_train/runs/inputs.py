@@ -96,6 +96,8 @@ def only_seed(path: Path) -> Path:
     """
     if (path / CONFIG_FILE).is_file():
         return path
+    if not path.is_dir():
+        return path
     seeds = [path / e.name for e in entries_of(path) if e.name.startswith("seed")]
     runs = sorted(seed for seed in seeds if (seed / CONFIG_FILE).is_file())
     if len(runs) > 1:
