@@ -24,7 +24,13 @@ from senet_train.config.hydra_arguments import config_flags, hydra_arguments, hy
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.config.schema import Config
-from senet_train.errors import Diverged, InputError, Interrupted, RunError
+from senet_train.errors import (
+    Diverged,
+    InputError,
+    Interrupted,
+    RunError,
+    words_of_system_error,
+)
 from senet_train.system.console import (
     CLOSED_PIPE,
     console_log,
@@ -171,8 +177,7 @@ def words_of(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException):
         return explain_composition(error)
     if isinstance(error, IsADirectoryError):
-        place = error.filename2 or error.filename
-        return f"{place} is a folder where a file of the run belongs: move it away"
+        return words_of_system_error(error)
     return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 

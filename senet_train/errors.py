@@ -69,3 +69,11 @@ def listed(names: Sequence[str]) -> str:
     """The names in a line, or the first ten and how many more there are."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def words_of_system_error(error: OSError) -> str:
+    """The line for what the system refuses, a full disk, say; of a folder in the way, the way out."""
+    if isinstance(error, IsADirectoryError):
+        place = error.filename2 or error.filename
+        return f"{place} is a folder where a file belongs: move it away"
+    return str(error)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from senet_train.errors import InputError, Interrupted, RunError
+from senet_train.errors import InputError, Interrupted, RunError, words_of_system_error
 from senet_train.system.console import console_log, end_quietly, say, say_error
 from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import raise_on_signals
@@ -45,9 +45,9 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
         say(f"stopped by {end}{kept and ': '}{kept}", to_error=True)
         return end.exit_code
     except RunError as error:
-        return print_error(error, error.exit_code)
+        return print_error(error, str(error), error.exit_code)
     except OSError as error:  # the disk is full, say
-        return print_error(error, 1)
+        return print_error(error, words_of_system_error(error), 1)
 
 
 def command(
@@ -70,9 +70,9 @@ def command(
     return main
 
 
-def print_error(error: Exception, exit_code: int) -> int:
+def print_error(error: Exception, words: str, exit_code: int) -> int:
     """Print the error on one line; return the exit code."""
-    say_error(error, str(error), whole=os.environ.get("HYDRA_FULL_ERROR") == "1")
+    say_error(error, words, whole=os.environ.get("HYDRA_FULL_ERROR") == "1")
     return exit_code
 
 
