@@ -72,7 +72,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def words_of_system_error(error: OSError) -> str:
-    """The line for what the system refuses, a full disk, say; of a folder in the way, the way out."""
+    """The line for what the system refuses, a full disk, say; of a folder in the way, a way out."""
     if isinstance(error, IsADirectoryError):
         place = error.filename2 or error.filename
         return f"{place} is a folder where a file belongs: move it away"

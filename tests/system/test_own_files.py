@@ -10,7 +10,13 @@ import pytest
 
 from senet_train.errors import InputError
 from senet_train.runs.curves import append_row
-from senet_train.system.files import ABANDONED_SECONDS, hold, remove_abandoned, write_text
+from senet_train.system.files import (
+    ABANDONED_SECONDS,
+    cache_folder,
+    hold,
+    remove_abandoned,
+    write_text,
+)
 from senet_train.system.lock import file_lock
 from senet_train.training.ends import log_to_file
 
@@ -128,3 +134,12 @@ def test_a_writer_is_not_in_its_own_way(tmp_path: Path) -> None:
         hold(file)
         file.write(b"x")
     assert (tmp_path / ".a.0.tmp").read_bytes() == b"x"
+
+
+def test_the_cache_folder_is_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    left, fresh = (cache_folder() / f".{name}.0a.tmp" for name in ("left", "fresh"))
+    left.touch()
+    fresh.touch()
+    age(left)
+    assert [file.name for file in cache_folder().iterdir()] == [fresh.name]
