@@ -80,8 +80,8 @@ COMMANDS: dict[str, Command] = {
     "senet-profile": (lambda run: profile.main([str(run), "--batch-sizes", "1"]), False),
     "senet-board": (prepare_board, False),
 }
-# A whole checkpoint of another network in the place of a run's own: torch names the tensors in which
-# it differs, in one line that is no user's.
+# A whole checkpoint of another network in the place of a run's own: torch names the tensors in
+# which it differs, in one line that is no user's.
 KNOWN = {
     ("checkpoints/last.ckpt", "of another run"),
     ("checkpoints/best.ckpt", "of another run"),
