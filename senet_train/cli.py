@@ -8,9 +8,8 @@ once.
 import logging
 import math
 import sys
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import hydra
@@ -26,8 +25,21 @@ from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.config.schema import Config
 from senet_train.config.typed_words import key_of
-from senet_train.errors import Diverged, InputError, Interrupted, RunError
-from senet_train.system.console import CLOSED_PIPE, end_quietly, is_of_the_reader
+from senet_train.errors import (
+    Diverged,
+    InputError,
+    Interrupted,
+    RunError,
+    in_the_way,
+)
+from senet_train.system.console import (
+    CLOSED_PIPE,
+    console_log,
+    end_quietly,
+    is_of_the_reader,
+    say,
+    say_error,
+)
 from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.system.start import refuse_deleted_folder, start_process
 from senet_train.training.distributed.world import refuse_no_place, world
@@ -53,7 +65,7 @@ def main(argv: Sequence[str], *, planned: bool = False) -> int:
         try:
             return exit_code_of_command(argv, planned)
         except Interrupted as end:
-            print(f"stopped by {end}{end.way_on and ': '}{end.way_on}", file=sys.stderr)
+            say(f"stopped by {end}{end.way_on and ': '}{end.way_on}", to_error=True)
             return end.exit_code
 
 
@@ -62,7 +74,7 @@ def exit_code_of_command(argv: Sequence[str], planned: bool) -> int:
     exit_codes: list[int] = []
     made: set[Path] = set()
     try:
-        with hydra_raises() as full_error, hydra_arguments(argv), console_log():
+        with hydra_raises() as full_error, hydra_arguments(argv), log_of_this_process():
             refuse_deleted_folder()
             refuse_no_place()
             register_resolvers()
@@ -181,33 +193,17 @@ def words_of(error: Exception) -> str:
     """The line for an error: its own words where they are meant for the user."""
     if isinstance(error, OmegaConfBaseException):
         return explain_composition(error)
+    if isinstance(error, OSError) and (words := in_the_way(error)):
+        return words
     return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 
 def print_error(error: BaseException, text: str, full_error: bool) -> None:
     """One line on standard error, after the traceback if the user set HYDRA_FULL_ERROR=1."""
-    if full_error:
-        traceback.print_exception(error)
     who = "" if world().is_rank_zero else f"process {world().rank}: "
-    print(f"{who}error: {' '.join(text.split())}", file=sys.stderr)
+    say_error(error, text, who=who, whole=full_error)
 
 
-class CurrentStandardError(logging.StreamHandler):
-    """Writes to what `sys.stderr` is at that moment: a live table prints lines above itself."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
-
-
-@contextmanager
-def console_log() -> Iterator[None]:
-    """For the block, print the messages of our log to standard error, without level or time."""
-    handler = CurrentStandardError()
-    handler.setLevel(logging.INFO if world().is_rank_zero else logging.ERROR)
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
+def log_of_this_process() -> AbstractContextManager[None]:
+    """The log on standard error; of the other processes of a run only what ends them."""
+    return console_log(logging.INFO if world().is_rank_zero else logging.ERROR)

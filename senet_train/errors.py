@@ -1,9 +1,11 @@
 """The errors that end a run; each has the exit code that the command returns."""
 
+import errno
 import signal
 from collections.abc import Sequence
 
 MOST_NAMED = 10  # in one line
+NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EINVAL)  # of a link that is not followed, a pipe
 
 
 class RunError(Exception):
@@ -69,3 +71,18 @@ def listed(names: Sequence[str]) -> str:
     """The names in a line, or the first ten and how many more there are."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def in_the_way(error: OSError) -> str:
+    """The line on what is no file, or none that may be used, where a file of ours belongs.
+
+    "" for any other error.
+    """
+    place = error.filename2 or error.filename
+    if isinstance(error, IsADirectoryError):
+        return f"{place} is a folder where a file belongs: move it away"
+    if error.errno in NO_FILE and place:
+        return f"{place} is a link or a device where a file belongs: remove it"
+    if isinstance(error, PermissionError | FileNotFoundError) and place:
+        return f"{place} cannot be used ({error.strerror}): mend that and type the line again"
+    return ""

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from senet_train.system.files import write_atomic, write_text
+from senet_train.system.texts import printable
 
 # A page replaces these two colours by its own, light or dark.
 INK = "#1b1b1b"
@@ -72,7 +73,7 @@ def characters() -> frozenset[int]:
 
 def drawable(text: str) -> str:
     """The text, its characters that no font here has in Latin letters: 剪 as Jian."""
-    return "".join(c if ord(c) in characters() else anyascii(c) for c in text)
+    return "".join(c if ord(c) in characters() else anyascii(c) for c in printable(text))
 
 
 DOTS_PER_INCH = 200  # figures are 8 inches wide: 1,600 pixels, sharp where shown at 800

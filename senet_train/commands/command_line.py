@@ -1,15 +1,15 @@
 """What the small commands share: parsing, refusals in one line, exit codes."""
 
 import argparse
+import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from senet_train.errors import InputError, Interrupted, RunError
-from senet_train.system.console import end_quietly, printable
+from senet_train.errors import InputError, Interrupted, RunError, in_the_way
+from senet_train.system.console import console_log, end_quietly, say, say_error
 from senet_train.system.signals import raise_on_signals
 from senet_train.system.start import refuse_deleted_folder, start_process
 
@@ -42,7 +42,7 @@ def exit_code_of(command: Callable[[], int], *, kept: str = "") -> int:
         try:
             return exit_code_or_signal(command)
         except Interrupted as end:
-            print(f"stopped by {end}{kept and ': '}{kept}", file=sys.stderr)
+            say(f"stopped by {end}{kept and ': '}{kept}", to_error=True)
             return end.exit_code
 
 
@@ -50,11 +50,12 @@ def exit_code_or_signal(command: Callable[[], int]) -> int:
     """Run a command and return its exit code; its errors become a line. Raises Interrupted."""
     try:
         refuse_deleted_folder()
-        return end_quietly(command)
+        with console_log(logging.WARNING):
+            return end_quietly(command)
     except RunError as error:
-        return print_error(error, error.exit_code)
+        return print_error(error, str(error), error.exit_code)
     except OSError as error:  # the disk is full, say
-        return print_error(error, 1)
+        return print_error(error, in_the_way(error) or str(error), 1)
 
 
 def command(
@@ -77,11 +78,9 @@ def command(
     return main
 
 
-def print_error(error: Exception, exit_code: int) -> int:
+def print_error(error: Exception, words: str, exit_code: int) -> int:
     """Print the error on one line; return the exit code."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        traceback.print_exception(error)
-    print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+    say_error(error, words, whole=os.environ.get("HYDRA_FULL_ERROR") == "1")
     return exit_code
 
 
@@ -97,7 +96,8 @@ def refuse_file(file: Path, option: str, *beginnings: bytes) -> None:
 
     A file that begins with one of `beginnings` was written by the same command and may be replaced.
     """
-    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+    special = file.exists() and not file.is_file()  # a folder; a pipe, which would be waited for
+    if special or not os.access(file.parent, os.W_OK | os.X_OK):
         raise InputError(f"{option} {file} cannot be written: name a file in a folder of yours")
     if file.exists():
         with open(file, "rb") as there:

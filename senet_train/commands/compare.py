@@ -10,6 +10,7 @@ from senet_train.commands.command_line import Parser, command, refuse_folder
 from senet_train.compare import CONTROL, MARGIN
 from senet_train.compare.tensorboard.folder import refuse_foreign, write_arms
 from senet_train.errors import InputError
+from senet_train.system.console import say
 
 if TYPE_CHECKING:
     from senet_train.compare.collect import Run
@@ -80,10 +81,10 @@ def compare(arguments: argparse.Namespace) -> int:
         from senet_train.compare.write_reports import write_reports
 
         for file in write_reports(comparison, arguments.out):
-            print(file)
+            say(str(file))
     if arguments.tensorboard is not None:
         write_arms(arms, arguments.tensorboard)
-        print(f"the arms: senet-board {arguments.tensorboard}")
+        say(f"the arms: senet-board {arguments.tensorboard}")
     return 0
 
 

@@ -1,12 +1,13 @@
 """Progress over images, on standard error: a bar on a terminal, elsewhere a line now and then."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from senet_train.system.console import say
 
 LINE_EVERY_SECONDS = 10
 
@@ -37,6 +38,6 @@ def line_counter(num_images: int | None, done: str) -> Callable[[int], None]:
         total += more
         if time.monotonic() - said_at > LINE_EVERY_SECONDS:
             said_at = time.monotonic()
-            print(f"{done} {total:,}{of_all} images", file=sys.stderr)
+            say(f"{done} {total:,}{of_all} images", to_error=True)
 
     return count

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,8 @@ from senet_train.runs.predictions import (
     read_overlaps,
 )
 from senet_train.runs.record import Latency, RunRecord, read_record
-from senet_train.runs.status import Status, is_running, read_status
+from senet_train.runs.status import STATUS_FILE, Status, is_running, read_status
+from senet_train.system.listing import entries_of
 
 RECORD = "result.json"
 NO_RECORD = (
@@ -47,7 +47,7 @@ class Run:
         with readable(self.path / CORRECT_FILE) as name:
             right = read_correct(self.path)
         top1 = self.record.metrics.test_score
-        if abs(right.mean() - top1) * len(right) > 0.5:
+        if not abs(right.mean() - top1) * len(right) <= 0.5:
             raise InputError(
                 f"{name} has {right.mean():.4f} right and result.json {top1:.4f}: the files are of "
                 "two runs, run it anew with overwrite=true"
@@ -63,7 +63,7 @@ class Run:
             hits, unions = read_overlaps(self.path)
             either = unions.sum(0)
             miou = float((hits.sum(0) / np.maximum(either, 1))[either > 0].mean())
-        if abs(miou - self.record.metrics.test_score) > 1e-6:
+        if not abs(miou - self.record.metrics.test_score) <= 1e-6:
             raise InputError(
                 f"{name} has a mIoU of {miou:.4f} and result.json "
                 f"{self.record.metrics.test_score:.4f}: the files are of two runs, run it anew "
@@ -108,7 +108,7 @@ def readable(path: Path) -> Iterator[Path]:
             f"{path} is missing: copy it too where only some files were copied, or run it anew "
             "with overwrite=true, or move it away"
         ) from error
-    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}: {error}): run it anew with "
             "overwrite=true, or move it away"
@@ -171,22 +171,34 @@ def find_all(paths: Iterable[Path]) -> list[Path]:
 def natural_order(path: Path) -> list[tuple[int, str]]:
     """A key to sort by: r=2, r=4, r=16, and seed 2 before seed 10."""
     words = re.split(r"(\d+)", str(path))
-    return [(int(word), "") if word.isdigit() else (0, word) for word in words]
+    return [(int(word), "") if word.isdecimal() else (0, word) for word in words]
 
 
 def find_runs(path: Path) -> Iterator[Path]:
     """The folders below `path` that hold a run; hidden ones, of replaced runs, are skipped."""
-    seen = set()
-    for folder, children, files in os.walk(path, followlinks=True):
+    waiting, seen = [path], set()
+    while waiting:
+        folder = waiting.pop()
         real = os.path.realpath(folder)
         if real in seen:  # a link that leads back
-            children.clear()
-        elif {"status.json", "result.json"} & set(files):
-            children.clear()
-            yield Path(folder)
-        else:
-            children[:] = [name for name in children if not name.startswith(".")]
+            continue
         seen.add(real)
+        if any(os.path.lexists(folder / name) for name in (STATUS_FILE, RECORD)):
+            yield folder
+        else:
+            waiting += readable_folders(folder)
+
+
+def readable_folders(folder: Path) -> list[Path]:
+    """The folders in a folder that are not hidden; none where it cannot be listed."""
+    try:
+        return [
+            folder / entry.name
+            for entry in entries_of(folder)
+            if not entry.name.startswith(".") and os.path.isdir(entry.path)
+        ]
+    except OSError:
+        return []
 
 
 AGAIN = "type its line again"

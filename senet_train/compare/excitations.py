@@ -1,13 +1,14 @@
 """What senet-inspect measured in the runs of an arm: means over runs, for each stage."""
 
-import csv
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
 from senet_train.compare.collect import Run, readable
 from senet_train.compare.comparison import StageGates
+from senet_train.system.foreign_files import TABLE, BadFile, read_columns
 
 # The files that senet-inspect writes in a run's folder, and the columns that are read here.
 FOLDER = "inspect"
@@ -15,14 +16,18 @@ LAYERS, MEASURED = "layers.csv", ("mean", "sd_over_images", "constant", "between
 KNOCKOUTS, LOST = "knockouts.csv", ("held_points",)
 
 
+MOST_DIGITS = 9  # of a stage
+
 Rows = list[tuple[int, list[float]]]  # a stage and its figures
 
 
 def excitations_of(runs: Iterable[Run]) -> list[StageGates]:
     """Each stage's gates over the inspected runs. Raises InputError for a damaged file."""
     folders = [run.path / FOLDER for run in runs]
-    seen = [read(folder / LAYERS, MEASURED) for folder in folders if (folder / LAYERS).is_file()]
-    knocked = [read(file, LOST) for f in folders if (file := f / KNOCKOUTS).is_file()]
+    seen = [
+        read(folder / LAYERS, MEASURED) for folder in folders if os.path.lexists(folder / LAYERS)
+    ]
+    knocked = [read(file, LOST) for f in folders if os.path.lexists(file := f / KNOCKOUTS)]
     layers, losses = ([row for table in tables for row in table] for tables in (seen, knocked))
     return [
         StageGates(stage, len(seen), *means(layers, stage, MEASURED), *means(losses, stage, LOST))
@@ -32,12 +37,19 @@ def excitations_of(runs: Iterable[Run]) -> list[StageGates]:
 
 def read(file: Path, columns: Sequence[str]) -> Rows:
     """The stage and these columns of every row that has a stage. Raises InputError."""
-    with readable(file) as path, path.open(newline="") as opened:
-        return [
-            (int(row["stage"]), [float(row[column]) for column in columns])
-            for row in csv.DictReader(opened)
-            if row["stage"]
-        ]
+    with readable(file) as path:
+        rows = read_columns(path, TABLE, ["stage", *columns])
+    try:
+        return [(stage_of(stage), [*map(float, row)]) for stage, *row in rows if stage]
+    except ValueError as error:
+        raise BadFile(file, str(error)[:80]) from error
+
+
+def stage_of(text: str) -> int:
+    """The number of a stage. Raises ValueError."""
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
+        raise ValueError(f"{text!r} is no stage")
+    return int(text)
 
 
 def means(rows: Rows, stage: int, columns: Sequence[str]) -> list[float]:

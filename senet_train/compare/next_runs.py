@@ -8,6 +8,7 @@ from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
 from senet_train.compare.statistics.looks import LOOKS, seeds_to_settle
 from senet_train.config.typed_words import key_of
+from senet_train.system.console import say
 
 NOT_REPEATED = ("seed", "seeds", "max_seeds", "arms")
 
@@ -16,9 +17,9 @@ def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
     """Print one command for each arm that needs more seeds, the control's first."""
     lines = [line for block in comparison.blocks for line in next_runs(block, comparison, runs)]
     last = max(LOOKS)
-    print("\nnext:" if lines else f"\nnext: nothing is open that up to {last} seeds would settle")
+    say("", "next:" if lines else f"next: nothing is open that up to {last} seeds would settle")
     for line in lines:
-        print(f"  {line}")
+        say(f"  {line}")
 
 
 def next_runs(block: Block, comparison: Comparison, runs: Sequence[Run]) -> list[str]:

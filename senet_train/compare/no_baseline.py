@@ -1,11 +1,12 @@
 """Why there is no baseline, in words: an unfinished run is it, or its settings are others."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from senet_train.compare.blocks import RunsOfBlock, differing_settings
 from senet_train.compare.comparison import LeftOut
+from senet_train.errors import InputError
+from senet_train.system.foreign_files import TREE, read_json
 
 
 def no_baseline(baseline: str, blocks: Sequence[RunsOfBlock], left_out: Sequence[LeftOut]) -> str:
@@ -48,8 +49,8 @@ def is_baseline(run: Path, baseline: str) -> bool:
 def attention_of(run: Path) -> str:
     """The attention that its arm's identity.json tells; "" where that cannot be read."""
     try:
-        return str(json.loads((run.parent / "identity.json").read_text())["attention"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(run.parent / "identity.json", TREE)["attention"]["name"])
+    except (FileNotFoundError, InputError, KeyError, TypeError):
         return ""
 
 

@@ -16,12 +16,14 @@ from senet_train.compare.render.markdown import escaped, markdown
 from senet_train.compare.render.methods import methods
 from senet_train.compare.render.page import page
 from senet_train.compare.render.report import report_of
-from senet_train.figures import Picture, render_picture, write_picture
+from senet_train.figures import Picture, drawable, render_picture, write_picture
 from senet_train.system.files import write_json, write_text
+from senet_train.system.texts import mapped
 
 
 def draw_pictures(block: Block, number: int, margin: float) -> list[Picture]:
     """The pictures of a block; `number`, the block's, is part of their files' names."""
+    block = mapped(block, drawable)
     draw: list[tuple[str, str, Callable[[], Figure]]] = []
     if any(arm.difference for arm in block.arms):
         draw.append(("forest", forest_caption(block, margin), partial(draw_forest, block, margin)))

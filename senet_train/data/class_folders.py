@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from senet_train.data.image_files import EXTENSIONS
 from senet_train.errors import InputError, listed
+from senet_train.system.listing import entries_of, folders_in
 
 Part = Literal["train", "validation", "test"]
 # What the folder of a part may be called, in any case.
@@ -92,7 +93,7 @@ def find_layout(base: Path, asked: str) -> Layout:
 def part_folders(base: Path, asked: str) -> dict[Part, Path]:
     """The folders that are called as a part is. Raises InputError for two of one part."""
     folders: dict[Part, Path] = {}
-    names = sorted(entry.name for entry in base.iterdir() if entry.is_dir())
+    names = [path.name for path in folders_in(base)]
     for part, known in PART_NAMES.items():
         found = [name for name in names if name.lower() in known]
         if len(found) > 1:
@@ -105,7 +106,7 @@ def part_folders(base: Path, asked: str) -> dict[Part, Path]:
 def one_folder(base: Path, asked: str) -> Layout:
     """The layout of a tree without parts, `base/<class>/*`. Raises InputError for any other."""
     known = [name for names in PART_NAMES.values() for name in names]
-    subfolders = sorted(path for path in base.iterdir() if path.is_dir())
+    subfolders = folders_in(base)
     classes = [path for path in subfolders if is_class_folder(path)]
     if len(classes) > 1 and any(path.name.lower() not in known for path in classes):
         return Layout(base, {"train": base})
@@ -130,11 +131,10 @@ def one_folder(base: Path, asked: str) -> Layout:
 def is_class_folder(folder: Path) -> bool:
     """Whether there are images in it, and no folders but hidden and foreign ones."""
     has_images = False
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir() and not is_foreign(entry.name):
-                return False
-            has_images = has_images or is_image_name(entry.name)
+    for entry in entries_of(folder):
+        if entry.is_dir() and not is_foreign(entry.name):
+            return False
+        has_images = has_images or is_image_name(entry.name)
     return has_images
 
 
@@ -176,7 +176,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
     Raises InputError for two folders whose names are the same text.
     """
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for path in folders_in(folder):
         if is_foreign(path.name):
             continue
         name = readable(path.name)
@@ -195,20 +195,19 @@ def list_images(
     """
     images = []
     prefix = folder.relative_to(base)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_foreign(entry.name) or entry.name.lower() in FOREIGN_FILES:
-                continue
-            broken = entry.is_symlink() and not os.path.exists(entry.path)
-            if not broken and entry.is_dir():  # of a link to itself, is_dir raises
-                raise InputError(f"{entry.path} is a folder: images lie in their class folder")
-            path = (prefix / entry.name).as_posix()
-            if not is_image_name(entry.name):
-                left_out[ending(entry.name)] += 1
-            elif readable(path) not in excluded:
-                if broken or not entry.is_file():
-                    raise InputError(f"{entry.path} is a broken link: mend or remove it")
-                images.append(ImageEntry(path, entry.stat().st_size))
+    for entry in entries_of(folder):
+        if is_foreign(entry.name) or entry.name.lower() in FOREIGN_FILES:
+            continue
+        broken = entry.is_symlink() and not os.path.exists(entry.path)
+        if not broken and entry.is_dir():  # of a link to itself, is_dir raises
+            raise InputError(f"{entry.path} is a folder: images lie in their class folder")
+        path = (prefix / entry.name).as_posix()
+        if not is_image_name(entry.name):
+            left_out[ending(entry.name)] += 1
+        elif readable(path) not in excluded:
+            if broken or not entry.is_file():
+                raise InputError(f"{entry.path} is a broken link: mend or remove it")
+            images.append(ImageEntry(path, entry.stat().st_size))
     return sorted(images, key=lambda image: image.name)
 
 

@@ -37,6 +37,7 @@ from senet_train.system.files import (
     stamp_of,
     write_text,
 )
+from senet_train.system.foreign_files import CACHE, read_json
 from senet_train.system.resources import usable_cores
 
 SCHEMA = 2  # 1 did not know what cannot be read
@@ -150,7 +151,7 @@ def cache_file(base: Path) -> Path:
 def read_known(base: Path) -> Known:
     """What is kept of a tree; nothing if it is missing, damaged or of another version of Pillow."""
     try:
-        content = json.loads(cache_file(base).read_bytes())
+        content = read_json(cache_file(base), CACHE)
         if content["made_by"] != made_by():
             return {}
         rows = ROWS.validate_python(content["files"])

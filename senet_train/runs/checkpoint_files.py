@@ -3,6 +3,7 @@
 `last.ckpt` is the newest, and `last.previous.ckpt` the one before it, in case that one is damaged.
 """
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -13,13 +14,25 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from senet_train.config.schema import Natural
+from senet_train.errors import RunError
 from senet_train.runs.folder import LAST
 from senet_train.system.files import write_atomic
+from senet_train.system.foreign_files import refuse_special
 
 log = logging.getLogger("senet_train")
 
 
 MOST_THREADS = 1024  # of one process; more than that is damage
+
+
+class DamagedCheckpoint(RunError, RuntimeError):
+    """A checkpoint that cannot be read."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        super().__init__(
+            f"{path} is damaged: {reason}; overwrite=true starts the run from zero without it"
+        )
 
 
 def previous(path: Path) -> Path:
@@ -51,13 +64,16 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
-    """The content of the file. Raises OSError or RuntimeError if it is missing or damaged."""
+    """The content of the file. Raises OSError or DamagedCheckpoint."""
     try:
+        refuse_special(path)
         checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True, mmap=mmap)
-    except OSError:
-        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which torch gets where it seeks before the beginning
+            raise
+        raise DamagedCheckpoint(path, error) from error
     except Exception as error:  # torch raises many types
-        raise RuntimeError(f"{path} is damaged: {error}") from error
+        raise DamagedCheckpoint(path, error) from error
     return checkpoint
 
 

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from senet_train.runs.metrics import score_among
 from senet_train.system.csv_files import as_csv
-from senet_train.system.files import write_text
+from senet_train.system.files import own_file, write_text
+from senet_train.system.foreign_files import (
+    TABLE,
+    read_bytes,
+    read_numbers,
+    read_rows,
+)
 
 METRICS_FILE = "metrics.csv"
 
@@ -31,23 +37,18 @@ def append_row(run: Path, row: Mapping[str, float], *, header: bool) -> None:
     """Append the row of an epoch, after the names of its columns if `header`."""
     text = as_csv([row])
     _, _, line = text.partition("\n")
-    with open(run / METRICS_FILE, "a", newline="") as file:
+    with open(run / METRICS_FILE, "a", newline="", opener=own_file) as file:
         file.write(text if header else line)
 
 
 def read_column_names(run: Path) -> list[str]:
-    """The names of the columns. Raises OSError."""
-    with open(run / METRICS_FILE, newline="") as file:
-        return list(csv.DictReader(file).fieldnames or ())
+    """The names of the columns. Raises FileNotFoundError, InputError."""
+    return next(read_rows(run / METRICS_FILE, TABLE), [])
 
 
 def read_column(run: Path, name: str) -> list[float]:
-    """A column, one value for each epoch.
-
-    Raises OSError, KeyError without such a column, and ValueError or TypeError for a damaged file.
-    """
-    with open(run / METRICS_FILE, newline="") as file:
-        return [float(row[name]) for row in csv.DictReader(file)]
+    """A column, one value for each epoch. Raises FileNotFoundError, InputError."""
+    return [value for (value,) in read_numbers(run / METRICS_FILE, TABLE, [name])]
 
 
 def read_epochs(run: Path) -> tuple[Epoch, ...]:
@@ -56,14 +57,15 @@ def read_epochs(run: Path) -> tuple[Epoch, ...]:
     try:
         stat = file.stat()
         return parse_epochs(file, stat.st_mtime_ns, stat.st_size)
-    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or a power cut's zeros
+    # Not there yet, or a power cut's zeros, or no table.
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return ()
 
 
 @lru_cache(maxsize=10_000)
 def parse_epochs(file: Path, mtime_ns: int, size: int) -> tuple[Epoch, ...]:
     """The epochs in this version of the file, without a last line that is not complete yet."""
-    text = file.read_text()
+    text = read_bytes(file, TABLE).decode()
     complete = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(complete.splitlines())
     column = f"val_{score_among(rows.fieldnames or ()).key}"

@@ -27,7 +27,15 @@ from senet_train.runs.folder import RECORD_FILE, RunFolder, refuse_clash
 from senet_train.runs.identity import as_tree
 from senet_train.runs.metrics import EXACT
 from senet_train.runs.record import RunRecord, read_record
-from senet_train.system.files import SETTLED_NS, Stamp, cache_folder, stamp_of, write_json
+from senet_train.system.files import (
+    SETTLED_NS,
+    Stamp,
+    cache_folder,
+    remove_abandoned,
+    stamp_of,
+    write_json,
+)
+from senet_train.system.foreign_files import TREE, read_bytes
 from senet_train.system.resources import machine_facts
 
 log = logging.getLogger("senet_train")
@@ -53,7 +61,7 @@ def read_finished(
     if words := doubt(record.data_fingerprint):
         log.warning("warning: %s", words)
     if record.environment.code != code_hash():
-        then = record.environment.versions["senet-train"]
+        then = record.environment.versions.get("senet-train", "of no known version")
         log.warning(
             "warning: it was made by other code: senet-train %s (code %s), now %s (code %s)",
             *(then, record.environment.code[:8], version("senet-train"), code_hash()[:8]),
@@ -95,6 +103,7 @@ def keep_plan(
     try:
         file = file_of(config)
         file.parent.mkdir(exist_ok=True)
+        remove_abandoned(file.parent)
         write_json(file, asdict(plan))
     except (OSError, ValueError) as error:
         log.debug("the plan is not kept: %s", error)
@@ -103,7 +112,7 @@ def keep_plan(
 def find_finished(config: Config) -> tuple[RunFolder, str] | None:
     """The folder and the identity of the finished run; None where a plan must be made."""
     try:
-        plan = TypeAdapter(KeptPlan).validate_json(file_of(config).read_bytes())
+        plan = TypeAdapter(KeptPlan).validate_json(read_bytes(file_of(config), TREE))
         output_dir = Path(config.output_dir).expanduser()
         folder = RunFolder(output_dir, plan.data, plan.arm, config.seed)
         if not folder.settled or hash_of(dict(stamps_below(plan.origins))) != plan.stamps:

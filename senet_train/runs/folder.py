@@ -7,7 +7,6 @@
 """
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,8 +18,9 @@ from typing import Any
 from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
 from senet_train.runs.record import read_record
-from senet_train.runs.status import read_status, write_status
-from senet_train.system.files import TEMPORARY, write_json
+from senet_train.runs.status import State, read_status, write_status
+from senet_train.system.files import TEMPORARY, remove_abandoned, write_json
+from senet_train.system.foreign_files import TREE, BadFile, read_json
 
 LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of the checkpoints
 RECORD_FILE = "result.json"
@@ -78,7 +78,7 @@ class RunFolder:
             with contextlib.suppress(OSError):  # a folder that is only read
                 self.set_state("finished")
 
-    def set_state(self, state: str, reason: str = "") -> None:
+    def set_state(self, state: State, reason: str = "") -> None:
         """Replace status.json."""
         write_status(self.path, state, reason)
 
@@ -89,8 +89,7 @@ class RunFolder:
         The caller holds the lock.
         """
         notice = "" if keep and not self.finished else self.set_aside()
-        for file in [*self.path.glob(TEMPORARY), *self.checkpoints.glob(TEMPORARY)]:
-            file.unlink()  # left by a kill while it was written
+        self.remove_abandoned()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.set_state("running")
         write_identity(self.identity_file, identity)
@@ -119,6 +118,13 @@ class RunFolder:
         for name in names_in(self.aside):
             if not is_ours(name) and not os.path.lexists(self.path / name):
                 (self.aside / name).rename(self.path / name)
+
+    def remove_abandoned(self) -> None:
+        """Delete what a kill left half written. The lock is held: only others' are spared."""
+        for folder in (self.path, self.checkpoints):
+            remove_abandoned(folder, seconds=0)
+        for folder in (self.path / "inspect", self.path.parent):  # others may be writing there
+            remove_abandoned(folder)
 
     def discard_aside(self) -> None:
         """Delete the run that this finished one has replaced, and folders that are empty then."""
@@ -171,10 +177,16 @@ def remove_ours(folder: Path) -> None:
 
 
 def refuse_clash(file: Path, sha256: str) -> None:
-    """Raises InputError if the folder belongs to another arm whose hash has the same 8 digits."""
-    if not file.is_file():
+    """Raises InputError if the folder belongs to another arm whose hash has the same 8 digits.
+
+    So does an identity.json that cannot be read.
+    """
+    try:
+        found = read_json(file, TREE)["sha256"]
+    except FileNotFoundError:
         return
-    found = json.loads(file.read_text()).get("sha256")
+    except (KeyError, TypeError) as error:
+        raise BadFile(file, "it has no sha256") from error
     if found != sha256:
         raise InputError(
             f"{file.parent} belongs to another configuration (hash {found}, "

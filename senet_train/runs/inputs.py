@@ -4,7 +4,6 @@ A stranger may have written the files of a run that is read. They are data: YAML
 nothing is interpolated, and what is not of the expected form is refused.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from senet_train.errors import InputError
 from senet_train.runs.folder import BEST
 from senet_train.runs.identity import as_tree
 from senet_train.system.files import write_json, write_text
+from senet_train.system.foreign_files import SMALL, TREE, BadFile, read_bytes, read_json
+from senet_train.system.listing import entries_of
 
 CONFIG_FILE, CLASSES_FILE, WEIGHTS_FILE = "config.yaml", "classes.json", "weights.json"
 MOST_CONFIG_BYTES = 8 << 20  # the names of 12,000 classes took 1.2 MB
@@ -31,13 +32,11 @@ def write_config(run: Path, config: Config) -> None:
 
 def read_config_file(file: Path) -> Config:
     """The configuration in a run's config.yaml. Raises InputError for anything else."""
+    content = read_bytes(file, MOST_CONFIG_BYTES)
     try:
-        with open(file, "rb") as opened:
-            content = opened.read(MOST_CONFIG_BYTES + 1)
-        if len(content) > MOST_CONFIG_BYTES:
-            raise InputError(f"{file} is no run's configuration: it has over {MOST_CONFIG_BYTES} B")
         tree = yaml.load(content, NoAliases)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    # Beside its own errors yaml raises those of int(), of dates and of its own lookups.
+    except Exception as error:
         raise InputError(f"{file} is no plain YAML ({error}): not read further") from error
     if not isinstance(tree, dict):
         raise InputError(f"{file} is no run's configuration: it holds no keys")
@@ -65,8 +64,8 @@ def write_class_names(run: Path, names: Sequence[str]) -> None:
 def read_class_names(file: Path) -> list[str]:
     """The names in a run's classes.json. Raises InputError if it is no list of names."""
     try:
-        names: list[str] = TypeAdapter(list[str]).validate_python(json.loads(file.read_bytes()))
-    except (ValidationError, ValueError, RecursionError) as error:
+        names: list[str] = TypeAdapter(list[str]).validate_python(read_json(file, TREE))
+    except ValidationError as error:
         raise InputError(f"{file} is no list of class names: {error}") from error
     return names
 
@@ -79,10 +78,15 @@ def write_weights_origin(run: Path, *, file: str, sha256: str) -> None:
 def read_weights_sha256(run: Path) -> str:
     """The sha256 of the pretrained weights; "" for a run that did not write where they are from.
 
-    Raises OSError, KeyError or ValueError for a damaged file.
+    Raises InputError for a damaged file.
     """
     file = run / WEIGHTS_FILE
-    return str(json.loads(file.read_bytes())["sha256"]) if file.exists() else ""
+    try:
+        return str(read_json(file, SMALL)["sha256"])
+    except FileNotFoundError:
+        return ""
+    except (KeyError, TypeError) as error:
+        raise BadFile(file, "it has no sha256") from error
 
 
 def only_seed(path: Path) -> Path:
@@ -92,7 +96,10 @@ def only_seed(path: Path) -> Path:
     """
     if (path / CONFIG_FILE).is_file():
         return path
-    runs = sorted(file.parent for file in path.glob(f"seed*/{CONFIG_FILE}"))
+    if not path.is_dir():
+        return path
+    seeds = [path / e.name for e in entries_of(path) if e.name.startswith("seed")]
+    runs = sorted(seed for seed in seeds if (seed / CONFIG_FILE).is_file())
     if len(runs) > 1:
         shown = ", ".join(run.name for run in sorted(runs, key=lambda run: (len(run.name), run)))
         raise InputError(f"{path} has several runs, {shown}: give one of them, {runs[0]}")

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from senet_train.system.files import write_atomic
+from senet_train.system.foreign_files import BadFile, read_arrays
 
 if TYPE_CHECKING:  # comparisons read these files and need no torch
     from torch import Tensor
 
 PREDICTIONS_FILE, CORRECT_FILE, OVERLAPS_FILE = "predictions.npz", "correct.npz", "overlaps.npz"
+
+
+MOST_IMAGES = 10_000_000  # of a test set that a comparison can resample
 
 
 def write_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -56,15 +60,19 @@ def write_correct(run: Path, correct: NDArray[np.bool_]) -> None:
 
 
 def read_correct(run: Path) -> NDArray[np.bool_]:
-    """Whether each test image was classified correctly, (N,).
+    """Whether each test image was classified correctly, (N,), at least one.
 
-    Raises OSError, KeyError, ValueError or BadZipFile for a file that is missing or damaged.
+    Raises FileNotFoundError, and InputError for a damaged file.
     """
-    with np.load(run / CORRECT_FILE, allow_pickle=False) as file:
-        num_images = int(file["num_images"])
-        correct: NDArray[np.bool_] = np.unpackbits(file["bits"])[:num_images] == 1
-    if len(correct) != num_images:
-        raise ValueError("fewer bits than images")
+    file = run / CORRECT_FILE
+    bits, count = read_arrays(file, ["bits", "num_images"])
+    if bits.dtype != np.uint8 or bits.ndim != 1 or count.dtype.kind not in "iu" or count.ndim:
+        raise BadFile(file, "its arrays are not packed bits and their number")
+    if not 8 * len(bits) >= int(count) > 0:
+        raise BadFile(file, f"it has {8 * len(bits)} bits for {int(count)} images")
+    if int(count) > MOST_IMAGES:
+        raise BadFile(file, f"it has more than {MOST_IMAGES:,} images")
+    correct: NDArray[np.bool_] = np.unpackbits(bits)[: int(count)] == 1
     return correct
 
 
@@ -82,10 +90,14 @@ def write_overlaps(run: Path, intersections: "Tensor", unions: "Tensor") -> None
 def read_overlaps(run: Path) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Pixels in both and in either of truth and prediction, (N, K) each.
 
-    Raises OSError, KeyError, ValueError or BadZipFile for a file that is missing or damaged.
+    Raises FileNotFoundError, and InputError for a damaged file.
     """
-    with np.load(run / OVERLAPS_FILE, allow_pickle=False) as file:
-        return file["hits"], file["unions"]
+    file = run / OVERLAPS_FILE
+    hits, unions = read_arrays(file, ["hits", "unions"])
+    whole = hits.dtype.kind in "iu" and unions.dtype.kind in "iu"
+    if not whole or hits.ndim != 2 or hits.shape != unions.shape or not unions.any():
+        raise BadFile(file, "its arrays are no counts of each image and class")
+    return hits, unions
 
 
 def write_box_predictions(

@@ -14,7 +14,9 @@ from pydantic.dataclasses import dataclass
 
 from senet_train.errors import InputError
 from senet_train.runs.metrics import EXACT, SCORES, AnyMetrics
+from senet_train.runs.plausible import fault_of
 from senet_train.system.files import write_json
+from senet_train.system.foreign_files import TREE, read_bytes
 
 SCHEMA: Literal[1] = 1
 
@@ -113,7 +115,7 @@ def write_record(record: RunRecord, path: Path) -> None:
 def read_record(path: Path) -> RunRecord:
     """Read `result.json`. Raises InputError if it is missing, damaged or of another schema."""
     try:
-        return TypeAdapter(RunRecord).validate_json(path.read_bytes())
+        record = TypeAdapter(RunRecord).validate_json(read_bytes(path, TREE))
     except ValidationError as error:
         first = error.errors()[0]
         keys = {score.key for score in SCORES}  # which of the metrics it was read as
@@ -127,8 +129,11 @@ def read_record(path: Path) -> RunRecord:
             f"{path} is missing: copy the run's folder again if it was copied, or run it anew with "
             "overwrite=true"
         ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if fault := fault_of(asdict(record), record.metrics):
+        raise InputError(
+            f"{path} has {fault}, which no run can have: it is damaged, overwrite=true runs it anew"
+        )
+    return record
 
 
 def median_and_quartiles(values: Sequence[float]) -> tuple[float, tuple[float, float]]:

@@ -5,21 +5,28 @@ import socket
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from senet_train.errors import InputError
 from senet_train.system.files import write_json
+from senet_train.system.foreign_files import SMALL, read_bytes
 from senet_train.system.resources import PROC, read
 
 STATUS_FILE = "status.json"
+LONGEST_REASON = 5000  # characters: in JSON up to 60 kB, and a status is read up to 64 KiB
 CLOCKS_DIFFER_SECONDS = 2.0  # both the moment of the boot and a heartbeat are whole seconds
+
+
+State = Literal["running", "finished", "failed", "diverged", "interrupted", "pruned"]
 
 
 @dataclass(frozen=True)
 class Status:
     """The state of a run: running, finished, failed, diverged, interrupted or pruned."""
 
-    state: str
+    state: State
     reason: str
     host: str
     pid: int
@@ -30,10 +37,10 @@ class Status:
 ADAPTER = TypeAdapter(Status)  # made once: it costs more than reading a file
 
 
-def write_status(run: Path, state: str, reason: str = "") -> None:
+def write_status(run: Path, state: State, reason: str = "") -> None:
     """Replace the status of the run in the folder `run`: this process has set it now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    status = Status(state, reason, socket.gethostname(), os.getpid(), now, now)
+    status = Status(state, reason[:LONGEST_REASON], socket.gethostname(), os.getpid(), now, now)
     write_json(run / STATUS_FILE, asdict(status))
 
 
@@ -48,8 +55,8 @@ def renew_heartbeat(run: Path) -> None:
 def read_status(run: Path) -> Status | None:
     """The status of the run in the folder `run`; None if there is none that can be read."""
     try:
-        return ADAPTER.validate_json((run / STATUS_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return ADAPTER.validate_json(read_bytes(run / STATUS_FILE, SMALL))
+    except (FileNotFoundError, InputError, ValidationError):
         return None
 
 
@@ -68,8 +75,14 @@ def is_running(status: Status) -> bool:
 
 
 def count_running(output_dir: Path, but: Path) -> int:
-    """The number of runs below `output_dir`, except `but`, that this machine is training now."""
-    folders = {file.parent for file in output_dir.glob(f"*/*/seed*/{STATUS_FILE}")} - {but}
+    """The number of runs below `output_dir`, except `but`, that this machine is training now.
+
+    The folders may be anybody's: what cannot be listed or read is not counted.
+    """
+    try:
+        folders = {file.parent for file in output_dir.glob(f"*/*/seed*/{STATUS_FILE}")} - {but}
+    except OSError:  # a folder that vanishes, or a link that leads to itself
+        return 0
     statuses = (read_status(folder) for folder in folders)
     return sum(
         status is not None and status.pid != os.getpid() and is_running(status)
@@ -79,9 +92,11 @@ def count_running(output_dir: Path, but: Path) -> int:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this machine has this number, and has not ended."""
+    if pid <= 0:  # to the system it is a group of processes, or all of them
+        return False
     try:
         os.kill(pid, 0)  # signal 0 only asks
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # none, or more digits than a number has here
         return False
     except PermissionError:
         return True

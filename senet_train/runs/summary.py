@@ -7,7 +7,7 @@ from rich.table import Table
 
 from senet_train.runs.metrics import SCORES, TOP5_FROM, ScoredMetrics
 from senet_train.runs.record import RunRecord
-from senet_train.system.console import output_console
+from senet_train.system.console import output_console, say
 
 if TYPE_CHECKING:  # they import torch, and a finished run is shown without it
     from senet_train.networks.cost import NetworkCost
@@ -31,8 +31,8 @@ def print_summary(record: RunRecord, folder: Path) -> None:
         table.add_row(name, value)
     output_console().print(table)
     # Outside the table, which would fold them: these are to be copied.
-    print(f"record: {folder / 'result.json'}")
-    print(f"curves: tensorboard --logdir {folder.parents[2]}")
+    say(f"record: {folder / 'result.json'}")
+    say(f"curves: tensorboard --logdir {folder.parents[2]}")
 
 
 def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
@@ -43,7 +43,7 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     attention_adds = f"{cost.attention_multiply_adds / 1e6:,.3f} M"
     latency = ", ".join(f"{ms.median:.2f} at {n}" for n, ms in cost.inference_ms.items())
     return [
-        *metric_rows(record.metrics, record.config["data"]["num_classes"]),
+        *metric_rows(record.metrics, num_classes_of(record)),
         (
             "parameters",
             f"{cost.parameters:,} (attention {cost.attention_parameters:,}, {share:.2f} %)",
@@ -53,6 +53,13 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
         ("inference", f"{latency} images, ms"),
         ("seconds", f"{cost.seconds:.1f}"),
     ]
+
+
+def num_classes_of(record: RunRecord) -> int:
+    """As the record's configuration says; where it does not, as many as make top-5 worth a row."""
+    data = record.config.get("data")
+    number = data.get("num_classes") if isinstance(data, dict) else None
+    return number if isinstance(number, int) else TOP5_FROM
 
 
 def metric_rows(metrics: ScoredMetrics, num_classes: int) -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""The machine below: atomic files, locks, signals, memory, resources, downloads."""
+"""The machine below: files, ours and others', text, locks, signals, memory, downloads."""

@@ -1,16 +1,22 @@
-"""Printing for a person: a console as wide as its tables, and text without control characters."""
+"""Printing for a person: tables, lines and a log in which no text steers the terminal."""
 
 import errno
 import io
+import logging
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from senet_train.system.texts import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.segment import Segment
 
 WIDTH = 110  # characters, where nothing else is known
 
@@ -52,14 +58,23 @@ def reader_has_gone() -> bool:
 
 
 def output_console(**options: Any) -> "Console":
-    """A console that lets `end_quietly` see a closed pipe: rich would exit with code 1."""
+    """A console that prints any text as it is: no markup in it, and no escapes but rich's own.
+
+    It lets `end_quietly` see a closed pipe, where rich would exit with code 1.
+    """
     from rich.console import Console  # here: the help of a command need not wait for it
 
     class Output(Console):
         def on_broken_pipe(self) -> NoReturn:
             raise BrokenPipeError
 
-    return Output(**options)
+        def render(self, *arguments: Any, **settings: Any) -> "Iterable[Segment]":
+            for segment in super().render(*arguments, **settings):
+                text = segment.text
+                clean = segment.control or text.replace("\n", "").isprintable()
+                yield segment if clean else segment._replace(text=printable_lines(text))
+
+    return Output(markup=False, emoji=False, **options)
 
 
 def table_console() -> "Console":
@@ -69,6 +84,55 @@ def table_console() -> "Console":
     return console if wide else output_console(width=WIDTH)
 
 
-def printable(text: str) -> str:
-    """Characters that a terminal would obey, or could not print, are written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def say(*lines: str, to_error: bool = False) -> None:
+    """Print each line, on standard output or on standard error."""
+    print(*map(printable, lines), sep="\n", file=sys.stderr if to_error else sys.stdout, flush=True)
+
+
+def say_error(error: BaseException, words: str, *, who: str = "", whole: bool = False) -> None:
+    """One line on standard error, after the traceback if `whole`."""
+    if whole:
+        say(*"".join(traceback.format_exception(error)).splitlines(), to_error=True)
+    say(f"{who}error: {' '.join(words.split())}", to_error=True)
+
+
+def printable_lines(text: str) -> str:
+    """`printable` for a text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+class PrintableLines(logging.Formatter):
+    """A message in one line; of a traceback each line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Without what a terminal would obey."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """As above, line by line."""
+        return printable_lines(super().formatException(ei))
+
+
+class CurrentStandardError(logging.StreamHandler):
+    """Writes to what `sys.stderr` is at that moment: a live table prints lines above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+@contextmanager
+def console_log(level: int) -> Iterator[None]:
+    """For the block, print the messages of our log to standard error, without level or time."""
+    log = logging.getLogger("senet_train")
+    handler, before = CurrentStandardError(), log.level
+    handler.setFormatter(PrintableLines())
+    handler.setLevel(level)
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)

@@ -8,7 +8,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from senet_train.system.texts import printable
+
+# Some spreadsheets take the wide signs of East Asian keyboards for the plain ones.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -31,8 +34,13 @@ def csv_line(cells: Iterable[object]) -> str:
     line = io.StringIO()
     # Python 3.11 quotes a carriage return only where the line terminator has one. Without quotes
     # it would begin a new row, whose first cell nobody has looked at.
-    csv.writer(line, lineterminator="\r\n").writerow(map(escape_formula, cells))
+    csv.writer(line, lineterminator="\r\n").writerow(map(written, cells))
     return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def written(cell: object) -> object:
+    """A cell as it is written: text with escapes for what steers a terminal, and no formula."""
+    return escape_formula(printable(cell)) if isinstance(cell, str) else cell
 
 
 def escape_formula(cell: object) -> object:

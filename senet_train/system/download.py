@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from senet_train.errors import InputError
+from senet_train.system.files import own_file
 from senet_train.system.lock import file_lock
 
 TIMEOUT_SECONDS = 30
@@ -89,7 +90,7 @@ def download(url: str, part: Path) -> None:
         resumed = response.status == 206
         remaining = int(response.headers.get("Content-Length") or 0)
         done = done if resumed else 0
-        with open(part, "ab" if resumed else "wb") as file, progress_bar() as bar:
+        with open(part, "ab" if resumed else "wb", opener=own_file) as file, progress_bar() as bar:
             task = bar.add_task(part.name[1:-5], total=done + remaining or None, completed=done)
             # read1 gives what has come; read waits for a whole chunk, and loses it on a timeout.
             while chunk := response.read1(CHUNK_BYTES):

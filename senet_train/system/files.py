@@ -3,18 +3,37 @@
 And the folder for what can be made again.
 """
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import secrets
+import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY = ".*.tmp"  # the files that a process leaves if it is killed while it writes
 
+ABANDONED_SECONDS = 3600
 Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 # A file that has changed so shortly before may change again within one tick of its clock.
 SETTLED_NS = 2_000_000_000
+
+
+def own_file(path: str, flags: int) -> int:
+    """Open a file of ours to write to it, as `opener=`: no link is followed, no pipe waited for.
+
+    Raises OSError for what is no regular file.
+    """
+    safe = flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, safe, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return descriptor
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -26,6 +45,7 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         # Not tempfile's: those are their owner's alone, and some file systems know no chmod.
         with open(temporary, "xb") as file:
+            hold(file)
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -33,6 +53,27 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def hold(file: IO[bytes]) -> None:
+    """Lock a file that is being written, so that `remove_abandoned` leaves it."""
+    with contextlib.suppress(OSError):  # no locks here: its age protects it
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_abandoned(folder: Path, seconds: float = ABANDONED_SECONDS) -> None:
+    """Delete temporary files that killed writers left in a folder where others may be writing.
+
+    None that is younger than so many seconds, none that its writer holds, none that is no regular
+    file.
+    """
+    for file in folder.glob(TEMPORARY):
+        with contextlib.suppress(OSError):  # gone, held, or not ours to delete
+            if time.time() - file.lstat().st_mtime < seconds:
+                continue
+            with open(file, "ab", opener=own_file) as opened:
+                fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -75,4 +116,5 @@ def cache_folder() -> Path:
     found = folder.stat()
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
         raise OSError(f"{folder} can be written by others")
+    remove_abandoned(folder)
     return folder

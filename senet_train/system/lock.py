@@ -10,12 +10,16 @@ import fcntl
 import logging
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from senet_train.errors import HeldError, InputError
+from senet_train.system.files import own_file
+
+HOLDER, LONGEST_HOLDER = "process", 300  # how the line in a lock begins; characters
 
 log = logging.getLogger("senet_train")
 
@@ -32,11 +36,11 @@ def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     cannot be written.
     """
     with open_lock(path) as file:
+        holder = holder_in(file, path)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            file.seek(0)
-            held = f"{what} is held by {file.read().strip() or 'another process'}"
+            held = f"{what} is held by {holder or 'another process'}"
             if not wait:
                 raise HeldError(f"{held}: wait for it, or stop it") from error
             log.info("%s: waiting for it", held)
@@ -50,7 +54,7 @@ def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
                 *(path.parent, error.strerror, what),
             )
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"{HOLDER} {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         yield
 
@@ -59,8 +63,27 @@ def open_lock(path: Path) -> IO[str]:
     """The opened lock file, made with its folder if they do not exist. Raises InputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "a+")
+        return open(path, "a+", errors="replace", opener=own_file)
     except OSError as error:
+        if os.path.lexists(path) and not path.is_dir() and not is_regular(path):
+            raise InputError(f"{path} is no lock, but a link or a device: remove it") from error
         raise InputError(
             f"{path.parent} cannot be written ({error.strerror}): choose another folder"
         ) from error
+
+
+def is_regular(path: Path) -> bool:
+    """Whether it is a file, and no link to one."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def holder_in(file: IO[str], path: Path) -> str:
+    """Who holds the lock, or held it last, as the file says.
+
+    Raises InputError for a file that no lock has written: by a hard link it may be another's.
+    """
+    file.seek(0)
+    holder = file.read(LONGEST_HOLDER).strip("\0\n ")  # zeros, after a power cut
+    if not (holder.startswith(HOLDER) or HOLDER.startswith(holder)):
+        raise InputError(f"{path} is no lock: it holds something else, move it away")
+    return holder

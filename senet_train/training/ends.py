@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 
 from senet_train.config.schema import Data
@@ -11,7 +12,9 @@ from senet_train.data.images import workers_explained
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
-from senet_train.runs.status import read_status
+from senet_train.runs.status import State, read_status
+from senet_train.system.console import PrintableLines
+from senet_train.system.files import own_file
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.signals import pending_signal
 from senet_train.training.distributed.collectives import explain_lost_peers
@@ -60,7 +63,7 @@ def add_way_on(folder: RunFolder, error: Interrupted) -> None:
     error.way_on = f"the same line again goes on with {folder.path} {done}"
 
 
-def end_state(error: BaseException) -> str:
+def end_state(error: BaseException) -> State:
     """`pruned`, `interrupted`, `diverged` or `failed`."""
     if isinstance(error, Pruned):
         return "pruned"
@@ -84,7 +87,7 @@ def log_to_file(path: Path) -> Iterator[None]:
     Where a line cannot be written it is lost: what filled the disk is said by what needs the room.
     """
     handler = LosingLog(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PrintableLines("%(asctime)s %(message)s"))
     log.addHandler(handler)
     try:
         yield
@@ -99,6 +102,11 @@ def log_to_file(path: Path) -> Iterator[None]:
 
 class LosingLog(logging.FileHandler):
     """A log file whose errors are not printed: they would be a traceback for every line."""
+
+    def _open(self) -> TextIOWrapper:
+        """As a file of ours: no link is followed."""
+        name = self.baseFilename
+        return open(name, "a", encoding="utf-8", errors="backslashreplace", opener=own_file)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Called for a line that could not be written."""

@@ -199,7 +199,7 @@ def spoil(tree: Path) -> set[tuple[str, str, str]]:
         ("class in one part only", "mend", "val/fox"),
         ("class in one part only", "mend", "val/emu"),
         ("too few images", "mend", "val/emu"),
-        ("odd name", "mend", "train/dog/esc\x1b[31m.png"),
+        ("odd name", "mend", "train/dog/esc\\x1b[31m.png"),
         ("not RGB", "note", "train/dog/grey.png"),
         ("not RGB", "note", "train/dog/print.tif"),
     }

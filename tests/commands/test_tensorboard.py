@@ -28,7 +28,7 @@ from support import ROOT, TINY, Senet, run_folders
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from senet_train.commands.board.cli import main
+from senet_train.commands.board.cli import main, refuse_without_runs
 from senet_train.figures import figure_pixels
 from senet_train.runs.record import read_record
 from senet_train.training import fit
@@ -447,3 +447,14 @@ def test_bad_input_is_one_line(
     (tmp_path / "outputs" / "events.out.tfevents.1").touch()
     assert "outputs holds no run" in refused(capsys, "--arms")
     assert "70000 is no port" in refused(capsys, "--port", "70000")
+
+
+def test_an_event_file_that_is_a_pipe_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events.out.tfevents.1").touch()
+    refuse_without_runs(tmp_path)  # the control
+    os.mkfifo(tmp_path / "run" / "events.out.tfevents.2")
+    assert main([str(tmp_path)]) == 2
+    assert "tfevents.2 is a pipe or a device and no event file" in capsys.readouterr().err

@@ -343,7 +343,7 @@ def test_pairs_that_went_on_from_different_networks_are_noted(
     assert "runs of seed 2 went on from different networks" in out
     assert out.count("went on from") == 1
     (path / "weights.json").write_text("{}")
-    assert "weights.json cannot be read (KeyError" in compare()[2]
+    assert "weights.json cannot be read (it has no sha256)" in compare()[2]
 
 
 def test_the_papers_figure_stands_beside_its_own_arms_only(
@@ -504,7 +504,7 @@ BAD = {
     "few bits": (
         lambda base: np.savez(first(base, "correct.npz"), bits=np.zeros(5, "u1"), num_images=400),
         [],
-        "fewer bits than images",
+        "correct.npz cannot be read (it has 40 bits for 400 images)",
     ),
     "no curve": (
         lambda base: first(base, "metrics.csv").unlink(),

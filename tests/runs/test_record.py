@@ -71,3 +71,32 @@ def test_anything_else_is_refused(tmp_path: Path, text: str, where: str) -> None
 def test_a_missing_record(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is missing: copy the run"):
         read_record(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("metrics", "best_epoch", 10**400),
+        ("metrics", "best_epoch", -1),
+        ("metrics", "test_top1", 1.5),
+        ("metrics", "val_top1", -0.1),
+        ("metrics", "val_loss", 1e300),
+        ("cost", "parameters", 0),
+        ("cost", "parameters", 10**30),
+        ("cost", "attention_parameters", -1),
+        ("cost", "images_per_second", -5.0),
+        ("cost", "seconds", 1e200),
+        ("config", "ratio", 10**400),
+        ("environment", "threads", 10**400),
+        ("", "seed", 10**400),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_numbers_that_no_run_can_have(part: str, name: str, value: Any, tmp_path: Path) -> None:
+    """They would end a report by an OverflowError, or a division by zero."""
+    content = dataclasses.asdict(RECORD)
+    node = content[part] if part else content
+    node[name] = value
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"result\.json has ([a-z]+\.)?{name}=.*no run can have"):
+        read_record(tmp_path / "result.json")

@@ -136,7 +136,7 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "depth": (lambda run, owned: append(run, f"x: {'[' * 5000}{']' * 5000}\n"), "no plain YAML"),
     "large": (
         lambda run, owned: append(run, f"# {'x' * MOST_CONFIG_BYTES}\n"),
-        "is no run's config",
+        f"config.yaml cannot be read (it has more than {MOST_CONFIG_BYTES:,} bytes)",
     ),
     "no keys": (
         lambda run, owned: (run / "config.yaml").write_text("[1, 2]"),

@@ -62,10 +62,18 @@ def board(arguments: argparse.Namespace) -> NoReturn:
 
 
 def refuse_without_runs(path: Path) -> None:
-    """Raises InputError for a folder without event files."""
+    """Raises InputError for a folder without event files, and with one that is no file.
+
+    TensorBoard would wait for ever for what a pipe says.
+    """
     if not path.is_dir():
         raise InputError(f"{path} is no folder: give one that holds runs, such as outputs")
-    if next(path.rglob("*tfevents*"), None) is None:
+    found = False
+    for events in path.rglob("*tfevents*"):
+        found = True
+        if events.exists() and not events.is_file() and not events.is_dir():
+            raise InputError(f"{events} is a pipe or a device and no event file: move it away")
+    if not found:
         raise InputError(
             f"{path} holds no run: give a folder that senet-train or "
             "senet-compare --tensorboard wrote to"

@@ -16,6 +16,7 @@ from tensorboard.program import (
 
 from senet_train.commands.board.columns import plugins
 from senet_train.errors import InputError
+from senet_train.system.console import say
 
 HOST = "127.0.0.1"
 OWN_NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -55,6 +56,6 @@ def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
             f"{where} on {HOST} cannot be listened at, it may be taken: choose another --port, "
             f"or 0 ({error})"
         ) from error
-    print(f"{address} shows {shown}; Ctrl-C ends it", flush=True)
+    say(f"{address} shows {shown}; Ctrl-C ends it")
     while True:
         signal.pause()

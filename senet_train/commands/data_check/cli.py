@@ -1,7 +1,6 @@
 """The command `senet-data`: checks a tree of class folders and changes no image. No torch."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from senet_train.commands.command_line import Parser, at_least_one, command, ref
 from senet_train.commands.data_check.findings import Finding, to_exclude
 from senet_train.data.exclusions import exclusion_text
 from senet_train.errors import InputError
+from senet_train.system.console import say
 from senet_train.system.files import write_text
 from senet_train.system.resources import usable_cores
 
@@ -74,16 +74,16 @@ def check(arguments: argparse.Namespace) -> int:
             refuse_file(getattr(arguments, option), f"--{option}", BEGINNINGS[option])
     cache = arguments.cache or base / NAME
     found = inspect_tree(layout, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
-    print(*summary_lines(found, layout), sep="\n")
+    say(*summary_lines(found, layout))
     if found.cache_error:
-        print(
+        say(
             f"{cache} cannot be written ({found.cache_error}): the next check decodes all again, "
             "unless --cache FILE names another place",
-            file=sys.stderr,
+            to_error=True,
         )
     if arguments.out is not None:
         write_csv(found.findings, arguments.out)
-        print(f"\nevery finding: {arguments.out}")
+        say("", f"every finding: {arguments.out}")
     if arguments.exclude is not None:
         exclude(found.findings, arguments.exclude)
     return 0 if all(finding.remedy == "note" for finding in found.findings) else 1
@@ -98,7 +98,7 @@ def exclude(findings: Sequence[Finding], file: Path) -> None:
             f"--exclude {file} exists and holds something else: remove it, or name another file"
         )
     write_text(file, text)
-    print(f"\n{len(reasons):,} files to leave out: senet-train data.exclude={file}")
+    say("", f"{len(reasons):,} files to leave out: senet-train data.exclude={file}")
 
 
 main = command(parse, check, kept="what was decoded is kept")

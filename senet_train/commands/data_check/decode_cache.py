@@ -11,6 +11,7 @@ from senet_train.commands.data_check.decode import DecodeResult
 from senet_train.commands.data_check.findings import KINDS
 from senet_train.commands.data_check.survey import ImageFile
 from senet_train.system.files import path_as_text, path_from_text, write_text
+from senet_train.system.foreign_files import CACHE, read_json
 
 SCHEMA = 2
 NAME = ".senet-data.json"  # beside train/: it belongs to the tree, and training does not look there
@@ -28,7 +29,7 @@ ROWS = TypeAdapter(list[Row])
 def read_cache(file: Path) -> dict[ImageFile, DecodeResult]:
     """The results in a cache file; none if it is missing, damaged, or of another Pillow version."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, CACHE)
         if [content["schema"], content["pillow"]] != [SCHEMA, pillow_version]:
             return {}
         rows = ROWS.validate_json(json.dumps(content["files"]), strict=True)
@@ -36,7 +37,7 @@ def read_cache(file: Path) -> dict[ImageFile, DecodeResult]:
         return {
             ImageFile(path_from_text(row[0]), *row[1:3]): DecodeResult(*row[3:]) for row in rows
         }
-    except (OSError, ValueError, TypeError, KeyError, ValidationError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, ValidationError):
         return {}  # everything is decoded again
 
 

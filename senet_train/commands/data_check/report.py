@@ -6,7 +6,6 @@ from pathlib import Path
 from senet_train.commands.data_check.findings import KINDS, Finding
 from senet_train.commands.data_check.inspect_tree import TreeReport
 from senet_train.data.class_folders import Layout
-from senet_train.system.console import printable
 from senet_train.system.csv_files import csv_text
 from senet_train.system.files import write_text
 
@@ -26,7 +25,8 @@ def summary_lines(report: TreeReport, layout: Layout) -> Iterable[str]:
     for kind, (remedy, meaning) in KINDS.items():
         found = [finding for finding in report.findings if finding.kind == kind]
         if found:
-            yield f"\n{kind}: {len(found):,} {CONSEQUENCE[remedy]} ({meaning})"
+            yield ""
+            yield f"{kind}: {len(found):,} {CONSEQUENCE[remedy]} ({meaning})"
             yield from (f"  {shown(finding)}" for finding in found[:NUM_SHOWN])
             if len(found) > NUM_SHOWN:
                 yield f"  ... {len(found) - NUM_SHOWN:,} more"
@@ -36,13 +36,12 @@ def summary_lines(report: TreeReport, layout: Layout) -> Iterable[str]:
 
 def shown(finding: Finding) -> str:
     """A finding on one line."""
-    return printable(f"{finding.path} ({finding.detail})" if finding.detail else finding.path)
+    return f"{finding.path} ({finding.detail})" if finding.detail else finding.path
 
 
 def write_csv(findings: Iterable[Finding], file: Path) -> None:
     """Every finding, a row each: kind, remedy, path, detail. Raises OSError."""
     rows = [["kind", "remedy", "path", "detail"]]
     for finding in findings:
-        path = finding.path.encode("utf-8", "backslashreplace").decode()
-        rows.append([finding.kind, finding.remedy, path, finding.detail])
+        rows.append([finding.kind, finding.remedy, finding.path, finding.detail])
     write_text(file, csv_text(rows))

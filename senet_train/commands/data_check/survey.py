@@ -14,6 +14,7 @@ from pathlib import Path
 
 from senet_train.commands.data_check.findings import Finding
 from senet_train.data.class_folders import Layout, Part, alike, is_foreign, is_image_name, readable
+from senet_train.system.listing import entries_of as bounded
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,7 @@ def inspect_entry(entry: os.DirEntry[str], raw_path: str) -> ImageFile | Finding
 def entries_of(folder: Path, path: str, findings: list[Finding]) -> Iterator[os.DirEntry[str]]:
     """The entries of a folder, sorted by name; a finding where they cannot be listed."""
     try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+        found = sorted(bounded(folder), key=lambda entry: entry.name)
     except OSError as error:
         findings.append(Finding("not opened", path, error.strerror or ""))
         return

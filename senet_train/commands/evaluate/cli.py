@@ -13,6 +13,7 @@ from senet_train.commands.command_line import (
 )
 from senet_train.commands.evaluate.requested import read_request
 from senet_train.runs.inputs import find_run
+from senet_train.system.console import say
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
 images, each class, and with --corruptions what is left of it on corrupted images. Images are
@@ -64,7 +65,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         from senet_train.commands.evaluate.files import write_evaluation
 
         for file in write_evaluation(evaluation, arguments.out):
-            print(file)
+            say(str(file))
     return 0
 
 

@@ -7,7 +7,8 @@ from rich.text import Text
 from senet_train.commands.evaluate.evaluation import Evaluation, num_images_apart
 from senet_train.commands.evaluate.score import ClassScore, CorruptionScore, Estimate
 from senet_train.runs.metrics import TOP5_FROM
-from senet_train.system.console import printable, table_console
+from senet_train.system.console import table_console
+from senet_train.system.texts import printable
 
 MOST_CLASSES = 20  # in the table; --out has all
 

@@ -126,7 +126,7 @@ def figures(run: Trained, verdict: str) -> list[str]:
         "the test images read once, at the end",
         f"validation top-1 {metrics.val_top1:.4f} at epoch {metrics.best_epoch + 1}, which was "
         "chosen by it: no estimate of new images",
-        f"tested in precision {precision}; the exported file computes in float32",
+        f"tested in precision {escaped(precision)}; the exported file computes in float32",
         f"its arm: {verdict}",
     ]
 
@@ -141,8 +141,9 @@ def cost_lines(record: RunRecord) -> list[str]:
         f"(attention {cost.attention_parameters:,}, {share:.2f} %)",
         f"- {cost.multiply_adds / 1e6:,.2f} M multiply-adds an image "
         f"(attention {cost.attention_multiply_adds / 1e6:,.3f} M)",
-        f"- inference in the run, not of this file: {latency} images, median; {where.device}, "
-        f"{where.threads} threads, {where.precision}, kernel {where.kernel}",
+        f"- inference in the run, not of this file: {escaped(latency)} images, median; "
+        f"{escaped(where.device)}, {where.threads} threads, {escaped(where.precision)}, "
+        f"kernel {escaped(where.kernel)}",
     ]
 
 

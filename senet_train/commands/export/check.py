@@ -15,6 +15,7 @@ from senet_train.commands.export.pipeline import folded_pipeline
 from senet_train.errors import RunError
 from senet_train.keyed import keyed_generator
 from senet_train.runs.trained.load import Trained
+from senet_train.system.console import say
 
 BATCH_SIZES = (1, 3)  # the batch size must be open, and one image is a case of its own
 COARSE = 4  # pixels of the noise that the smooth images are enlarged from
@@ -27,13 +28,13 @@ class Unequal(RunError):
 def encode_and_check(run: Trained, formats: Sequence[str], tolerance: float) -> list[bytes]:
     """The content of each format's file; prints a line on each. Raises Unequal, InputError."""
     pipeline, folded = folded_pipeline(run)
-    print(f"{run.label}: {folded}")
+    say(f"{run.label}: {folded}")
     contents = []
     for name in formats:
         content = ENCODERS[name].encode(pipeline, run, metadata_of(run))
         difference = largest_difference(run, ENCODERS[name].reader(content))
         refuse_unequal(difference, tolerance, name)
-        print(f"{name}: logits differ from the run's by {difference:.2g} at most")
+        say(f"{name}: logits differ from the run's by {difference:.2g} at most")
         contents.append(content)
     return contents
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from senet_train.commands.command_line import Parser, add_run, command, refuse_folder
 from senet_train.errors import InputError
 from senet_train.runs.inputs import find_run
+from senet_train.system.console import say
 from senet_train.system.files import write_atomic, write_text
 
 DESCRIPTION = """Write a trained run as one file, pixels in and probabilities out: normalisation and
@@ -103,14 +104,14 @@ def export(arguments: argparse.Namespace) -> int:
     for file, content in zip(files, contents, strict=True):
         write_bytes(file, content)
     write_text(card_file, text)
-    print(card_file)
+    say(str(card_file))
     return 0
 
 
 def write_bytes(file: Path, content: bytes) -> None:
     """Write the file whole or not at all. Raises OSError."""
     write_atomic(file, lambda opened: opened.write(content))
-    print(f"{file}: {len(content):,} bytes")
+    say(f"{file}: {len(content):,} bytes")
 
 
 def output_files(out: Path, label: str, formats: Sequence[str]) -> list[Path]:

@@ -7,6 +7,7 @@ from senet_train.compare.assemble import assemble
 from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Block
 from senet_train.compare.render.cells import mean_and_sd, signed, signed_interval
+from senet_train.compare.render.markdown import escaped
 from senet_train.errors import RunError
 from senet_train.runs.trained.load import Trained
 
@@ -50,7 +51,7 @@ def sentence(arm: Arm, block: Block) -> str:
     interval = signed_interval(found.low, found.high)
     return (
         f"{mean}; {signed(found.difference)} points (95 % interval {interval}) against "
-        f"{control.label} ({mean_and_sd(control.test)} %), paired over "
+        f"{escaped(control.label)} ({mean_and_sd(control.test)} %), paired over "
         f"{seeds(found.num_seeds)}: **{found.words}**"
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from senet_train.commands.command_line import Parser, command, refuse_folder
 from senet_train.compare.excitations import FOLDER
 from senet_train.runs.inputs import find_run
+from senet_train.system.console import say
 
 DESCRIPTION = """What the attention layers of trained networks do with the images they were tested
 on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
@@ -67,27 +68,27 @@ def inspect(arguments: argparse.Namespace) -> int:
     folders = [folder_for(run, arguments) for run in arguments.runs]
     for folder in folders:
         refuse_folder(folder, "--out")
-    from rich.console import Console
+    from rich.text import Text
 
     from senet_train.commands.inspect.files import write_inspection
     from senet_train.commands.inspect.report import report_of
     from senet_train.commands.inspect.session import inspect_run
     from senet_train.compare.render.terminal import print_report
-    from senet_train.system.console import table_console
+    from senet_train.system.console import output_console, table_console
 
     for path, folder in zip(arguments.runs, folders, strict=True):
-        with Console(stderr=True).status("") as status:
+        with output_console(stderr=True).status("") as status:
             found = inspect_run(
                 path,
                 part=arguments.part,
                 root=arguments.root,
                 classes=arguments.classes,
                 knockout=not arguments.no_knockout,
-                report_progress=status.update,
+                report_progress=lambda words: status.update(Text(words)),
             )
         print_report(report_of(found), table_console())
         written = write_inspection(found, folder, graph=arguments.graph)
-        print(f"page: {written[0]}\ncurves: tensorboard --logdir {folder}")
+        say(f"page: {written[0]}", f"curves: tensorboard --logdir {folder}")
     return 0
 
 

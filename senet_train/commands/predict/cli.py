@@ -1,7 +1,6 @@
 """The command `senet-predict`: images in, the likeliest classes out."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from senet_train.commands.command_line import (
 from senet_train.commands.predict.walk import refuse_missing
 from senet_train.errors import InputError
 from senet_train.runs.inputs import find_run
+from senet_train.system.console import say
 
 TOP = 5
 BEGINNINGS = {".csv": b"file,class_1,", ".json": b'[\n{"file": '}  # of what --out may overwrite
@@ -76,7 +76,7 @@ def predict(arguments: argparse.Namespace) -> int:
         count, rows = 0, chain(first, rows)
         if first and arguments.out is not None:
             count = write_rows(rows, arguments.out, top)
-            print(f"{count:,} images: {arguments.out}")
+            say(f"{count:,} images: {arguments.out}")
         elif first:
             count = print_rows(rows, run.class_names)
     return report_skipped(count, skipped.count)
@@ -85,9 +85,9 @@ def predict(arguments: argparse.Namespace) -> int:
 def report_skipped(count: int, num_skipped: int) -> int:
     """Print how many images were left out; return the exit code."""
     if num_skipped:
-        print(f"{num_skipped:,} of {num_skipped + count:,} could not be read", file=sys.stderr)
+        say(f"{num_skipped:,} of {num_skipped + count:,} could not be read", to_error=True)
     elif not count:
-        print("there is no image: name one, or a folder that holds some", file=sys.stderr)
+        say("there is no image: name one, or a folder that holds some", to_error=True)
     return 1 if num_skipped or not count else 0
 
 

@@ -1,7 +1,6 @@
 """Rows on the terminal, or as CSV or JSON; each is written as soon as it is predicted."""
 
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,9 +13,10 @@ from rich.text import Text
 
 from senet_train.commands.predict.rows import Row
 from senet_train.commands.progress_bar import progress_counter
-from senet_train.system.console import printable, table_console
+from senet_train.system.console import table_console
 from senet_train.system.csv_files import csv_line
 from senet_train.system.files import write_atomic
+from senet_train.system.texts import printable, printable_json
 
 BLOCK = 20  # images that stand in one table
 LONGEST_FILE, LONGEST_CLASS = 60, 32  # characters in a line; longer names go on below
@@ -102,7 +102,7 @@ def write_json(rows: Iterable[Row], text: IO[str], top: int) -> None:
     before = "[\n"
     for row in rows:
         classes = [{"class": name, "probability": round(p, 6)} for name, p in row.classes]
-        text.write(before + json.dumps({"file": row.file, "classes": classes}, ensure_ascii=False))
+        text.write(before + printable_json({"file": row.file, "classes": classes}))
         before = ",\n"
     text.write("[]\n" if before == "[\n" else "\n]\n")
 

@@ -1,17 +1,20 @@
 """The command's arguments -> image files, as they are found. No torch."""
 
 import os
-import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.data.class_folders import is_image_name
 from senet_train.errors import InputError
-from senet_train.system.console import printable
+from senet_train.system.console import say
+from senet_train.system.listing import names_in
 
 Skip = Callable[[str, str], None]  # a path that is not used, and why
 Inode = tuple[int, int]
+# Folders that link to each other have ways without end; a data set that is sorted twice has two.
+MOST_TIMES = 8
 
 
 @dataclass
@@ -23,7 +26,7 @@ class SkippedFiles:
     def __call__(self, path: str, reason: str) -> None:
         """Print one path and its reason to standard error."""
         self.count += 1
-        print(f"{printable(path)}: {printable(reason)}", file=sys.stderr)
+        say(f"{path}: {reason}", to_error=True)
 
 
 def refuse_missing(paths: Sequence[Path]) -> None:
@@ -39,36 +42,56 @@ def image_files(paths: Sequence[Path], skip: Skip) -> Iterator[str]:
     """Yield the files among `paths`, whatever their names, and the images below the folders."""
     for path in paths:
         if path.is_dir():
-            yield from images_below(str(path), skip, frozenset())
+            yield from images_below(str(path), skip)
         elif path.is_file():
             yield str(path)
         else:  # reading a pipe would wait for its writer
             skip(str(path), "is no regular file")
 
 
-def images_below(folder: str, skip: Skip, above: frozenset[Inode]) -> Iterator[str]:
+def images_below(top: str, skip: Skip) -> Iterator[str]:
     """Yield the images below a folder, sorted by name; hidden files and folders are left out.
 
-    Links are followed, except to a folder that holds them (`above`). Only the names of one folder
-    are held at a time, so memory does not grow with the number of images.
+    Links are followed, except to a folder that holds them. Only the names of the folders on the way
+    are held, so memory does not grow with the number of images, and a tree may be as deep as paths
+    can be long.
     """
+    listed: Counter[Inode] = Counter()
+    way = [(inode_of(top), children_of(top, skip))]
+    while way:
+        path = next(way[-1][1], None)
+        if path is None:
+            way.pop()
+        elif os.path.isdir(path):
+            inode = inode_of(path)
+            if inode in [above for above, _ in way]:
+                continue
+            listed[inode] += 1
+            if listed[inode] <= MOST_TIMES:
+                way.append((inode, children_of(path, skip)))
+            else:
+                skip(path, f"links lead to this folder by more than {MOST_TIMES} ways")
+        elif is_image_name(os.path.basename(path)):
+            if os.path.isfile(path):
+                yield path
+            else:
+                skip(path, "is a link to nowhere, or no regular file")
+
+
+def inode_of(folder: str) -> Inode:
+    """What tells a folder from others, by whatever path it is reached."""
     try:
         status = os.stat(folder)
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        skip(folder, error.strerror or str(error))
+    except OSError:  # gone since: listing it says so
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def children_of(folder: str, skip: Skip) -> Iterator[str]:
+    """The paths in a folder, sorted, without hidden ones; none where it cannot be listed."""
+    try:
+        names = names_in(folder)
+    except (OSError, InputError) as error:
+        skip(folder, getattr(error, "strerror", None) or str(error))
         return
-    inside = above | {(status.st_dev, status.st_ino)}
-    for entry in found:
-        if entry.name.startswith("."):
-            continue
-        if os.path.isdir(entry.path):
-            below = os.stat(entry.path)
-            if (below.st_dev, below.st_ino) not in inside:
-                yield from images_below(entry.path, skip, inside)
-        elif is_image_name(entry.name):
-            if os.path.isfile(entry.path):
-                yield entry.path
-            else:
-                skip(entry.path, "is a link to nowhere, or no regular file")
+    yield from (os.path.join(folder, name) for name in names if not name.startswith("."))

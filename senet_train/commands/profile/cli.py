@@ -12,6 +12,7 @@ from senet_train.commands.profile.requested import (
 )
 from senet_train.errors import InputError
 from senet_train.runs.inputs import find_run
+from senet_train.system.console import say
 from senet_train.system.files import write_text
 
 DESCRIPTION = """What networks cost on this machine: parameters and multiply-adds with attention's
@@ -75,7 +76,7 @@ def profile(arguments: argparse.Namespace) -> int:
         write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
     print_profiles(profiles, environment)
     if arguments.out is not None:
-        print(f"\nall of it: {arguments.out}")
+        say("", f"all of it: {arguments.out}")
     return 0
 
 

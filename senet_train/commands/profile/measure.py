@@ -3,7 +3,6 @@
 Shapes: B batch, H = W = image_size.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from senet_train.keyed import keyed_generator
 from senet_train.networks.cost import NetworkCost
 from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import median_and_quartiles
+from senet_train.system.console import say
 from senet_train.system.memory import disable_malloc_trim, explain_out_of_memory
 
 
@@ -98,7 +98,7 @@ def measure(
         except CannotExist as error:
             if len(asked) == 1:
                 raise
-            print(f"skipped: {words}: {error}", file=sys.stderr)
+            say(f"skipped: {words}: {error}", to_error=True)
     kept = [activation_bytes(built, device, precisions[-1]) for built in every]
     timings: list[list[Timing]] = [[] for _ in every]
     for precision in precisions:
@@ -164,7 +164,7 @@ def time_networks(
     built: Sequence[Built], device: torch.device, precision: Precision, batch_size: int
 ) -> list[list[Timing]]:
     """One timing for each network, none of them if one is too large for the device."""
-    print(f"measuring {name_of(precision)}, {images(batch_size)}", file=sys.stderr)
+    say(f"measuring {name_of(precision)}, {images(batch_size)}", to_error=True)
     context = autocast(device, precision)
     for each in built:
         each.network.eval()
@@ -179,7 +179,7 @@ def time_networks(
             passes = [partial(forward, *pair) for pair in zip(built, batches, strict=True)]
             times = compare_times([partial(milliseconds, one_pass, device) for one_pass in passes])
     except OutOfMemory:
-        print(f"{images(batch_size)}: too much for the memory, left out", file=sys.stderr)
+        say(f"{images(batch_size)}: too much for the memory, left out", to_error=True)
         return [[] for _ in built]
     plain = [built_index(each.spec.without_attention(), built) for each in built]
     shares = [Quartiles.of(added_time(own, times[i])) for own, i in zip(times, plain, strict=True)]

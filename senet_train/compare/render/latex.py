@@ -4,6 +4,7 @@ import re
 
 from senet_train.compare.render.report import Report, Section
 from senet_train.compare.render.sheets import Sheet
+from senet_train.system.texts import printable
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -75,10 +76,15 @@ def row(cells: list[str]) -> str:
 
 def escaped(text: str) -> str:
     """Escape plain text for LaTeX; `+-`, `<=` and a minus become mathematics."""
-    text = text.translate(ESCAPES).replace("+-", r"$\pm$").replace(r"\textless{}=", r"$\le$")
+    text = (
+        printable(text)
+        .translate(ESCAPES)
+        .replace("+-", r"$\pm$")
+        .replace(r"\textless{}=", r"$\le$")
+    )
     return re.sub(r"(?<!\S)-(?=\d)", "$-$", text)
 
 
 def one_line(text: str) -> str:
     """The text without line breaks, which would end a comment."""
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

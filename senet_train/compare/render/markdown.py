@@ -4,6 +4,7 @@ import re
 
 from senet_train.compare.render.report import LinesUnderHeading, Report, Section
 from senet_train.compare.render.sheets import Sheet
+from senet_train.system.texts import printable
 
 # Every special character is escaped, except an underscore inside a word, which means nothing.
 SPECIAL = re.compile(r"[\\`*\[\]<>|~$&#{}]|(?<!\w)_|_(?!\w)")
@@ -49,4 +50,4 @@ def table(sheet: Sheet) -> str:
 
 def escaped(text: str) -> str:
     """Escape plain text for Markdown."""
-    return SPECIAL.sub(lambda match: f"\\{match[0]}", text)
+    return SPECIAL.sub(lambda match: f"\\{match[0]}", printable(text))

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from senet_train.compare.render.report import Report
 from senet_train.figures import Picture
+from senet_train.system.texts import printable
 
 TEMPLATE = "page.html.j2"
 
@@ -15,12 +16,21 @@ TEMPLATE = "page.html.j2"
 def page(report: Report, pictures: list[list[Picture]], methods: list[str], *, title: str) -> str:
     """The page; `pictures` holds a list for each section, in order."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=shown,
     )
     environment.filters |= {"signs": signs, "inline": inline}
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     blocks = list(zip(report.sections, pictures, strict=True))
     return template.render(report=report, blocks=blocks, methods=methods, title=title)
+
+
+def shown(value: object) -> object:
+    """Text without control characters; the markup of a picture is what it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def signs(text: str) -> str:

@@ -21,6 +21,7 @@ from senet_train.compare.render.report import (
 from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
 from senet_train.compare.statistics.verdict import Verdict
 from senet_train.system.console import table_console
+from senet_train.system.texts import printable
 
 # Colours only repeat what the words say.
 STYLES: dict[Verdict, str] = {
@@ -48,7 +49,7 @@ def print_left_out(runs: Sequence[LeftOut]) -> None:
 def print_report(report: Report, console: Console) -> None:
     """Print the opening, each block and what was left out."""
     for line in report.opening:
-        console.print(Text(line, style="bold"))
+        console.print(one_line(line, style="bold"))
     for section in report.sections:
         print_section(section, console)
     if report.left_out:
@@ -58,11 +59,11 @@ def print_report(report: Report, console: Console) -> None:
 def print_section(section: Section, console: Console) -> None:
     """Print one block."""
     console.print()
-    console.rule(Text(section.title, style="bold"), align="left", characters="-", style="dim")
-    console.print(Text(section.differ))
-    console.print(Text(section.common, style="dim"))
+    console.rule(one_line(section.title, style="bold"), align="left", characters="-", style="dim")
+    console.print(one_line(section.differ))
+    console.print(one_line(section.common, style="dim"))
     if section.varied:
-        console.print(Text(section.varied))
+        console.print(one_line(section.varied))
     for sheet in section.sheets:
         console.print(*sheet_lines(sheet), sep="\n")
     print_verdicts(section.verdicts, console)
@@ -77,9 +78,9 @@ def sheet_lines(sheet: Sheet) -> list[Table | Text]:
     for index in kept:
         add_column(table, sheet, index)
     for row in sheet.rows:
-        table.add_row(*(Text(row[index]) for index in kept))
+        table.add_row(*(one_line(row[index]) for index in kept))
     title = Text(f"\n{sheet.title}", style="bold")
-    return [title, table, Text(sheet.footnote, style="dim italic")]
+    return [title, table, one_line(sheet.footnote, style="dim italic")]
 
 
 def add_column(table: Table, sheet: Sheet, index: int) -> None:
@@ -102,7 +103,7 @@ def print_verdicts(verdicts: list[VerdictLine], console: Console) -> None:
     grid.add_column(overflow="fold", max_width=LONGEST_NAME)
     grid.add_column()
     for line in verdicts:
-        grid.add_row(Text(line.arm), Text(line.words, style=STYLES[line.verdict]))
+        grid.add_row(one_line(line.arm), one_line(line.words, style=STYLES[line.verdict]))
     console.print(Text("\nVerdicts", style="bold"), Padding(grid, (0, 0, 0, 2)), sep="\n")
 
 
@@ -110,4 +111,9 @@ def print_listing(listing: LinesUnderHeading, console: Console) -> None:
     """Print lines under their heading."""
     console.print(Text(f"\n{listing.heading}", style="bold"))
     for line in listing.lines:
-        console.print(Text(f"  {line}"))
+        console.print(one_line(f"  {line}"))
+
+
+def one_line(text: str, style: str = "") -> Text:
+    """Text that holds no line break and nothing else that a terminal obeys."""
+    return Text(printable(text), style=style)

@@ -4,18 +4,18 @@ An arm is the folder that holds identity.json and seed0/, seed1/, ...; where it 
 about what goes on from it. Its fingerprint is the sha256 of its identity, equal for all seeds.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from senet_train.errors import InputError
 from senet_train.networks.weights.find import Weights, weights_in_file
+from senet_train.system.foreign_files import TREE, read_json, refuse_special
+from senet_train.system.listing import folders_in
 
 SEED_FOLDER = re.compile(r"seed(\d+)")
 BEST = Path("checkpoints", "best.ckpt")
@@ -35,6 +35,7 @@ class ArmWeights(Weights):
         if missing:
             raise InputError(missing_runs(self.source, missing, sorted(self.files)))
         path = self.files[seeds[0]]
+        refuse_special(path)
         found = weights_in_file(str(path), path.absolute())
         sha256 = found.fingerprint.removeprefix("sha256:")
         return replace(found, fingerprint=self.fingerprint, sha256=sha256)
@@ -46,7 +47,7 @@ def find_arm(asked: str) -> ArmWeights:
     sha256 = identity_of(asked, folder)
     files = {
         int(match[1]): run / BEST
-        for run in folder.iterdir()
+        for run in folders_in(folder)
         if (match := SEED_FOLDER.fullmatch(run.name)) and is_finished(run)
     }
     return ArmWeights(asked, f"arm:{sha256}", None, partial(refuse_seedless, asked), files=files)
@@ -60,7 +61,7 @@ def is_finished(run: Path) -> bool:
 def identity_of(asked: str, folder: Path) -> str:
     """The sha256 of the arm's identity. Raises InputError for what is no arm to go on from."""
     try:
-        content: Any = json.loads((folder / "identity.json").read_bytes())
+        content = read_json(folder / "identity.json", TREE)
         sha256, attention = str(content["sha256"]), str(content["attention"]["name"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

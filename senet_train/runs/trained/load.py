@@ -28,6 +28,7 @@ from senet_train.runs.inputs import (
 from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.record import RunRecord, read_record
 from senet_train.runs.trained.preprocess import Preprocess
+from senet_train.system.foreign_files import refuse_packed
 
 MOST_CLASSES = 100_000
 
@@ -92,6 +93,7 @@ def read_classifier_config(file: Path) -> Config:
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The state_dict of the network in a checkpoint. Raises InputError."""
+    refuse_packed(file)
     try:
         checkpoint = read_checkpoint(file, mmap=True)
     except (OSError, RuntimeError) as error:

@@ -3,15 +3,15 @@
 The run saves a checkpoint first: resumed later, it gives the bits of a run that was never stopped.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from senet_train.errors import Pruned
+from senet_train.errors import InputError, Pruned
 from senet_train.system.files import write_json
+from senet_train.system.foreign_files import SMALL, read_json
 from senet_train.training.distributed.collectives import all_reduce_max
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
@@ -55,6 +55,6 @@ class StopOnRequest(pl.Callback):
             return ""
         self.last = time.monotonic()
         try:
-            return str(json.loads((self.run / FILE).read_text())["reason"])
-        except FileNotFoundError:
+            return str(read_json(self.run / FILE, SMALL)["reason"])
+        except (FileNotFoundError, InputError, KeyError, TypeError):
             return ""

@@ -1,0 +1,39 @@
+"""What no run can have in its record: numbers that a report could neither print nor divide by."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from senet_train.runs.metrics import ScoredMetrics
+
+LARGEST = 2**63  # what the counters and clocks of a run hold
+
+
+def fault_of(record: Mapping[str, Any], metrics: ScoredMetrics) -> str:
+    """The first number of a record that no run can have, `cost.parameters=0`; "" without one.
+
+    What is not finite is told by who compares: a run that nobody compares may have it.
+    """
+    for name, number in numbers_in(record, ""):
+        if abs(number) > LARGEST and number not in (float("inf"), float("-inf")):
+            return f"{name}={str(number)[:20]}..."
+    for name, count in record["cost"].items():
+        if isinstance(count, int | float) and count < (name == "parameters"):
+            return f"cost.{name}={count}"  # a network has one parameter at least
+    for name in ("val_score", "val_score_last", "test_score"):
+        score = getattr(metrics, name)
+        if score < 0 or score > 1:
+            return f"metrics.{name.replace('score', metrics.score.key)}={score}"
+    best_epoch = record["metrics"]["best_epoch"]
+    return f"metrics.best_epoch={best_epoch}" if best_epoch < 0 else ""
+
+
+def numbers_in(node: Any, name: str) -> Iterator[tuple[str, float]]:
+    """Every number below a node, and its dotted name."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from numbers_in(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from numbers_in(value, name)
+    elif isinstance(node, int | float):
+        yield name, node
