@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from senet_train.compare.comparison import LeftOut
 from senet_train.errors import InputError
 from senet_train.runs.curves import METRICS_FILE, read_column, read_column_names
+from senet_train.runs.folder import has_record
 from senet_train.runs.inputs import WEIGHTS_FILE, read_weights_sha256
 from senet_train.runs.predictions import (
     CORRECT_FILE,
@@ -131,13 +132,24 @@ def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[LeftOut]]:
     """
     finished, left_out = [], []
     for folder in find_all(paths):
-        if reason := reason_of(read_status(folder), has_record=(folder / RECORD).exists()):
+        if reason := left_out_for(folder):
             left_out.append(LeftOut(folder, reason))
         else:
             finished.append(folder)
     if not finished and not left_out:
         raise InputError("no path was given: senet-compare outputs")
     return finished, left_out
+
+
+def left_out_for(folder: Path) -> str:
+    """Why the run in the folder is left out, and what to do about it; "" if it is compared.
+
+    A record that can be read is a finished run, whatever became of its status.
+    """
+    status, there = read_status(folder), (folder / RECORD).exists()
+    if there and (status is None or status.state in ("running", "interrupted")):
+        return "" if has_record(folder) else reason_of(status, has_record=there)
+    return reason_of(status, has_record=there)
 
 
 def read_runs(folders: Iterable[Path]) -> list[Run]:

@@ -24,7 +24,7 @@ from senet_train.data.images import FileImages
 from senet_train.data.loaders import load_splits
 from senet_train.errors import InputError, counted
 from senet_train.networks.hardware import TAILS
-from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.checkpoint_files import DamagedCheckpoint, read_checkpoint
 from senet_train.runs.folder import BEST
 from senet_train.runs.metrics import AnyMetrics
 from senet_train.runs.record import DataFacts, Latency
@@ -51,6 +51,7 @@ from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 from senet_train.training.optimizer import new_prefixes
 from senet_train.training.plan import Plan
+from senet_train.training.resume import OF_A_RUN
 
 # Lightning logs tips and what our own lines say already; and in every run it uses a deprecated
 # name of torch.
@@ -116,7 +117,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     try:
         with defer_signals():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
-        best_epoch = load_best(module, plan.folder.checkpoints / BEST)
+        best_epoch = load_best(module, plan.folder.checkpoints / BEST, provenance)
         trainer.test(module, datamodule=data, verbose=False)
         if isinstance(splits.train, FileImages):  # read until now
             refuse_changed(config.data, plan.source, plan.task.sources)
@@ -216,7 +217,7 @@ def build_trainer(
         callbacks=[*callbacks, *averaging(config), checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
-        plugins=[WorldEnvironment(), VerifiedCheckpointIO()],
+        plugins=[WorldEnvironment(), VerifiedCheckpointIO(provenance)],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -242,11 +243,21 @@ def gate_histograms(plan: Plan, journal: Journal) -> list[Callback]:
     return [] if plan.config.attention.name == "none" else [GateHistograms(plan.slots, journal)]
 
 
-def load_best(module: Learner, path: Path) -> int:
-    """Load the weights of the best epoch into the module; the number of that epoch, from 0."""
+def load_best(module: Learner, path: Path, provenance: dict[str, str]) -> int:
+    """Load the weights of the best epoch into the module; the number of that epoch, from 0.
+
+    Raises DamagedCheckpoint for a file of another run: its weights are not this run's.
+    """
     checkpoint = read_checkpoint(path)
-    module.load_state_dict(checkpoint["state_dict"])
-    return int(checkpoint["epoch"])
+    try:
+        of_this_run = all(checkpoint["made_by"].get(key) == provenance.get(key) for key in OF_A_RUN)
+        module.load_state_dict(checkpoint["state_dict"])
+        epoch = int(checkpoint["epoch"])
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError):
+        of_this_run = False
+    if not of_this_run:
+        raise DamagedCheckpoint(path, ValueError("it is of another run"))
+    return epoch
 
 
 @contextmanager

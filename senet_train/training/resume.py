@@ -12,6 +12,7 @@ from senet_train.training.distributed.collectives import broadcast
 from senet_train.training.plan import Plan
 
 ENDED_BADLY = ("failed", "diverged")
+OF_A_RUN = ("identity", "seed")  # what tells a run from all others, in the provenance of its files
 
 
 def refuse_ended_badly(folder: RunFolder) -> None:

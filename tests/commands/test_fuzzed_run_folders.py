@@ -80,20 +80,7 @@ COMMANDS: dict[str, Command] = {
     "senet-profile": (lambda run: profile.main([str(run), "--batch-sizes", "1"]), False),
     "senet-board": (prepare_board, False),
 }
-# A whole checkpoint of another network in the place of a run's own: torch names the tensors in
-# which it differs, in one line that is no user's.
-KNOWN = {
-    ("checkpoints/last.ckpt", "of another run"),
-    ("checkpoints/best.ckpt", "of another run"),
-    ("checkpoints/best.ckpt", "old"),
-}
-CASES = [
-    (file, kind, name)
-    for file in FILES
-    for kind in DAMAGES
-    for name in COMMANDS
-    if name != "senet-train, going on" or (file, kind) not in KNOWN
-]
+CASES = [(file, kind, name) for file in FILES for kind in DAMAGES for name in COMMANDS]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -415,7 +415,7 @@ def test_what_all_share_is_said_of_all(compare: Compare, tmp_path: Path) -> None
     write_table(tmp_path / "runs", 3)
     _, out, _ = compare("--out", str(tmp_path / "out"))
     assert "data fake at 8 px; network resnet20; recipe 2 epochs, batch 16, lr 0.1" in out
-    assert "machine cpu, 1 threads" in out
+    assert "machine cpu, threads 1" in out
     assert "not share" not in out + (tmp_path / "out" / "methods.md").read_text()
 
 
@@ -424,7 +424,11 @@ def test_links_and_folders_without_a_status_are_seen(compare: Compare, tmp_path:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "link").symlink_to(tmp_path / "elsewhere" / "fake")
     (tmp_path / "elsewhere" / "fake" / "loop").symlink_to(tmp_path / "runs")
-    next((tmp_path / "elsewhere").rglob("eca*/seed3/status.json")).unlink()
+    status = next((tmp_path / "elsewhere").rglob("eca*/seed3/status.json"))
+    status.unlink()
+    code, out, _ = compare()
+    assert (code, "Left out" in out) == (0, False)  # its record can be read: it has finished
+    status.with_name("result.json").write_text("{")
     code, out, _ = compare()
     assert code == 0
     assert "seed3: its status.json cannot be read" in out

@@ -79,7 +79,7 @@ def test_overfits_32_images(tmp_path: Path) -> None:
 def test_means_are_over_images(tmp_path: Path) -> None:
     """13 and 21 images in batches of 8: the last batch is smaller and weighs less."""
     module, trainer, data = fit(tmp_path)
-    load_best(module, tmp_path / "checkpoints" / "best.ckpt")
+    load_best(module, tmp_path / "checkpoints" / "best.ckpt", {})
     trainer.test(module, datamodule=data, verbose=False)
     logits = module.test_predictions()
     probabilities = logits.softmax(1).double().numpy()
@@ -198,7 +198,7 @@ def test_ema_weights_are_what_is_evaluated(tmp_path: Path) -> None:
     for name, expected in zip(raw_names, average, strict=True):
         torch.testing.assert_close(best[name], expected)
         assert not torch.equal(best[name], raw[name])
-    load_best(module, tmp_path / "checkpoints" / "best.ckpt")
+    load_best(module, tmp_path / "checkpoints" / "best.ckpt", {})
     trainer.test(module, datamodule=data, verbose=False)
     with torch.no_grad():
         for images, _, indices in data.test_dataloader():
@@ -222,4 +222,4 @@ def test_equal_accuracy_is_decided_by_the_loss_in_full(
 
     monkeypatch.setattr(MetricSums, "compute", equal)
     module, _, _ = fit(tmp_path, max_epochs=4)
-    assert load_best(module, tmp_path / "checkpoints" / "best.ckpt") == 1
+    assert load_best(module, tmp_path / "checkpoints" / "best.ckpt", {}) == 1

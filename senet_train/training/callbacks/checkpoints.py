@@ -139,13 +139,19 @@ def validate_before_training(trainer: pl.Trainer) -> None:
 
 
 class VerifiedCheckpointIO(CheckpointIO):
-    """Writes a new file, reads it back, and only then renames it to the name of the old one."""
+    """Writes a new file, reads it back, and only then renames it to the name of the old one.
+
+    Every file holds `provenance`, also one of weights alone.
+    """
+
+    def __init__(self, provenance: dict[str, str]) -> None:
+        self.provenance = provenance
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Raises OSError (disk full, no permission); the old file stays."""
-        write_checkpoint(checkpoint, Path(path))
+        write_checkpoint({"made_by": self.provenance, **checkpoint}, Path(path))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
