@@ -23,9 +23,10 @@ from pydantic.dataclasses import dataclass
 from senet_train.config.schema import Config
 from senet_train.errors import InputError
 from senet_train.runs.code import code_hash
-from senet_train.runs.folder import RECORD_FILE, RunFolder, refuse_clash
+from senet_train.runs.folder import RECORD_FILE, RunFolder
 from senet_train.runs.identity import as_tree
 from senet_train.runs.metrics import EXACT
+from senet_train.runs.place import refuse_clash
 from senet_train.runs.record import RunRecord, read_record
 from senet_train.system.files import (
     SETTLED_NS,

@@ -21,6 +21,7 @@ from senet_train.compare.statistics.next_step import Step, next_step
 from senet_train.compare.statistics.verdict import Difference
 from senet_train.errors import InputError
 from senet_train.sweeps.dry_run import blocks_of
+from senet_train.system.console import say
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -141,11 +142,11 @@ class GrowingStudy:
         """Print the verdict of `senet-compare` on each arm, and the command for the report."""
         if not any(self.seeds_of(arm) & self.seeds_of(self.controls[arm]) for arm in self.controls):
             return
-        print("verdicts:")
+        say("verdicts:")
         for block in self.compared(sys.maxsize).blocks:
             for found in (arm.difference for arm in block.arms if arm.difference):
-                print(f"  {found.arm}, {found.num_seeds} seeds: {found.words}")
-        print(f"all of it: {shlex.join(self.command())}")
+                say(f"  {found.arm}, {found.num_seeds} seeds: {found.words}")
+        say(f"all of it: {shlex.join(self.command())}")
 
 
 def ending(arm: Arm, step: Step, max_seeds: int) -> str:

@@ -11,7 +11,7 @@ from senet_train.compare.statistics.contrast import pooled_contrasts
 from senet_train.compare.statistics.looks import detectable_in_sd, look_reached
 from senet_train.errors import InputError, counted
 from senet_train.runs.record import RunRecord, read_record
-from senet_train.system.console import output_console
+from senet_train.system.console import output_console, say
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
@@ -32,10 +32,10 @@ def print_dry_run(plans: Sequence[Plan]) -> None:
         adds = f"{cost.multiply_adds / 1e6:,.2f} M"
         table.add_row(arm, f"{cost.parameters:,}", adds, str(len(runs)), str(done))
     output_console().print(table)
-    print(f"left to train: {len(plans) - len(records)} of {counted(len(plans), 'run')}")
-    print(hours_left(arms, records))
+    say(f"left to train: {len(plans) - len(records)} of {counted(len(plans), 'run')}")
+    say(hours_left(arms, records))
     for line in dict.fromkeys(smallest_difference(block, records) for block in blocks_of(arms)):
-        print(line)
+        say(line)
 
 
 def record_of(plan: Plan) -> RunRecord | None:

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from senet_train.errors import RunError, counted
 from senet_train.sweeps.view import RunProgress, progress_of
-from senet_train.system.console import output_console
+from senet_train.system.console import output_console, say
 
 if TYPE_CHECKING:
     from senet_train.training.plan import Plan
@@ -38,9 +38,9 @@ def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
         table.add_row(*cells_of(arm, runs))
     output_console().print(table)
     failed = [plan for plan, end in zip(plans, returns, strict=True) if not is_finished(plan, end)]
-    print(f"finished {len(plans) - len(failed)} of {counted(len(plans), 'run')}")
+    say(f"finished {len(plans) - len(failed)} of {counted(len(plans), 'run')}")
     for folder in dict.fromkeys(plan.folder.output_dir / plan.folder.data for plan in plans):
-        print(f"verdict: senet-compare {shlex.quote(str(folder))}")
+        say(f"verdict: senet-compare {shlex.quote(str(folder))}")
     if failed:
         names = ", ".join(
             f"{plan.identity.arm} seed {plan.config.seed} ({progress_of(plan).state})"

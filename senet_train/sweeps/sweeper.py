@@ -25,10 +25,11 @@ from senet_train.config.compose import combinations
 from senet_train.config.read import read_config, unknown_key
 from senet_train.config.typed_words import key_of
 from senet_train.errors import CannotExist, InputError, Interrupted
-from senet_train.runs.folder import refuse_unwritable
+from senet_train.runs.place import refuse_unwritable
 from senet_train.sweeps.arms import read_table, refuse_conflicts
 from senet_train.sweeps.report import print_report
 from senet_train.sweeps.view import live_view
+from senet_train.system.console import say
 from senet_train.training.distributed.world import world
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class ArmSweeper(Sweeper):
 
             print_dry_run([job.plan for job in jobs])
             if study:
-                print(study.forecast())
+                say(*study.forecast().splitlines())
             return []
         returns = self.run(jobs)
         while study and (going := study.judge()):

@@ -21,6 +21,7 @@ from rich.table import Table
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.metrics import TOP1
 from senet_train.runs.status import Status, is_running, read_status
+from senet_train.system.console import output_console
 
 if TYPE_CHECKING:
     from senet_train.training.plan import Plan
@@ -105,7 +106,7 @@ def state_of(status: Status | None) -> str:
 @contextmanager
 def live_view(plans: Sequence["Plan"]) -> Iterator[None]:
     """For the block, show how far the runs have come, on standard error."""
-    console = Console(stderr=True)
+    console = output_console(stderr=True)
     progress = SweepProgress(plans)
     if console.is_terminal:
         table = partial(progress_table, progress, console)

@@ -15,9 +15,8 @@ from senet_train.errors import Interrupted, Pruned
 from senet_train.networks.hardware import use_no_more_threads_than_cores
 from senet_train.runs.checkpoint_files import checkpoint_bytes, previous
 from senet_train.runs.finished import keep_plan
-from senet_train.runs.folder import (
-    LAST,
-    RunFolder,
+from senet_train.runs.folder import LAST, RunFolder
+from senet_train.runs.place import (
     refuse_clash,
     refuse_full_disk,
     refuse_link,

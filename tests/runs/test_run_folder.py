@@ -14,8 +14,9 @@ from processes.dying import run as train_elsewhere
 from support import TINY, Senet, run_folders
 
 from senet_train.errors import Diverged, HeldError, InputError
-from senet_train.runs.folder import RunFolder, refuse_clash
+from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity
+from senet_train.runs.place import refuse_clash
 from senet_train.runs.status import count_running, read_status, renew_heartbeat
 from senet_train.system import lock
 from senet_train.system.files import write_atomic, write_json, write_text

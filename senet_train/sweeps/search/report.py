@@ -12,7 +12,7 @@ from senet_train.config.typed_words import key_of
 from senet_train.sweeps.search.options import Options
 from senet_train.sweeps.search.space import Space, settings_of
 from senet_train.sweeps.search.study import Study
-from senet_train.system.console import output_console
+from senet_train.system.console import output_console, say
 
 NUM_ROWS = 10
 NUM_FRESH_SEEDS = 5
@@ -26,16 +26,16 @@ def print_report(study: Study, fixed: Sequence[str], seed: int) -> None:
     for trial in sorted(trials, key=rank)[:NUM_ROWS]:
         table.add_row(str(study.position(trial)), *cells(trial, study.space))
     output_console().print(table)
-    print(f"trials: {', '.join(f'{n} {how}' for how, n in Counter(map(ended, trials)).items())}")
+    say(f"trials: {', '.join(f'{n} {how}' for how, n in Counter(map(ended, trials)).items())}")
     for trial in trials:
         if ended(trial) in ("diverged", "cannot exist"):
             reason = trial.user_attrs["reason"]
-            print(f"trial {study.position(trial)} {ended(trial)}: {reason}")
+            say(f"trial {study.position(trial)} {ended(trial)}: {reason}")
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if finished:
         best = min(finished, key=rank)
-        print(f"best: {command(fixed, best, seed)}")
-        print(
+        say(f"best: {command(fixed, best, seed)}")
+        say(
             f"The best of {len(finished)} is flattered by having been chosen on these validation "
             f"images, at seed {seed}: judge it at the fresh seeds above, beside a baseline that "
             "was searched as long."
@@ -77,7 +77,7 @@ def command(fixed: Sequence[str], trial: FrozenTrial, seed: int) -> str:
 def print_dry_run(folder: Path, space: Space, options: Options) -> None:
     """Print what would be searched, and where; nothing is written."""
     for key, distribution in space.items():
-        print(f"{key}: {distribution}")
+        say(f"{key}: {distribution}")
     state = "is there and would be gone on with" if folder.exists() else "is to do"
-    print(f"up to {options.num_trials} trials, {options.sampler}, pruner {options.pruner}")
-    print(f"dry run: {folder} {state}")
+    say(f"up to {options.num_trials} trials, {options.sampler}, pruner {options.pruner}")
+    say(f"dry run: {folder} {state}")
