@@ -228,8 +228,11 @@ def test_lines_of_senet_train(senet: Senet, tmp_path: Path) -> None:
         assert len(result.err.splitlines()) == 1
 
 
-def test_log_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = logging.getLogger("senet_train")
+    monkeypatch.setattr(log, "propagate", False)  # pytest would keep the text, and not as UTF-8
 
     def warn() -> int:
         log.warning("warning: %s", ALL)
