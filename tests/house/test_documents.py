@@ -7,9 +7,7 @@ from importlib.util import find_spec
 import pytest
 from support import ROOT
 
-DOCUMENTS = [
-    file for name in ("*.md", "docs/*.md", "docs/upstream/*.md") for file in ROOT.glob(name)
-]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 TESTS = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
 GROUPS = tuple(  # of entry points: a user's package puts its own attention or data set there
     f"senet_train.{name}"
@@ -33,7 +31,7 @@ def resolves(name: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_named_files_are_there(document) -> None:
     text = document.read_text()
     paths = re.findall(r"\b(?:senet_train|tests|conf|scripts|docs)/[\w./<>*{},-]*[\w>}*/]", text)
@@ -41,13 +39,13 @@ def test_named_files_are_there(document) -> None:
     assert [path for path in exact if not is_there(path)] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_named_modules_and_functions_are_there(document) -> None:
     names = set(re.findall(r"\bsenet_train(?:\.[A-Za-z_]\w*)+", document.read_text()))
     assert [name for name in sorted(names) if name not in GROUPS and not resolves(name)] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_named_tests_are_there(document) -> None:
     names = set(re.findall(r"`(test_\w+)(?:\.\.\.)?`", document.read_text()))
     assert [
@@ -55,7 +53,7 @@ def test_named_tests_are_there(document) -> None:
     ] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_links_lead_somewhere(document) -> None:
     """To a file of the repository, and to a heading of it where the link names one."""
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
