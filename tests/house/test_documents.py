@@ -7,7 +7,10 @@ from importlib.util import find_spec
 import pytest
 from support import ROOT
 
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(file for file in ROOT.glob("docs/**/*.md") if "_build" not in file.parts),
+]
 TESTS = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
 GROUPS = tuple(  # of entry points: a user's package puts its own attention or data set there
     f"senet_train.{name}"

@@ -76,7 +76,8 @@ def test_every_dependency_is_pinned() -> None:
     from packaging.requirements import Requirement
 
     pinned = {line.partition("==")[0] for line in PROJECT["tool"]["uv"]["constraint-dependencies"]}
-    asked = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    groups = PROJECT["dependency-groups"]
+    asked = [*PROJECT["project"]["dependencies"], *groups["dev"], *groups["docs"]]
     assert {Requirement(text).name for text in asked} <= pinned
 
 
