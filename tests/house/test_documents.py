@@ -13,6 +13,7 @@ DOCUMENTS = [
     *ROOT.glob("*.md"),
     *(file for file in ROOT.glob("docs/**/*.md") if "_build" not in file.parts),
 ]
+BUILT = "docs/_build"  # not in a fresh clone
 TESTS = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
 OF_RECORDS = {  # `test_top1` is no test
     name
@@ -26,8 +27,8 @@ GROUPS = tuple(  # of entry points: a user's package puts its own attention or d
 
 
 def is_there(path: str) -> bool:
-    """Whether a path, or a pattern of paths, is in the repository."""
-    return any(ROOT.glob(path.rstrip("/")))
+    """Whether a path, or a pattern of paths, is in the repository or built there."""
+    return path == BUILT or any(ROOT.glob(path.rstrip("/")))
 
 
 def resolves(name: str) -> bool:
