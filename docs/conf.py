@@ -9,7 +9,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"senet-train {release}"
 html_copy_source = False
-nitpicky = False
+# Text is shown as it is written: no quote, dash or backslash is replaced.
+smartquotes = False
 
 # Links to headings are written as a repository's page has them: data.md#folders.
 myst_heading_anchors = 4
