@@ -1,6 +1,7 @@
 """How fast: senet-train beside a bare loop and its peers, with and without SE, interleaved.
 
-    uv run scripts/benchmark.py [--quick] [--rounds 5] [--only NAME ...] [--out docs/benchmarks.md]
+    uv run scripts/benchmark.py [--quick] [--rounds 5] [--only NAME ...]
+        [--out docs/evidence/benchmarks.md]
 
 Every row trains the same network, batch and optimizer on random images in a process of its own;
 the rows of a round follow each other, so that a slow minute meets all of them. The machine must

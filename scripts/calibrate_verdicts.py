@@ -1,6 +1,6 @@
 """Is the verdict right? Simulate studies whose truth is known and count what the rule says.
 
-    uv run scripts/calibrate_verdicts.py [--quick] [--out docs/verdicts.md]
+    uv run scripts/calibrate_verdicts.py [--quick] [--out docs/evidence/verdicts.md]
 
 Every study grows to 12 seeds and is judged at 3, 5, 8 and 12 by the rule that senet-compare uses.
 About 10 minutes on one core (OPENBLAS_NUM_THREADS=1 keeps it on one); --quick takes one minute

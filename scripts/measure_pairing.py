@@ -4,7 +4,8 @@
 
 RUNS is a folder that senet-train wrote to. For every block and arm: the correlation with its 95 %
 interval (Fisher's z), each arm's standard deviation, that of the paired difference, and the
-number of unpaired seeds that one paired seed is worth. docs/verdicts.md has the break-even.
+number of unpaired seeds that one paired seed is worth. docs/evidence/verdicts.md has the
+break-even.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Does `seeds=auto` save runs at equal error and equal power? Simulated studies, known truth.
 
-    uv run scripts/simulate_auto_seeds.py [--tables 400] [--out docs/auto_seeds.md]
+    uv run scripts/simulate_auto_seeds.py [--tables 400] [--out docs/evidence/auto_seeds.md]
 
 Grows every study by the program's own verdicts and steps, and asks how many runs a fixed number of
 seeds needs for the same power. About 5 minutes on one core.

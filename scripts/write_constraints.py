@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"constraint-dependencies = \[\n(?:    .*\n)*\]\n")
 COMPILE = (
-    "uv pip compile --universal --python-version 3.11 --group dev --all-extras --no-header "
-    "--no-annotate --no-emit-index-url --quiet pyproject.toml"
+    "uv pip compile --universal --python-version 3.11 --group dev --group docs --all-extras "
+    "--no-header --no-annotate --no-emit-index-url --quiet pyproject.toml"
 )
 
 
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def resolve(pyproject: str) -> list[str]:
-    """`name==version ; marker` for everything the project needs, the dev group included."""
+    """`name==version ; marker` for everything the project needs, with the groups dev and docs."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "pyproject.toml").write_text(pyproject)
         done = subprocess.run(COMPILE.split(), cwd=folder, capture_output=True, text=True)

@@ -10,7 +10,7 @@ from benchmarking.processes import SENET_TRAIN, arguments, run, scratch, seconds
 from benchmarking.rounds import interleaved, ratio, spread
 from benchmarking.workload import WORKLOADS
 
-STUDY = Path(__file__).parents[2] / "docs" / "studies" / "cifar10_jpeg_3_epochs"
+STUDY = Path(__file__).parents[2] / "docs" / "evidence" / "studies" / "cifar10_jpeg_3_epochs"
 NUM_RECORDS = 1000
 
 FIRST_STEP = """

@@ -1,4 +1,4 @@
-"""The words of docs/auto_seeds.md; scripts/simulate_auto_seeds.py puts the figures in."""
+"""The words of docs/evidence/auto_seeds.md; scripts/simulate_auto_seeds.py puts the figures in."""
 
 REPORT = """# What `seeds=auto` saves
 
@@ -47,5 +47,5 @@ in every arm would not call, so its errors are theirs, or fewer by what it gave 
 {each}
 
 Made by `OPENBLAS_NUM_THREADS=1 uv run scripts/simulate_auto_seeds.py --tables {num_tables} --out
-docs/auto_seeds.md`, commit {commit}, one core of {cpu}, {minutes:.0f} minutes.
+docs/evidence/auto_seeds.md`, commit {commit}, one core of {cpu}, {minutes:.0f} minutes.
 """

@@ -1,4 +1,4 @@
-"""The words of docs/verdicts.md; scripts/calibrate_verdicts.py puts the figures in."""
+"""The words of docs/evidence/verdicts.md; scripts/calibrate_verdicts.py puts the figures in."""
 
 INTRODUCTION = """# Is the verdict right?
 
@@ -102,6 +102,6 @@ differences over the square root of 2). In the simulated world that is 0.25 poin
 """
 
 SIGNATURE = """
-Made by `OPENBLAS_NUM_THREADS=1 uv run scripts/calibrate_verdicts.py --out docs/verdicts.md`, commit
-{commit}, one core of {cpu}, {minutes:.0f} minutes.
+Made by `OPENBLAS_NUM_THREADS=1 uv run scripts/calibrate_verdicts.py --out
+docs/evidence/verdicts.md`, commit {commit}, one core of {cpu}, {minutes:.0f} minutes.
 """

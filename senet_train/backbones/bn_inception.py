@@ -2,7 +2,7 @@
 
 Ioffe and Szegedy, "Batch Normalization", https://arxiv.org/abs/1502.03167, the appendix's
 table, but for 4c and 4d, which have 608 channels as in the Caffe models that were trained since
-(docs/networks.md). Attention follows a module's concatenation: Hu et al., section 3.3.
+(docs/guide/networks.md). Attention follows a module's concatenation: Hu et al., section 3.3.
 
 Shapes: B batch, H height, W width.
 """

@@ -1,7 +1,7 @@
 """MobileNet (version 1): depthwise separable convolutions, one after the other.
 
 Howard et al., "MobileNets", https://arxiv.org/abs/1704.04861, table 1. Hu et al. do not say where
-SE is in it; their counts do (docs/networks.md): behind each of the 13 pointwise convolutions.
+SE is in it; their counts do (docs/guide/networks.md): behind each of the 13 pointwise convolutions.
 
 Shapes: B batch, H height, W width.
 """

@@ -3,7 +3,7 @@
 oneDNN 3.13.3 (torch 2.15): the gradient of the weights of a strided 1x1 convolution over
 channels-last maps is written past the end of a buffer, where the maps have fewer channels than a
 vector register holds float32 numbers: 16 with AVX-512, 8 with AVX2. The process dies at once or
-later ("double free or corruption"). docs/upstream/ has the shapes that die.
+later ("double free or corruption"). docs/evidence/upstream/ has the shapes that die.
 
 A 1x1 convolution of stride 2 reads every second pixel of every second row. So taking those pixels
 first, and convolving them with stride 1, is the same layer; that one is sound.

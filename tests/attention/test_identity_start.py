@@ -225,7 +225,8 @@ def test_no_identity_has_moved(name: str) -> None:
     assert identify(config, fingerprint, "label").sha256[:8] == BEFORE[name][0]
 
 
-RECORDS = {file.parts[-3]: file for file in (ROOT / "docs/studies").glob("*/*/seed0/result.json")}
+STUDIES = ROOT / "docs/evidence/studies"
+RECORDS = {file.parts[-3]: file for file in STUDIES.glob("*/*/seed0/result.json")}
 
 
 @pytest.mark.parametrize("arm", sorted(RECORDS))

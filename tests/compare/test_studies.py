@@ -8,7 +8,8 @@ import pytest
 from senet_train.commands.compare import main
 
 DOCS = Path(__file__).parents[2] / "docs"
-STUDIES = sorted(path.name for path in (DOCS / "studies").iterdir())
+FOLDER = DOCS / "evidence/studies"
+STUDIES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 
 
 def test_there_are_studies() -> None:
@@ -24,9 +25,9 @@ def test_there_are_studies() -> None:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_tables_are_those_of_the_records(study: str, tmp_path: Path) -> None:
-    assert main([str(DOCS / "studies" / study), "--out", str(tmp_path)]) == 0
+    assert main([str(FOLDER / study), "--out", str(tmp_path)]) == 0
     report = (tmp_path / "comparison.md").read_text()
-    shown = "".join((DOCS / name).read_text() for name in ("results.md", "tasks.md"))
+    shown = "".join((DOCS / name).read_text() for name in ("evidence/results.md", "guide/tasks.md"))
     rows = [line for line in report.splitlines() if line.startswith(("| ", "- "))]
     rows = list(takewhile(lambda row: "ImageNet, table" not in row, rows))
     assert len(rows) > 10
@@ -35,6 +36,6 @@ def test_tables_are_those_of_the_records(study: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_records_name_no_folder_of_a_machine(study: str) -> None:
-    for file in (DOCS / "studies" / study).rglob("*.json"):
+    for file in (FOLDER / study).rglob("*.json"):
         assert not {"/tmp", "/home", "/root", "/work"} & set(file.read_text().split('"'))
         assert '"/' not in file.read_text()

@@ -76,7 +76,8 @@ def test_every_dependency_is_pinned() -> None:
     from packaging.requirements import Requirement
 
     pinned = {line.partition("==")[0] for line in PROJECT["tool"]["uv"]["constraint-dependencies"]}
-    asked = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    groups = PROJECT["dependency-groups"]
+    asked = [*PROJECT["project"]["dependencies"], *groups["dev"], *groups["docs"]]
     assert {Requirement(text).name for text in asked} <= pinned
 
 
@@ -94,3 +95,18 @@ def test_every_room_says_what_it_holds() -> None:
     rooms = [file for file in SOURCES if file.name == "__init__.py" and "senet_train" in file.parts]
     assert len(rooms) > 20
     assert [file for file in rooms if not file.read_text().startswith('"""')] == []
+
+
+def test_the_citation_has_the_version() -> None:
+    assert f"\nversion: {PROJECT['project']['version']}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_workflow_and_the_hooks_do_what_the_gate_does() -> None:
+    gate = (ROOT / ".ci/run").read_text().splitlines()
+    steps = [line for line in gate if line.startswith("uv run ")]
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert len(steps) >= 5
+    assert [step for step in steps if f"entry: {step}\n" not in hooks] == []
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert "run: .ci/run\n" in workflow
+    assert all(f'"{version}"' in workflow for version in ("3.11", "3.12", "3.13"))

@@ -298,7 +298,7 @@ def test_nothing_is_put_in_where_it_does_not_fit() -> None:
 
 
 TABLE = re.findall(
-    r"\| `(\w+)` \| ([\d,]+) \| (\d+) \| ([\d,]+) \|", (ROOT / "docs/networks.md").read_text()
+    r"\| `(\w+)` \| ([\d,]+) \| (\d+) \| ([\d,]+) \|", (ROOT / "docs/guide/networks.md").read_text()
 )
 
 

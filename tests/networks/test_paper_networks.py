@@ -57,7 +57,8 @@ def counted(make: Callable[[], Backbone], size: int = 224) -> tuple[float, float
 
 
 # How it is made, then the paper's parameters and multiply-adds, plain and with SE; 0 where it has
-# none. Last what is allowed beyond its rounding, 10^9: docs/networks.md says where it comes from.
+# none. Last what is allowed beyond its rounding, 10^9: docs/guide/networks.md says where it comes
+# from.
 EXACT = 0.0
 PAPER = {
     "resnet50": (partial(released, "resnet50"), (25.6, 3.86), (28.1, 3.87), EXACT),

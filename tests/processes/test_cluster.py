@@ -1,6 +1,6 @@
 """Runs as jobs of a cluster: submitit's own processes, and a SLURM of two shell scripts.
 
-A real SLURM is no part of the suite: docs/clusters.md says what was tried on one.
+A real SLURM is no part of the suite: docs/guide/clusters.md says what was tried on one.
 """
 
 from collections.abc import Callable

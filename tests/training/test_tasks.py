@@ -242,7 +242,8 @@ def test_arms_of_one_seed_share_every_other_weight(task: str) -> None:
 
 def test_two_tasks_are_never_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """In one folder they are two blocks; nothing sets the task free."""
-    studies = [str(ROOT / f"docs/studies/shapes_{name}") for name in ("segmentation", "detection")]
+    folder = ROOT / "docs/evidence/studies"
+    studies = [str(folder / f"shapes_{name}") for name in ("segmentation", "detection")]
     assert compare(studies) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "test mIoU %" in printed

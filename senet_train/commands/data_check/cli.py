@@ -46,7 +46,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out", type=Path, metavar="FILE.csv", help="write every finding there, a row each"
     )
     checking.add_argument(
-        "--jobs", type=at_least_one, default=usable_cores(), help="processes (default: %(default)s)"
+        "--jobs",
+        type=at_least_one,
+        default=usable_cores(),
+        help="processes (default: one for each core)",
     )
     checking.add_argument(
         "--cache",

@@ -41,7 +41,8 @@ def bootstrap_over_images_and_seeds(
 
     `arm` and `control` are correctness, (num_seeds, num_images), rows paired by seed and columns
     by image. `weights` is the result of `image_weights`, a row for each sample. With one seed only
-    images vary. Few seeds give an interval that is too narrow: docs/verdicts.md has its coverage.
+    images vary. Few seeds give an interval that is too narrow: docs/evidence/verdicts.md has its
+    coverage.
     Raises InputError for shapes that differ or hold nothing.
     """
     if arm.shape != control.shape or arm.ndim != 2 or not arm.size:

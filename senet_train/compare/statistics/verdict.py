@@ -12,13 +12,14 @@ the family still holds every one of the m arms without an effect, and that arm's
 error(k) / m. Summed over m arms and all looks that is at most 0.05 (Bonferroni; cf. Maurer and
 Bretz 2013, Holm with group-sequential tests).
 
-Why the residual is not pooled over the table: that was measured (docs/verdicts.md, 2,000 tables
-each). With a control of three times the variance of 8 arms, 11.9 % of tables had a false verdict
-and 87 % of the 95 % intervals held the true difference; with 8 arms more similar to each other than
-to the control, 6.5 % and 91 %. The residual of the arm and its control alone gave 3.1 % and 94 to
-95 %, and 2.4 % and 95 %: it is valid whatever the arms' variances and correlations. It has fewer
-degrees of freedom: 4 equally noisy arms show with 5 seeds a difference of 4.8 residual sd instead
-of 2.7, with 12 seeds 2.0 instead of 1.7. The pooled p is reported and never gives a verdict.
+Why the residual is not pooled over the table: that was measured (docs/evidence/verdicts.md, 2,000
+tables each). With a control of three times the variance of 8 arms, 11.9 % of tables had a false
+verdict and 87 % of the 95 % intervals held the true difference; with 8 arms more similar to each
+other than to the control, 6.5 % and 91 %. The residual of the arm and its control alone gave 3.1 %
+and 94 to 95 %, and 2.4 % and 95 %: it is valid whatever the arms' variances and correlations. It
+has fewer degrees of freedom: 4 equally noisy arms show with 5 seeds a difference of 4.8 residual
+sd instead of 2.7, with 12 seeds 2.0 instead of 1.7. The pooled p is reported and never gives a
+verdict.
 """
 
 from collections.abc import Mapping

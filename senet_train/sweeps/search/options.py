@@ -20,7 +20,7 @@ class Options:
 
     num_trials: Count = 20  # pruned, diverged and impossible ones count
     batch: Count = 1  # trials launched together; the sampler learns only between batches
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["tpe", "random"] = "tpe"  # tpe learns from finished trials, random does not
     seed: Seed = 0  # of the sampler; the runs have the one seed of the command line
     pruner: Literal["none", "median"] = "none"  # median of the finished trials at the same epoch
     prune_after_trials: Count = 5  # so many have to finish first

@@ -35,9 +35,11 @@ class SubmititSlurm(cluster.SlurmLauncher):
     """`hydra/launcher=submitit_slurm`, a name of hydra-submitit-launcher."""
 
 
+LOCAL = {
+    "jobs": "auto",  # runs at once; auto: one on each core, or on each GPU
+}
 SUBMITIT_LOCAL = {
-    # What each job prints, and what it was given: for SLURM a folder that all nodes see.
-    "submitit_folder": "${output_dir}/.submitit/%j",
+    "submitit_folder": "${output_dir}/.submitit/%j",  # jobs' output; on SLURM all nodes must see it
     "name": "${hydra.job.name}",  # in squeue
     "timeout_min": 60,  # a job's time limit in minutes; at its end SLURM's is queued again
     "cpus_per_task": 1,  # cores of a run, and its threads
@@ -61,7 +63,7 @@ SUBMITIT_SLURM = {
 SETTINGS: dict[tuple[str, str, type], Mapping[str, object]] = {
     ("hydra/sweeper", "arms", Arms): {},
     ("hydra/sweeper", "search", Search): options.DEFAULTS,
-    ("hydra/launcher", "local", Local): {"jobs": "auto"},
+    ("hydra/launcher", "local", Local): LOCAL,
     ("hydra/launcher", "submitit_local", SubmititLocal): SUBMITIT_LOCAL,
     ("hydra/launcher", "submitit_slurm", SubmititSlurm): SUBMITIT_SLURM,
 }
