@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -19,6 +20,8 @@ from senet_train.data import contents
 from senet_train.runs import finished
 from senet_train.training.callbacks import speed
 
+# Tests of signals are of processes that inherit this, which nohup would have them ignore.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Networks and tables of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
 threadpool_limits(1)  # of numpy

@@ -6,6 +6,7 @@ from typing import Any
 from senet_train.runs.metrics import ScoredMetrics
 
 LARGEST = 2**63  # what the counters and clocks of a run hold
+LARGEST_LOSS = 2.0**128  # what float32 holds: a run that nearly diverged has 1e24
 
 
 def fault_of(record: Mapping[str, Any], metrics: ScoredMetrics) -> str:
@@ -14,7 +15,9 @@ def fault_of(record: Mapping[str, Any], metrics: ScoredMetrics) -> str:
     What is not finite is told by who compares: a run that nobody compares may have it.
     """
     for name, number in numbers_in(record, ""):
-        if abs(number) > LARGEST and number not in (float("inf"), float("-inf")):
+        counted = isinstance(number, int) or name.startswith("cost.")
+        most = LARGEST if counted else LARGEST_LOSS
+        if abs(number) > most and number not in (float("inf"), float("-inf")):
             return f"{name}={str(number)[:20]}..."
     for name, count in record["cost"].items():
         if isinstance(count, int | float) and count < (name == "parameters"):

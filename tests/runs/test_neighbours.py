@@ -105,6 +105,7 @@ def test_what_a_killed_writer_left_is_removed(senet: Senet, tmp_path: Path) -> N
         file.touch()
     os.utime(run.parent / ".old.tmp", (0, 0))
     (run / ".folder.tmp").mkdir()
+    (run / "result.json").unlink()
     status = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
     assert senet(*TINY, "trainer.max_epochs=1").code == 0
@@ -124,6 +125,7 @@ def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(
 ) -> None:
     assert senet(*TINY, "trainer.max_epochs=1").code == 0
     [run] = run_folders(tmp_path)
+    (run / "result.json").unlink()
     write_status(run, "interrupted")
     (run / "checkpoints" / "last.ckpt").unlink()
     os.mkfifo(run / "checkpoints" / "last.ckpt")

@@ -367,7 +367,7 @@ def test_a_folder_that_cannot_be_written(
     def refuse(dir: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("senet_train.runs.folder.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("senet_train.runs.place.tempfile.TemporaryFile", refuse)
     result = senet(*TINY, f"output_dir={tmp_path / 'a' / 'b'}", *words)
     assert result.code == 2
     [line] = [line for line in result.err.splitlines() if line.startswith("error: ")]

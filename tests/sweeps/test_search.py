@@ -78,7 +78,8 @@ class Training:
         plain = record_of("label", "arm", 0, max(curve_of(lr)), config, {}, [])
         record = TypeAdapter(RunRecord).validate_python(plain)
         metrics = replace(record.metrics, test_top1=self.test_top1)
-        return replace(record, metrics=metrics), lambda: None
+        identity, seed = planned.identity.sha256, planned.config.seed
+        return replace(record, metrics=metrics, identity=identity, seed=seed), lambda: None
 
     def obey(self, folder: Path, lr: float, epoch: int) -> None:
         request = folder / stop_request.FILE
