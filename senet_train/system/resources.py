@@ -25,6 +25,7 @@ DRIVERS = (
 )
 TOLD_BY = ("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "ONEDNN_", "DNNL_", "ATEN_")
 # What a user sets who has decided how threads wait: GNU's and Intel's OpenMP.
+ROUNDS = 10_000  # some 30 microseconds
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -58,15 +59,16 @@ def machine_facts() -> list[str]:
 
 
 def wait_passively_where_cores_are_shared() -> None:
-    """Before torch is loaded: where others use the cores too, let waiting threads sleep.
+    """Before torch is loaded: where others use the cores too, let threads wait briefly, then sleep.
 
-    OpenMP's threads wait for each other in a loop. On two cores beside two busy processes a run of
-    ResNet-8 made 64 to 173 images/s, and 1,800 to 2,500 with threads that sleep; on an idle machine
-    sleeping costs up to 15 %. No number changes.
+    OpenMP's threads wait for each other in a loop of 300,000 rounds, which another process may
+    interrupt: beside two busy ones, on two cores, that took a run to a twentieth of its speed on an
+    Intel Xeon. To sleep at once took one to a half on an AMD EPYC, where this made it faster. The
+    figures are in docs/evidence/reliability.md. No number of a run changes.
     """
     shared = usable_threads() > 1 and usable_threads() + busy_others() > (os.cpu_count() or 1)
     if shared and not any(name in os.environ for name in WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = str(ROUNDS)
 
 
 def busy_others() -> int:

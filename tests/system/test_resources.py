@@ -104,13 +104,16 @@ def test_waiting(
     """`running` counts the process that asks."""
     write(machine / "proc" / "stat", f"procs_running {running}\n")
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-    monkeypatch.setenv("OMP_WAIT_POLICY", "")
-    monkeypatch.delenv("OMP_WAIT_POLICY")  # and again at the end of the test
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT")  # and again at the end of the test
     resources.wait_passively_where_cores_are_shared()
-    assert ("OMP_WAIT_POLICY" in os.environ) == passive
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    resources.wait_passively_where_cores_are_shared()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"  # the user's stays
+    assert os.environ.get("GOMP_SPINCOUNT") == ("10000" if passive else None)
+    for name in resources.WAITING:  # the user's stays
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        monkeypatch.setenv(name, "7")
+        resources.wait_passively_where_cores_are_shared()
+        assert os.environ.get("GOMP_SPINCOUNT") == ("7" if name == "GOMP_SPINCOUNT" else None)
+        monkeypatch.delenv(name)
 
 
 def test_another_system(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
