@@ -4,7 +4,8 @@ import json
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from senet_train.config.schema import Choice, Config, Data, Optim
 from senet_train.data.imagenet_subset import imagenet_subset
 from senet_train.data.images import Source
 from senet_train.networks.kernels import library
+from senet_train.training.callbacks import speed
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -104,6 +106,18 @@ def config(*settings: str) -> Config:
 def arms(*lists: list[str] | str) -> str:
     """`arms=[["attention=none"],...]`: Hydra wants quotes round what holds an equals sign."""
     return f"arms={json.dumps(lists)}"
+
+
+@contextmanager
+def brief_runs_in(folder: Path) -> Iterator[None]:
+    """For the block, commands run in this folder; latency is measured briefly, nothing is drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+        patch.setattr(
+            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
+        )
+        yield
 
 
 def run_folders(base: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from senet_train.config.schema import Config
@@ -52,6 +53,8 @@ from senet_train.training.resume import (
 )
 
 log = logging.getLogger("senet_train")
+
+Trained = tuple[RunRecord, Callable[[], None]]  # the record, and what draws its pictures
 
 
 def run(
@@ -163,7 +166,8 @@ def train(plan: Plan, overrides: list[str]) -> float:
     start = find_start(folder, provenance, environment.threads, plan.config.overwrite)
     broadcast_start(folder, start)
     try:
-        record, draw = train_to_an_end(plan, overrides, start, environment, provenance)
+        training = partial(train_in_folder, plan, overrides, start, environment, provenance)
+        record, draw = train_to_an_end(folder, training)
         folder.discard_aside()
         previous(folder.checkpoints / LAST).unlink(missing_ok=True)
         draw_pictures(draw)
@@ -177,22 +181,15 @@ def train(plan: Plan, overrides: list[str]) -> float:
     return record.metrics.val_score
 
 
-def train_to_an_end(
-    plan: Plan,
-    overrides: list[str],
-    start: Start,
-    environment: Environment,
-    provenance: dict[str, str],
-) -> tuple[RunRecord, Callable[[], None]]:
+def train_to_an_end(folder: RunFolder, training: Callable[[], Trained]) -> Trained:
     """Train; then write the record, and the status that tells how the run has ended.
 
     No signal cuts these short: one that arrives meanwhile is raised afterwards.
     """
-    folder = plan.folder
     with hold_signals():
         try:
             with let_signals_in():
-                record, draw = train_in_folder(plan, overrides, start, environment, provenance)
+                record, draw = training()
             write_record(record, folder.path / "result.json")
             write_finished(folder)
         except BaseException as error:
@@ -231,7 +228,7 @@ def train_in_folder(
     start: Start,
     environment: Environment,
     provenance: dict[str, str],
-) -> tuple[RunRecord, Callable[[], None]]:
+) -> Trained:
     """Fill the run folder, but for the record; the record, and what draws its pictures."""
     folder = plan.folder
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import pytest
 from compare_runs import write_run
 from PIL import Image
-from support import ROOT, TINY, Senet, run_folders
+from support import ROOT, TINY, Senet, brief_runs_in, run_folders
 from test_csv_files import checked, evaluated, inspected, is_number, predicted, profiled
 
 from senet_train.cli import main as train
@@ -32,7 +32,6 @@ from senet_train.commands.predict import cli as predict
 from senet_train.errors import InputError
 from senet_train.system.console import output_console, say
 from senet_train.system.texts import printable
-from senet_train.training.callbacks import speed
 from senet_train.training.ends import log_to_file
 
 HOSTILE = (
@@ -53,12 +52,7 @@ def steers(text: str) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
-        patch.setattr(
-            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
-        )
+    with brief_runs_in(folder):
         assert train([*TINY, "trainer.max_epochs=1"]) == 0
     [run] = run_folders(folder)
     return run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import config, run_folders
+from support import brief_runs_in, config, run_folders
 from torchvision_cases import FAKE
 
 from senet_train import load_run
@@ -15,7 +15,6 @@ from senet_train.cli import main
 from senet_train.config.schema import Choice
 from senet_train.errors import InputError
 from senet_train.networks.bind import bind_network
-from senet_train.training.callbacks import speed
 from senet_train.training.optimizer import new_prefixes
 from senet_train.training.plan import make_plan
 
@@ -30,12 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The checkpoints of `trained` are full ones: their weights are averages.
     """
     base = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(base)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
-        patch.setattr(
-            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
-        )
+    with brief_runs_in(base):
         for seed in ("seed=1", "seed=2"):
             assert main([*SQUEEZE, seed, "trainer.ema_decay=0.5", "output_dir=first"]) == 0
         [arm] = Path("first/fake").iterdir()

@@ -130,7 +130,9 @@ def full(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda handler: open("/dev/full", "a")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="the full disk of this test is Linux's /dev/full"
+)
 def test_no_room_for_the_log(tmp_path: Path) -> None:
     """Python printed a traceback for every line; a run needs no log."""
     assert run(tmp_path, LINE, changed={LOG: full}) == 0

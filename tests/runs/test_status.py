@@ -37,7 +37,10 @@ def running_since(pid: int, seconds: float, heartbeat: float) -> Status:
     return Status("running", "", socket.gethostname(), pid, *times)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(),
+    reason="only /proc says when a process began; elsewhere its number alone is looked at",
+)
 def test_a_number_that_another_process_has_now(sleeper: subprocess.Popen[bytes]) -> None:
     assert is_running(running_since(sleeper.pid, 0, 0))
     assert not is_running(running_since(sleeper.pid, 9000, 600))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support import TINY, config, run_folders
+from support import TINY, brief_runs_in, config, run_folders
 
 from senet_train import load_run
 from senet_train.cli import main as train
@@ -30,7 +30,6 @@ from senet_train.runs.inputs import (
     read_config_file,
     write_config,
 )
-from senet_train.training.callbacks import speed
 
 
 class Touch:
@@ -46,9 +45,7 @@ class Touch:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+    with brief_runs_in(folder):
         assert train([*TINY, "trainer.max_epochs=1"]) == 0
     [run] = run_folders(folder)
     return run
