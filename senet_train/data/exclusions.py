@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from senet_train.data.class_folders import Layout, readable
+from senet_train.data.file_names import readable
+from senet_train.data.layout import Layout
 from senet_train.errors import InputError
 
 

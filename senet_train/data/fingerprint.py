@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from senet_train.data.class_folders import ClassFolders, ImageEntry, Part
+from senet_train.data.class_folders import ClassFolders, ImageEntry
 from senet_train.data.contents import Content
+from senet_train.data.layout import Part
 
 # In this order.
 PARTS: tuple[Part, ...] = ("train", "test", "validation")

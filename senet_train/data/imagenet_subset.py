@@ -21,10 +21,7 @@ from torchvision.transforms import v2
 from senet_train.config.schema import BitDepth, Fraction
 from senet_train.data.class_folders import (
     ClassFolders,
-    Layout,
-    Part,
     alike,
-    find_layout,
     list_part,
     refuse_few,
     refuse_mismatch,
@@ -35,6 +32,7 @@ from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths
 from senet_train.data.framing import MARGIN, Fit, framed, squared
 from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
 from senet_train.data.images import FileImages, LoadFile, Source, joined
+from senet_train.data.layout import Layout, Part, find_layout
 from senet_train.errors import InputError, RunError, listed
 from senet_train.keyed import forked_random, keyed_permutation
 

@@ -15,7 +15,8 @@ import pytest
 from senet_train.commands.data_check.survey import survey
 from senet_train.commands.predict.walk import MOST_TIMES, SkippedFiles, image_files
 from senet_train.compare.collect import find_runs
-from senet_train.data.class_folders import find_layout, list_part
+from senet_train.data.class_folders import list_part
+from senet_train.data.layout import find_layout
 from senet_train.errors import InputError
 from senet_train.system import listing
 

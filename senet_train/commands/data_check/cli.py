@@ -68,7 +68,7 @@ def check(arguments: argparse.Namespace) -> int:
     from senet_train.commands.data_check.decode_cache import NAME
     from senet_train.commands.data_check.inspect_tree import inspect_tree
     from senet_train.commands.data_check.report import summary_lines, write_csv
-    from senet_train.data.class_folders import find_layout
+    from senet_train.data.layout import find_layout
 
     base = arguments.path.expanduser()
     layout = find_layout(base, "PATH")

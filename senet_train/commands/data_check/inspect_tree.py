@@ -12,7 +12,7 @@ from senet_train.commands.data_check.decode_cache import read_cache, write_cache
 from senet_train.commands.data_check.findings import Finding, find_copies, to_exclude
 from senet_train.commands.data_check.survey import ImageFile, Survey, survey
 from senet_train.commands.progress_bar import progress_counter
-from senet_train.data.class_folders import Layout, split_from
+from senet_train.data.layout import Layout, split_from
 
 WRITE_EVERY_SECONDS = 60
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from senet_train.commands.data_check.findings import KINDS, Finding
 from senet_train.commands.data_check.inspect_tree import TreeReport
-from senet_train.data.class_folders import Layout
+from senet_train.data.layout import Layout
 from senet_train.system.csv_files import csv_text
 from senet_train.system.files import write_text
 

@@ -13,7 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from senet_train.commands.data_check.findings import Finding
-from senet_train.data.class_folders import Layout, Part, alike, is_foreign, is_image_name, readable
+from senet_train.data.class_folders import alike
+from senet_train.data.file_names import is_foreign, is_image_name, readable
+from senet_train.data.layout import Layout, Part
 from senet_train.system.listing import entries_of as bounded
 
 

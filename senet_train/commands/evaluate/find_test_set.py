@@ -12,10 +12,11 @@ import torch
 
 from senet_train.commands.evaluate.requested import RequestedImages
 from senet_train.config.schema import Data
-from senet_train.data.class_folders import Layout, find_layout, list_part, part_folders
+from senet_train.data.class_folders import list_part
 from senet_train.data.find import find_data
 from senet_train.data.imagenet_subset import images_of, load_image
 from senet_train.data.images import FileImages, Images, Source
+from senet_train.data.layout import Layout, find_layout, part_folders
 from senet_train.errors import InputError, listed
 from senet_train.runs.trained.load import Trained
 from senet_train.runs.trained.own_data import find_own_data, restricted, test_images_of

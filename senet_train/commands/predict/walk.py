@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from senet_train.data.class_folders import is_image_name
+from senet_train.data.file_names import is_image_name
 from senet_train.errors import InputError
 from senet_train.system.console import say
 from senet_train.system.listing import names_in
