@@ -1,7 +1,6 @@
 """The command `senet-compare`: run folders in, verdicts out. It needs no torch."""
 
 import argparse
-import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +41,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--margin",
         type=float,
-        default=MARGIN,
-        help="differences below so many points count as equivalent (default: %(default)s)",
+        help=f"points within which arms count as equivalent (default: the plan's, else {MARGIN})",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write tables, pictures and a page there"
@@ -97,7 +95,6 @@ def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
     finished, left_out = sort_out(arguments.paths)
     try:
         runs = read_runs(finished)
-        gc.freeze()  # statsmodels collects garbage at every Holm adjustment: these are skipped
         comparison = assemble(
             runs,
             left_out,

@@ -16,10 +16,11 @@ from senet_train.compare.blocks import (
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Block, Comparison, LeftOut
 from senet_train.compare.describe import describe_arm, notes_of
+from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
 from senet_train.compare.no_baseline import nearest_control, no_baseline
 from senet_train.compare.shared import common_facts, differing_keys, varied_facts
-from senet_train.compare.statistics.verdict import judge
+from senet_train.compare.studies import contests_of
 from senet_train.errors import InputError
 
 
@@ -29,13 +30,14 @@ def assemble(
     *,
     baseline: str,
     allowed: Sequence[str],
-    margin: float,
+    margin: float | None,
     with_curves: bool,
 ) -> Comparison:
     """Judge every block that has a control and another arm; the others' runs are left out.
 
-    Raises InputError if no block can be judged, UnfairError if that is because runs differ in
-    more than attention, or if the baseline asked for is not in every block.
+    A `margin` of None is that of the plan, and 0.3 without one. Raises InputError if no block can
+    be judged, UnfairError if that is because runs differ in more than attention, or if the baseline
+    asked for is not in every block.
     """
     blocks = blocks_of(runs, allowed)
     controls = [control_of(block, baseline) for block in blocks]
@@ -43,7 +45,8 @@ def assemble(
     if not with_control:
         raise InputError(no_baseline(baseline, blocks, left_out))
     refuse_unfair(blocks, controls, baseline)
-    judged, out = [], list(left_out)
+    fair: list[tuple[RunsOfBlock, RunsOfArm]] = []
+    out = list(left_out)
     for block, control in zip(blocks, controls, strict=True):
         if control is None or len(block.arms) < 2:
             alone = "no other arm to compare it with"
@@ -51,10 +54,20 @@ def assemble(
         elif not any(arm.runs.keys() & control.runs.keys() for arm in others_of(block, control)):
             out += all_left_out(block, f"no seed is shared with its control {control.folder}")
         else:
-            judged.append(judge_block(block, control, margin, with_curves))
-    if not judged:
+            fair.append((block, control))
+    if not fair:
         raise InputError(f"nothing can be compared: {out[-1].path}: {out[-1].reason}")
-    return Comparison(judged, out, margin, list(allowed))
+    contests = [
+        contest
+        for number, (block, control) in enumerate(fair)
+        for contest in contests_of(number, control, others_of(block, control), left_out)
+    ]
+    judged = judge_contests(contests, margin)
+    described = [
+        describe_block(number, block, control, judged, with_curves)
+        for number, (block, control) in enumerate(fair)
+    ]
+    return Comparison(described, out, judged.margin, list(allowed))
 
 
 def others_of(block: RunsOfBlock, control: RunsOfArm) -> list[RunsOfArm]:
@@ -86,19 +99,19 @@ def refuse_unfair(
         raise InputError(f"there is only the baseline {baseline}: train an arm to compare with it")
 
 
-def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curves: bool) -> Block:
-    """One block's arms, the control first. Raises InputError if no seed is shared."""
+def describe_block(
+    number: int, block: RunsOfBlock, control: RunsOfArm, judged: Judged, with_curves: bool
+) -> Block:
+    """One block's arms with their verdicts, the control first."""
     others = others_of(block, control)
-    accuracies = {
-        arm.folder: {seed: 100 * run.record.metrics.test_score for seed, run in arm.runs.items()}
-        for arm in (control, *others)
-    }
-    differences = {d.arm: d for d in judge(accuracies, control.folder, margin=margin)}
     every_seed = sorted({seed for arm in block.arms for seed in arm.runs})
     images = new_images(others, control)
     describe = partial(describe_arm, control, every_seed, with_curves)
     arms = [describe(control, None, None)]
-    arms += [describe(arm, differences[arm.folder], images.get(arm.folder)) for arm in others]
+    arms += [
+        describe(arm, judged.differences[number, arm.folder], images.get(arm.folder))
+        for arm in others
+    ]
     return Block(
         title=title_of(block),
         score=score_of(control),
@@ -107,7 +120,8 @@ def judge_block(block: RunsOfBlock, control: RunsOfArm, margin: float, with_curv
         differ_in=differing_keys(block.arms),
         control=control.folder,
         arms=arms,
-        notes=notes_of(block),
+        notes=[*notes_of(block), *judged.notes.get(number, [])],
+        rules=judged.rules[number],
     )
 
 

@@ -133,12 +133,18 @@ def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[LeftOut]]:
     finished, left_out = [], []
     for folder in find_all(paths):
         if reason := left_out_for(folder):
-            left_out.append(LeftOut(folder, reason))
+            left_out.append(LeftOut(folder, reason, state_of(folder)))
         else:
             finished.append(folder)
     if not finished and not left_out:
         raise InputError("no path was given: senet-compare outputs")
     return finished, left_out
+
+
+def state_of(folder: Path) -> str:
+    """The state of a run, "" where it cannot be read."""
+    status = read_status(folder)
+    return status.state if status else ""
 
 
 def left_out_for(folder: Path) -> str:

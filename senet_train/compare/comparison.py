@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from senet_train.compare.statistics.contrast import ArmMean
-from senet_train.compare.statistics.verdict import Difference
+from senet_train.compare.statistics.difference import Difference
 from senet_train.runs.metrics import Score
 
 
@@ -92,6 +92,7 @@ class Block:
     control: str  # the control's folder
     arms: list[Arm]  # the control first
     notes: list[str]
+    rules: list[str] = field(default_factory=list)  # what judged its arms: plans, or looks
     varied: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
@@ -101,6 +102,7 @@ class LeftOut:
 
     path: Path
     reason: str
+    state: str = ""  # as its status.json has it
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from senet_train.compare.excitations import excitations_of
 from senet_train.compare.paper import is_imagenet, paper_figure
 from senet_train.compare.shared import differing_keys, machine_of
 from senet_train.compare.statistics.contrast import arm_interval
-from senet_train.compare.statistics.verdict import Difference
+from senet_train.compare.statistics.difference import Difference
 from senet_train.runs.metrics import TOP1
 from senet_train.runs.record import Latency
 

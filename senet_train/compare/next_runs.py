@@ -6,7 +6,7 @@ from typing import Any
 
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
-from senet_train.compare.statistics.looks import LOOKS, seeds_to_settle
+from senet_train.compare.statistics.looks import FIRST_LOOK, LOOKS, Rule, unplanned
 from senet_train.config.typed_words import key_of
 from senet_train.system.console import say
 
@@ -25,7 +25,8 @@ def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
 def next_runs(block: Block, comparison: Comparison, runs: Sequence[Run]) -> list[str]:
     """The commands that train the seeds which would settle the arms whose verdict is open."""
     control, *others = block.arms
-    wanted = {arm.folder: seeds_wanted(arm, len(others), comparison.margin) for arm in others}
+    rule = unplanned([arm.folder for arm in others])
+    wanted = {arm.folder: seeds_wanted(arm, rule, comparison.margin) for arm in others}
     most = max(wanted.values(), default=0)
     needs = [(control, most), *((arm, wanted[arm.folder]) for arm in others)]
     return [
@@ -33,17 +34,22 @@ def next_runs(block: Block, comparison: Comparison, runs: Sequence[Run]) -> list
     ]
 
 
-def seeds_wanted(arm: Arm, num_arms: int, margin: float) -> int:
-    """The number of seeds that would settle this arm; 0 if it is settled or nothing would."""
+def seeds_wanted(arm: Arm, rule: Rule, margin: float) -> int:
+    """The number of seeds that would settle this arm; 0 if it is settled or nothing would.
+
+    Of an arm in a plan the declared ones: more are for its user to declare.
+    """
     difference = arm.difference
     if difference is None or difference.verdict not in ("undecided", "silent"):
         return 0
-    if difference.difference is None:
-        return min(LOOKS)
-    if difference.verdict == "silent" or difference.residual_sd is None:
-        return min(LOOKS)
+    if difference.declared:
+        return difference.declared
+    if difference.difference is None or difference.residual_sd is None:
+        return FIRST_LOOK
+    if difference.verdict == "silent":
+        return FIRST_LOOK
     size = max(margin, abs(difference.difference))
-    more = seeds_to_settle(size, difference.residual_sd, num_arms, difference.num_seeds)
+    more = rule.seeds_to_settle(arm.folder, size, difference.residual_sd, difference.num_seeds)
     return difference.num_seeds + more if more else 0
 
 

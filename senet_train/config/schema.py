@@ -22,7 +22,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 BitDepth = Annotated[int, Field(ge=8, le=16)]
 
 
-SWEEP_KEYS = ("arms", "seeds", "max_seeds")
+SWEEP_KEYS = ("arms", "seeds", "max_seeds", "primary", "reserve", "margin")  # of tables
 
 
 @dataclass(frozen=True, config=STRICT)

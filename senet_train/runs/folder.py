@@ -142,6 +142,7 @@ OURS = (
     "classes.json",
     "weights.json",
     "stop.json",
+    "plan.json",
     "metrics.csv",
     "predictions.npz",
     "correct.npz",

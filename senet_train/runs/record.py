@@ -1,6 +1,7 @@
 """The record of a finished run, `result.json`: dataclasses that are written and read.
 
-It is written last, by an atomic rename: a file that exists is complete. Schema 1.
+It is written last, by an atomic rename: a file that exists is complete. Schema 2 has `plan`, and
+records of schema 1 are read as those of runs that no plan counts.
 """
 
 import statistics
@@ -15,10 +16,11 @@ from pydantic.dataclasses import dataclass
 from senet_train.errors import InputError
 from senet_train.runs.metrics import EXACT, SCORES, AnyMetrics
 from senet_train.runs.plausible import fault_of
+from senet_train.runs.study_plan import PlanReference
 from senet_train.system.files import write_json
 from senet_train.system.foreign_files import TREE, read_bytes
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 
 
 @dataclass(frozen=True, config=EXACT)
@@ -88,7 +90,7 @@ class DataFacts:
 class RunRecord:
     """Everything a comparison needs to know of a run."""
 
-    schema: Literal[1]
+    schema: Literal[1, 2]
     label: str
     identity: str
     arm: str
@@ -105,6 +107,7 @@ class RunRecord:
     started: str
     finished: str
     data: DataFacts = field(default_factory=DataFacts)
+    plan: PlanReference = field(default_factory=PlanReference)
 
 
 def write_record(record: RunRecord, path: Path) -> None:

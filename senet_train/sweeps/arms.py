@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from senet_train.compare import MARGIN
 from senet_train.config.read import explain
-from senet_train.config.schema import Seed
+from senet_train.config.schema import SWEEP_KEYS, Seed
 from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError
 
@@ -19,6 +20,9 @@ WHOLE_TABLE_KEYS = (
     "arms",
     "seeds",
     "max_seeds",
+    "primary",
+    "reserve",
+    "margin",
     "seed",
     "factor",
     "output_dir",
@@ -30,7 +34,11 @@ WHOLE_TABLE_KEYS = (
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
 class Table:
-    """The arms of a preset, and the seeds of every arm. Without arms the base is the only one."""
+    """The arms of a preset, and the seeds of every arm. Without arms the base is the only one.
+
+    `primary` has the settings of the arm that gets half of the error, `none` for no arm. `reserve`
+    is the part of the error that is kept for more seeds. `margin` is in points.
+    """
 
     arms: list[Annotated[list[str], Field(min_length=1)]]
     seeds: (
@@ -39,6 +47,9 @@ class Table:
         | Literal["auto"]
     )
     max_seeds: Annotated[int, Field(ge=1, le=10_000)] = 20
+    primary: Annotated[str, Field(min_length=1)] = "none"
+    reserve: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = MARGIN
 
     def seed_list(self) -> list[int]:
         """`seeds=5` means 0 to 4; `seeds=auto` all that may be added."""
@@ -48,7 +59,7 @@ class Table:
 
 def read_table(tree: Mapping[str, Any]) -> Table:
     """Read arms and seeds from a composed configuration. Raises InputError."""
-    given = {key: tree.get(key) for key in ("arms", "seeds", "max_seeds")}
+    given = {key: tree[key] for key in SWEEP_KEYS if key in tree}
     try:
         return TypeAdapter(Table).validate_json(json.dumps(given))
     except ValidationError as error:
@@ -98,3 +109,13 @@ def refuse_arm(arm: Sequence[str]) -> None:
                 f"the arm {' '.join(arm)} sets {key}, which holds for the whole table: "
                 "set it beside the arms"
             )
+
+
+def refuse_mixed(tables: Sequence[Table]) -> None:
+    """Raises InputError where a sweep gives a table's own settings several values."""
+    if len({table.seeds == "auto" for table in tables}) > 1:
+        raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
+    for key in ("primary", "reserve", "margin"):
+        values = list(dict.fromkeys(str(getattr(table, key)) for table in tables))
+        if len(values) > 1:
+            raise InputError(f"{key} holds for a whole sweep, got {', '.join(values)}: choose one")

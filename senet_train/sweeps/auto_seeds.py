@@ -13,14 +13,16 @@ from pathlib import Path
 
 from senet_train.compare import CONTROL, MARGIN
 from senet_train.compare.assemble import assemble
-from senet_train.compare.blocks import RunsOfArm, RunsOfBlock, UnfairError, control_of, flatten
+from senet_train.compare.blocks import UnfairError
 from senet_train.compare.collect import collect
-from senet_train.compare.comparison import Arm, Comparison
-from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS, look_reached, next_look
+from senet_train.compare.comparison import Arm, Block, Comparison
+from senet_train.compare.judging import rule_of
+from senet_train.compare.statistics.difference import Difference
+from senet_train.compare.statistics.looks import FIRST_LOOK, LOOKS, Rule, unplanned
 from senet_train.compare.statistics.next_step import Step, next_step
-from senet_train.compare.statistics.verdict import Difference
 from senet_train.errors import InputError
-from senet_train.sweeps.dry_run import blocks_of
+from senet_train.runs.study_plan import chains_in
+from senet_train.sweeps.controls import controls_of
 from senet_train.system.console import say
 from senet_train.training.plan import Plan
 
@@ -40,7 +42,7 @@ class GrowingStudy:
     baseline: str
     max_seeds: int
     open_arms: list[str]
-    look: int = min(LOOKS)
+    look: int = FIRST_LOOK
     last_look: int = 0
 
     def judge(self) -> set[str]:
@@ -65,7 +67,7 @@ class GrowingStudy:
         alone = [arm for arm in complete if arm not in compared]
         messages += [f"{arm} differs from its control in more than attention" for arm in alone]
         self.last_look, self.open_arms = self.look, going_on
-        self.look = next_look(self.last_look) or self.last_look
+        self.look = next_look(self.last_look)
         messages.append(
             f"to {self.look} seeds: {', '.join(going_on)}" if going_on else "nothing goes on"
         )
@@ -75,11 +77,21 @@ class GrowingStudy:
     def steps(self, arms: Sequence[str]) -> Iterator[tuple[Arm, Step]]:
         """The next step of these arms, whose runs up to the look have all finished."""
         for block in self.compared(self.look).blocks if arms else []:
-            num_arms = len(block.arms) - 1
             for arm in block.arms:
                 if arm.folder in arms and arm.difference:
                     self.refuse_mixed(arm.difference)
-                    yield arm, next_step(arm.difference, num_arms, MARGIN, self.max_seeds)
+                    rule, margin = self.rule_for(arm.difference, block)
+                    yield arm, next_step(arm.difference, rule, margin)
+
+    def rule_for(self, found: Difference, block: Block) -> tuple[Rule, float]:
+        """What judges an arm, its plan or the looks without one, up to `max_seeds`; the margin."""
+        rule, margin = unplanned([one.folder for one in block.arms[1:]]), MARGIN
+        pair = (found.arm, self.controls[found.arm])
+        for chain in chains_in(self.plans[found.arm].folder.path.parents[1]):
+            if found.declared and pair in {(one.arm, one.control) for one in chain.last.arms}:
+                rule, margin = rule_of(chain), chain.last.margin
+        looks = {look: error for look, error in rule.looks.items() if look <= self.max_seeds}
+        return Rule(looks, rule.weights), margin
 
     def refuse_mixed(self, found: Difference) -> None:
         """Raises UnfairError where runs of one arm were made by two versions of the program."""
@@ -104,7 +116,7 @@ class GrowingStudy:
             left_out,
             baseline=self.baseline,
             allowed=[],
-            margin=MARGIN,
+            margin=None,
             with_curves=False,
         )
 
@@ -125,7 +137,7 @@ class GrowingStudy:
 
     def next_look_is_trained(self, arm: str) -> bool:
         """Whether all runs of the next look have finished, so that it costs nothing."""
-        seeds = range(next_look(self.look) or 0)
+        seeds = range(next_look(self.look))
         folders = (self.plans[name].folder for name in (arm, self.controls[arm]))
         again = self.plans[arm].config.overwrite
         finished = (replace(folder, seed=seed).finished for folder in folders for seed in seeds)
@@ -149,20 +161,26 @@ class GrowingStudy:
         say(f"all of it: {shlex.join(self.command())}")
 
 
+def next_look(num_seeds: int) -> int:
+    """The first look above so many seeds; after the last, their number again."""
+    return min((look for look in LOOKS if look > num_seeds), default=num_seeds)
+
+
 def ending(arm: Arm, step: Step, max_seeds: int) -> str:
     """Why an arm gets no further seeds."""
     words = arm.difference.words if arm.difference else ""
     if step.state == "settled":
         return f"is {words}"
-    return f"stays {words}" + (f" (max_seeds={max_seeds})" if max_seeds < LAST_LOOK else "")
+    return f"stays {words}" + (f" (max_seeds={max_seeds})" if max_seeds < max(LOOKS) else "")
 
 
 def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
     """The table of these arms at its first look. Raises InputError if no verdict is possible."""
-    if look_reached(max_seeds) == 0:
+    looks = [look for look in LOOKS if look <= max_seeds]
+    if not looks:
         raise InputError(
-            f"max_seeds={max_seeds} reaches no look: the first is planned at {min(LOOKS)} seeds, "
-            f"choose max_seeds >= {min(LOOKS)}"
+            f"max_seeds={max_seeds} reaches no look: the first is planned at {FIRST_LOOK} seeds, "
+            f"choose max_seeds >= {FIRST_LOOK}"
         )
     folders = list(dict.fromkeys(plan.folder.output_dir for plan in plans))
     if len(folders) > 1:
@@ -174,32 +192,11 @@ def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
     if not any(plan.config.attention.name == "none" for plan in plans):
         baseline = next(iter(by_arm))
     controls = controls_of(by_arm, baseline)
-    return GrowingStudy(by_arm, controls, baseline, look_reached(max_seeds), list(controls))
-
-
-def controls_of(plans: dict[str, Plan], baseline: str) -> dict[str, str]:
-    """Arm -> its control, for all but the controls, as `senet-compare` will choose them.
-
-    Raises InputError for an arm that would be compared with nothing.
-    """
-    controls: dict[str, str] = {}
-    for block in blocks_of({arm: [plan] for arm, plan in plans.items()}):
-        control = control_among(block, baseline)
-        if control is None or len(block) < 2:
-            raise InputError(
-                f"seeds=auto adds seeds where a verdict is open, and {', '.join(block)} is "
-                "compared with nothing: name two arms or more, one of them attention=none and "
-                "equal in all else, or give seeds a number"
-            )
-        controls |= {arm: control for arm in block if arm != control}
-    return controls
-
-
-def control_among(block: dict[str, list[Plan]], baseline: str) -> str | None:
-    """The control of a block; None if it has none. Raises InputError if several may be."""
-    if baseline != CONTROL:
-        return baseline if baseline in block else None
-    facts = {arm: dict(flatten(plans[0].identity.content)) for arm, plans in block.items()}
-    arms = [RunsOfArm(arm, {}, [facts[arm]]) for arm in block]
-    control = control_of(RunsOfBlock({}, arms), baseline)
-    return control.folder if control else None
+    alone = [arm for arm in by_arm if arm not in controls and arm not in controls.values()]
+    if alone:
+        raise InputError(
+            f"seeds=auto adds seeds where a verdict is open, and {', '.join(alone)} is compared "
+            "with nothing: name two arms or more, one of them attention=none and equal in all "
+            "else, or give seeds a number"
+        )
+    return GrowingStudy(by_arm, controls, baseline, max(looks), list(controls))

@@ -26,7 +26,7 @@ from senet_train.config.read import read_config, unknown_key
 from senet_train.config.typed_words import key_of
 from senet_train.errors import CannotExist, InputError, Interrupted
 from senet_train.runs.place import refuse_unwritable
-from senet_train.sweeps.arms import read_table, refuse_conflicts
+from senet_train.sweeps.arms import Table, read_table, refuse_conflicts, refuse_mixed
 from senet_train.sweeps.report import print_report
 from senet_train.sweeps.view import live_view
 from senet_train.system.console import say
@@ -74,20 +74,28 @@ class ArmSweeper(Sweeper):
                 "torchrun starts the processes of one run, and this is a sweep: leave torchrun "
                 "out, and set trainer.devices"
             )
-        arms, skipped, grows = self.plan(arguments)
+        arms, skipped, table = self.plan(arguments)
         if not arms:
             raise InputError(" and ".join(dict.fromkeys(arm.reason for arm in skipped)))
-        study = self.study(arms) if grows else None
+        study = self.study(arms) if table.seeds == "auto" else None
+        from senet_train.sweeps.declare import Declared, DeclaredArm  # imports scipy
+
+        declared = Declared.of([DeclaredArm(job.plan, job.settings, s) for job, s in arms], table)
         for arm in skipped:
             log.warning("skipped: %s: %s", " ".join(arm.settings), arm.reason)
         jobs = by_seed([(job, seeds[: study.look] if study else seeds) for job, seeds in arms])
+        left = not all(job.plan.folder.finished for job in jobs)
+        if left:
+            declared.announce()
         if any(job.plan.config.dry_run for job in jobs):
             from senet_train.sweeps.dry_run import print_dry_run
 
-            print_dry_run([job.plan for job in jobs])
+            print_dry_run([job.plan for job in jobs], declared.rules())
             if study:
                 say(*study.forecast().splitlines())
             return []
+        if left:
+            declared.write()
         returns = self.run(jobs)
         while study and (going := study.judge()):
             fresh = by_seed(
@@ -140,25 +148,24 @@ class ArmSweeper(Sweeper):
 
     def plan(
         self, arguments: list[str]
-    ) -> tuple[list[tuple[Job, list[int]]], list[SkippedArm], bool]:
-        """Every arm and its seeds, the arms left out, and whether seeds=auto was asked for."""
+    ) -> tuple[list[tuple[Job, list[int]]], list[SkippedArm], Table]:
+        """Every arm and its seeds, the arms left out, and the table that they are of."""
         parser = OverridesParser.create(config_loader=self.loader)
         arms: list[tuple[Job, list[int]]] = []
         skipped: list[SkippedArm] = []
-        grows = set()
+        tables: list[Table] = []
         for base in combinations(parser.parse_overrides(arguments)):
             table = read_table(self.compose(base))
             refuse_conflicts(base, table)
-            grows.add(table.seeds == "auto")
+            tables.append(table)
             for arm in table.arms or [[]]:
                 try:
                     seeds = table.seed_list()
                     arms.append((self.plan_arm(base, arm, seeds), seeds))
                 except CannotExist as error:
                     skipped.append(SkippedArm(arm or base, str(error)))
-        if len(grows) > 1:
-            raise InputError("seeds=auto holds for a whole sweep: leave the other seeds= out")
-        return without_duplicates(arms), skipped, True in grows
+        refuse_mixed(tables)
+        return without_duplicates(arms), skipped, tables[0]
 
     def plan_arm(self, base: list[str], arm: list[str], seeds: Sequence[int] = ()) -> Job:
         """The plan of one arm. Raises InputError, and Hydra's own errors for what is no setting."""

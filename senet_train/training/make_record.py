@@ -17,6 +17,7 @@ from senet_train.runs.record import (
     median_and_quartiles,
 )
 from senet_train.runs.status import count_running
+from senet_train.runs.study_plan import read_reference
 from senet_train.training.ends import explain_errors
 from senet_train.training.fit import Fitted, fit_and_test
 from senet_train.training.plan import Plan
@@ -47,6 +48,7 @@ def make_record(
     started, clock = datetime.now(UTC), time.perf_counter()
     write_config(path, config)
     write_class_names(path, plan.source.class_names)
+    counted_by = read_reference(path)
     if start is None and plan.weights and plan.weights.sha256:
         write_weights_origin(path, file=plan.weights.source, sha256=plan.weights.sha256)
     others = count_running(plan.folder.output_dir, but=path)
@@ -71,6 +73,7 @@ def make_record(
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         data=fitted.data,
+        plan=counted_by,
     )
     return record, fitted.draw
 

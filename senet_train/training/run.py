@@ -24,6 +24,7 @@ from senet_train.runs.place import (
     refuse_unwritable,
 )
 from senet_train.runs.record import Environment, RunRecord, write_record
+from senet_train.runs.study_plan import plan_that_counts, write_reference
 from senet_train.runs.summary import print_summary
 from senet_train.system.lock import file_lock
 from senet_train.system.memory import freeze_garbage_collector
@@ -231,7 +232,10 @@ def train_in_folder(
 ) -> Trained:
     """Fill the run folder, but for the record; the record, and what draws its pictures."""
     folder = plan.folder
+    counted_by = plan_that_counts(folder.path.parents[1], folder.arm, folder.seed)
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
+    if start.checkpoint is None:  # a run that goes on keeps what it began with
+        write_reference(folder.path, counted_by)
     settings = arithmetic(plan.config.trainer.deterministic, start.threads)
     with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:
         for notice in filter(None, (start.notice, moved)):

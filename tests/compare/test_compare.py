@@ -479,10 +479,10 @@ BAD = {
     "truncated": (
         lambda base: next(base.rglob("result.json")).write_text('{"schema": 1, '),
         [],
-        "is no result of schema 1",
+        "is no result of schema 2",
     ),
     "foreign": (lambda base: next(base.rglob("result.json")).write_text("[]"), [], "is no result"),
-    "schema": (lambda base: damage(base, schema=2), [], "is no result of schema 1 (schema"),
+    "schema": (lambda base: damage(base, schema=3), [], "is no result of schema 2 (schema"),
     "nan": (lambda base: damage(base, test_top1=float("nan")), [], "test_top1=nan"),
     "cost": (
         lambda base: damage(base, images_per_second=float("nan")),

@@ -1,7 +1,6 @@
 """The verdict against independent truths: scipy, a formula, sums by hand, simulated tables."""
 
-import gc
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf, nan, sqrt
 from unittest.mock import ANY
@@ -18,22 +17,12 @@ from senet_train.compare.statistics.bootstrap import bootstrap_over_images_and_s
 from senet_train.compare.statistics.contrast import arm_interval, paired_contrast, pooled_contrasts
 from senet_train.compare.statistics.looks import (
     LOOKS,
-    detectable_difference,
     detectable_in_sd,
-    holm,
-    look_reached,
-    seeds_to_settle,
+    unplanned,
+    weighted_holm,
 )
 from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_heap() -> Iterator[None]:
-    """Statsmodels' Holm collects garbage at each call; with torch in the heap that is 0.1 s."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def shifted(runs: dict[int, float], by: float) -> dict[int, float]:
@@ -86,8 +75,14 @@ def test_each_verdict_on_unbalanced_data_is_that_of_the_shared_seeds() -> None:
     assert found.paired_p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
 
 
+def equal(arms: Iterable[str]) -> dict[str, float]:
+    names = list(arms)
+    return dict.fromkeys(names, 1 / len(names))
+
+
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    p = dict(zip("abcd", [0.01, 0.04, 0.03, 0.005], strict=True))
+    assert list(weighted_holm(p, equal(p)).values()) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     accuracies = table(3, 5)
     plain = [found.paired_p for found in judge(accuracies, "none")]
     first, second, third = sorted(plain)
@@ -127,7 +122,7 @@ def test_looks_spend_five_percent() -> None:
     assert list(LOOKS) == [3, 5, 8, 12, 20]
     assert sum(LOOKS.values()) == pytest.approx(0.05)
     seeds = [0, 2, 3, 4, 5, 7, 8, 19, 20, 99]
-    assert [look_reached(n) for n in seeds] == [0, 0, 3, 3, 5, 5, 8, 12, 20, 20]
+    assert [unplanned([]).reached(n) for n in seeds] == [0, 0, 3, 3, 5, 5, 8, 12, 20, 20]
 
 
 def test_a_seed_between_looks_changes_no_verdict_whatever_it_says() -> None:
@@ -196,7 +191,7 @@ def test_too_few_seeds_say_nothing() -> None:
     )
     assert {found.verdict for found in (two, one, no)} == {"silent"}
     assert {found.p for found in (two, one, no)} == {None}
-    assert two.words == "no verdict at 2 seeds: the first planned look is at 3"
+    assert two.words == "no verdict at 2 seeds: the first look is at 3"
     assert two.low < two.difference < two.high
     assert "one seed" in one.words
     assert one.low is None
@@ -237,12 +232,12 @@ def test_what_cannot_be_judged_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_a_look_takes_the_lowest_seeds_whatever_the_order_of_training() -> None:
+def test_a_look_takes_the_first_seeds_in_the_order_given_whatever_their_numbers() -> None:
     names = [200, 3, 100, 17, 64, 1, 33]
     accuracies = {
         arm: {names[seed]: y for seed, y in runs.items()} for arm, runs in table(1, 7).items()
     }
-    differences = [accuracies["a1"][seed] - accuracies["none"][seed] for seed in sorted(names)[:5]]
+    differences = [accuracies["a1"][seed] - accuracies["none"][seed] for seed in names[:5]]
     [found] = judge(accuracies, "none")
     assert found.look == 5
     assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
@@ -254,7 +249,7 @@ def test_only_the_control_is_an_empty_table() -> None:
 
 @pytest.mark.parametrize(("num_arms", "num_seeds"), [(1, 3), (1, 5), (4, 8), (8, 20)])
 def test_detectable_difference_has_the_power_it_says(num_arms: int, num_seeds: int) -> None:
-    size = detectable_in_sd(num_arms, num_seeds)
+    size = detectable_in_sd(LOOKS[num_seeds] / num_arms, num_seeds)
     df = num_seeds - 1
     threshold = stats.t.isf(LOOKS[num_seeds] / num_arms / 2, df)
     root = optimize.brentq(lambda nc: stats.nct.sf(threshold, df, nc) - 0.8, 0, 200)
@@ -266,21 +261,23 @@ def test_detectable_difference_has_the_power_it_says(num_arms: int, num_seeds: i
 
 
 def test_seeds_to_settle() -> None:
-    assert detectable_difference(0.2, 4, 8) == pytest.approx(0.2 * detectable_in_sd(4, 8))
-    assert detectable_difference(0.2, 4, 2) == inf
-    at_12 = detectable_difference(0.2, 1, 12)
-    assert seeds_to_settle(at_12 * 1.01, 0.2, 1, 5) == 7
-    assert seeds_to_settle(at_12 * 0.99, 0.2, 1, 5) == 15
-    assert seeds_to_settle(at_12 * 1.01, 0.2, 1, 12) == 8
-    assert seeds_to_settle(0.01, 0.2, 1, 5) is None
+    rule = unplanned(["a1"])
+    assert rule.detectable_in_sd("a1", 2) == inf
+    assert rule.detectable_in_sd("a1", 9) == detectable_in_sd(LOOKS[8], 8)
+    at_12 = 0.2 * rule.detectable_in_sd("a1", 12)
+    assert rule.seeds_to_settle("a1", at_12 * 1.01, 0.2, 5) == 7
+    assert rule.seeds_to_settle("a1", at_12 * 0.99, 0.2, 5) == 15
+    assert rule.seeds_to_settle("a1", at_12 * 1.01, 0.2, 12) == 8
+    assert rule.seeds_to_settle("a1", 0.01, 0.2, 5) is None
     noisy = judge(table(1, 5, sd=2.0), "none")[0].words
     assert noisy.startswith("undecided: more than 15 more seeds would settle")
     calm = judge(table(1, 7, sd=0.1, key=3), "none", margin=0.25)[0].words
     assert calm == "undecided: about 1 more seed would settle a difference of 0.25 points"
     crowded = judge(table(8, 5, sd=0.17, key=4), "none", margin=0.35)[0]
-    assert seeds_to_settle(0.35, crowded.residual_sd, 1, 5) == 7
-    assert seeds_to_settle(0.35, crowded.residual_sd, 8, 5) == 15
-    assert "about 15 more seeds" in crowded.words
+    among_8 = unplanned(list(table(8, 1))[1:])
+    alone, eight = (r.seeds_to_settle("a1", 0.35, crowded.residual_sd, 5) for r in (rule, among_8))
+    assert alone < eight
+    assert f"about {eight} more seeds" in crowded.words
     last = judge(table(1, 20, sd=2.0), "none")[0].words
     assert last == "undecided at 20 seeds, the last planned look"
 

@@ -51,7 +51,7 @@ def spoilt(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        (spoilt(schema=2), "schema"),
+        (spoilt(schema=3), "schema"),
         (spoilt(seed="many"), "seed"),
         (spoilt(extra=1), "extra"),
         (spoilt(metrics={"val_top1": 1}), r"metrics\.val_top5"),
@@ -63,7 +63,7 @@ def spoilt(**changes: Any) -> str:
 )
 def test_anything_else_is_refused(tmp_path: Path, text: str, where: str) -> None:
     (tmp_path / "result.json").write_text(text)
-    with pytest.raises(InputError, match=rf"result\.json is no result of schema 1 \({where}") as e:
+    with pytest.raises(InputError, match=rf"result\.json is no result of schema 2 \({where}") as e:
         read_record(tmp_path / "result.json")
     assert "\n" not in str(e.value)
 

@@ -176,7 +176,7 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     ),
     "record": (
         lambda run, owned: (run / "result.json").write_text('{"_target_": "os.system"}'),
-        "is no result of schema 1",
+        "is no result of schema 2",
     ),
 }
 

@@ -163,7 +163,7 @@ def test_two_output_folders_are_two_runs(senet: Senet, tmp_path: Path) -> None:
 
 def test_a_forecast_is_for_what_will_be_compared(senet: Senet) -> None:
     result = senet("experiment=se_lr", "model=resnet8", "data=fake", "ratio=4", "dry_run=true")
-    assert "Holm over 1 arm)" in result.out
+    assert "Holm over 3 arms)" in result.out
     assert result.out.count("5 seeds show differences") == 1
 
 

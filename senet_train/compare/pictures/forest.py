@@ -9,7 +9,7 @@ from senet_train.compare.comparison import Block
 from senet_train.compare.pictures.marks import VERDICT_MARKS
 from senet_train.compare.render.cells import arm_names, shortened
 from senet_train.compare.render.sheets import VERDICT_NAMES
-from senet_train.compare.statistics.verdict import Difference
+from senet_train.compare.statistics.difference import Difference
 from senet_train.figures import GREEN, INK
 
 ROW = 0.3  # inches

@@ -7,8 +7,8 @@ from scipy import stats
 
 from senet_train.compare.comparison import Arm, Block
 from senet_train.compare.statistics.contrast import NO_NOISE
-from senet_train.compare.statistics.looks import LOOKS, look_reached
-from senet_train.compare.statistics.verdict import Verdict
+from senet_train.compare.statistics.difference import Verdict
+from senet_train.compare.statistics.looks import LOOKS, unplanned
 from senet_train.figures import BLUE, GREEN, GREY, ORANGE, PAPER
 
 
@@ -72,7 +72,7 @@ def differ(arm: Arm, highest: Arm, num_others: int) -> bool:
     if arm.difference is None or highest.difference is None:
         judged = arm.difference or highest.difference
         return judged is not None and judged.verdict in ("better", "worse")
-    look = look_reached(min(len(arm.seeds), len(highest.seeds)))
+    look = unplanned([]).reached(min(len(arm.seeds), len(highest.seeds)))
     return bool(look) and welch_p(arm, highest) <= LOOKS[look] / num_others
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from senet_train.compare.comparison import Block, Comparison, LeftOut
 from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.render.sheets import Sheet, sheets_of
-from senet_train.compare.statistics.verdict import Verdict
+from senet_train.compare.statistics.difference import Verdict
 
 FEW_SEEDS = 3
 

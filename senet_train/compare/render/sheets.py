@@ -18,8 +18,8 @@ from senet_train.compare.render.cells import (
     signed_interval,
     spread,
 )
+from senet_train.compare.statistics.difference import Difference, Verdict
 from senet_train.compare.statistics.looks import LOOKS
-from senet_train.compare.statistics.verdict import Difference, Verdict
 
 # Only in the files: these columns give no verdict or follow from n, and the terminal is narrow.
 WIDE_ONLY = ("look", "pooled p")
@@ -111,7 +111,7 @@ def difference_row(name: str, arm: Arm, found: Difference) -> list[str]:
         signed_interval(*(arm.new_images or (None, None))),
         p_value(found.p),
         p_value(found.p_equivalence),
-        f"{LOOKS[found.look]:g}" if found.look else NOTHING,
+        f"{found.error:g}" if found.look else NOTHING,
         p_value(found.paired_p),
         p_value(found.pooled_p),
     ]

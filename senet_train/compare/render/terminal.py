@@ -19,7 +19,7 @@ from senet_train.compare.render.report import (
     report_of,
 )
 from senet_train.compare.render.sheets import WIDE_ONLY, Sheet
-from senet_train.compare.statistics.verdict import Verdict
+from senet_train.compare.statistics.difference import Verdict
 from senet_train.system.console import table_console
 from senet_train.system.texts import printable
 

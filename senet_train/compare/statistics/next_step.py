@@ -1,15 +1,10 @@
-"""Does an arm need more seeds? The decision of `seeds=auto` after each planned look."""
+"""Does an arm need more seeds? The decision of `seeds=auto` after each look."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from senet_train.compare.statistics.looks import (
-    LOOKS,
-    POWER_TO_CONTINUE,
-    detectable_in_sd,
-    next_look,
-)
-from senet_train.compare.statistics.verdict import Difference
+from senet_train.compare.statistics.difference import Difference
+from senet_train.compare.statistics.looks import POWER_TO_CONTINUE, Rule
 
 State = Literal["settled", "open", "hopeless", "spent"]
 
@@ -26,23 +21,23 @@ class Step:
     look: int = 0
 
 
-def next_step(found: Difference, num_arms: int, margin: float, max_seeds: int) -> Step:
-    """The step after a look at `found`, one of `num_arms` beside the control.
+def next_step(found: Difference, rule: Rule, margin: float) -> Step:
+    """The step after a look at `found`.
 
     An open arm goes to the next look, and not at once to the one that is likely to settle it: the
     looks between have their share of the error anyway, and each may save the seeds after it.
     """
     if found.verdict in ("better", "worse", "equivalent"):
         return Step("settled")
-    look = next_look(found.num_seeds)
-    if look is None or look > max_seeds:
+    look = rule.next(found.num_seeds)
+    if look is None:
         return Step("spent")
-    if not may_be_settled(found, num_arms, margin, max_seeds):
+    if not may_be_settled(found, rule, margin):
         return Step("hopeless")
     return Step("open", look)
 
 
-def may_be_settled(found: Difference, num_arms: int, margin: float, max_seeds: int) -> bool:
+def may_be_settled(found: Difference, rule: Rule, margin: float) -> bool:
     """Whether a later look shows, with power 1/3 or more, a difference as large as is looked for.
 
     That is the larger of the margin and the difference seen. Always for an arm that has reached no
@@ -51,8 +46,8 @@ def may_be_settled(found: Difference, num_arms: int, margin: float, max_seeds: i
     if found.look == 0 or found.difference is None or found.residual_sd is None:
         return True
     size = max(margin, abs(found.difference))
-    looks = [look for look in LOOKS if found.num_seeds < look <= max_seeds]
-    shown = (
-        detectable_in_sd(num_arms, look, POWER_TO_CONTINUE) * found.residual_sd for look in looks
+    return any(
+        rule.detectable_in_sd(found.arm, look, POWER_TO_CONTINUE) * found.residual_sd <= size
+        for look in rule.looks
+        if look > found.num_seeds
     )
-    return any(difference <= size for difference in shown)
