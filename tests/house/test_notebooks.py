@@ -51,7 +51,6 @@ def test_a_notebook_names_no_machine_and_no_count_of_executions(file: Path) -> N
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_a_notebook_runs(file: Path, tmp_path: Path) -> None:
     """No cell fails, and each puts out what it is kept with: text, a picture or nothing."""
-    from jupyter_client.manager import KernelManager
     from nbclient import NotebookClient
 
     folder = tmp_path / "notebooks"
@@ -59,7 +58,6 @@ def test_a_notebook_runs(file: Path, tmp_path: Path) -> None:
     (tmp_path / "evidence").symlink_to(ROOT / "docs/evidence")
     book = nbformat.read(file, as_version=4)
     kept = kinds(book)
-    manager = KernelManager(kernel_name="python3", transport="ipc")
     where = {"metadata": {"path": str(folder)}}
-    NotebookClient(book, km=manager, timeout=900, resources=where).execute()
+    NotebookClient(book, timeout=900, resources=where).execute()
     assert kinds(book) == kept
