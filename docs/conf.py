@@ -4,8 +4,10 @@ from importlib import metadata
 
 project = "senet-train"
 release = metadata.version("senet-train")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# The last three are what a build leaves of notebooks, and what notebooks train.
+exclude_patterns = ["_build", "jupyter_execute", "notebooks/outputs", "notebooks/study"]
+nb_execution_mode = "off"  # notebooks are shown with the outputs that they are kept with
 html_theme = "furo"
 html_title = f"senet-train {release}"
 html_copy_source = False

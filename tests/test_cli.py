@@ -436,6 +436,16 @@ def test_help(senet: Senet) -> None:
     for path in CONF.iterdir():
         if path.is_dir() and path.name != "hydra":
             assert f"\n{path.name}: " in result.out
+    assert f"\n{CONF}\n" in result.out  # where the keys are explained
+    assert "${" not in result.out
+
+
+def test_help_shows_the_values_of_what_is_typed(senet: Senet) -> None:
+    result = senet("data=cifar10", "ratio=8", "--help")
+    assert result.code == 0
+    [values] = re.findall(r"== Values.*", result.out, re.DOTALL)
+    assert "\n  ratio: 8\n" in values  # of attention: in conf/ it is that of the table
+    assert "\n  image_size: 32\n" in values
 
 
 def test_help_and_completion_do_not_import_torch(tmp_path: Path) -> None:

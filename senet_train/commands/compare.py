@@ -20,11 +20,12 @@ DESCRIPTION = """Compare arms: is the comparison fair, how good is each arm, is 
 control, and at what cost? Runs that are equal in everything but attention, placement and declared
 factors make a block; every block has its own control and table. Exit codes: 0 done, 2 bad input, 3
 unfair comparison."""
+EXAMPLE = "Example: senet-compare outputs --out report"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-compare", description=DESCRIPTION)
+    parser = Parser(prog="senet-compare", description=DESCRIPTION, epilog=EXAMPLE)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
     parser.add_argument(
         "--baseline",

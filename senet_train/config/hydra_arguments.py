@@ -43,7 +43,8 @@ def hydra_arguments(argv: Sequence[str]) -> Iterator[None]:
     """For the block, `sys.argv` is the command with these arguments. Raises InputError."""
     check_arguments(expanded(argv))
     before = sys.argv
-    argv = [*as_meant(flags_first(expanded(argv))), *search_flags(expanded(argv))]
+    flags = [*search_flags(expanded(argv)), *help_flags(expanded(argv))]
+    argv = [*as_meant(flags_first(expanded(argv))), *flags]
     sys.argv = ["senet-train", *argv]
     try:
         with folders_of_users(argv):
@@ -144,6 +145,12 @@ def search_flags(argv: Sequence[str]) -> list[str]:
     parsed = get_args_parser().parse_intermixed_args(list(argv))
     shown = parsed.cfg or parsed.info or parsed.shell_completion or parsed.run or parsed.multirun
     return ["--multirun"] if "hydra/sweeper=search" in parsed.overrides and not shown else []
+
+
+def help_flags(argv: Sequence[str]) -> list[str]:
+    """`--resolve` for the help: it shows the values that would be used."""
+    parsed = get_args_parser().parse_intermixed_args(list(argv))
+    return ["--resolve"] if parsed.help and not parsed.resolve else []
 
 
 def config_flags() -> list[str]:

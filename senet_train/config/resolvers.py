@@ -35,6 +35,7 @@ def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
 
 def register_resolvers() -> None:
     """Register the functions above for conf/. They raise no errors."""
+    OmegaConf.register_new_resolver("conf_folder", config_dir, replace=True)
     OmegaConf.register_new_resolver("mode_for", mode_for, replace=True)
     OmegaConf.register_new_resolver("stem_for", stem_for, replace=True)
     OmegaConf.register_new_resolver("crop_for", crop_for, replace=True)

@@ -12,12 +12,13 @@ from senet_train.errors import InputError
 DESCRIPTION = """Open TensorBoard on the runs below PATH, on 127.0.0.1 alone: curves, gates,
 mistakes, HPARAMS; with --arms one run for each arm, as senet-compare --tensorboard writes them.
 Ctrl-C ends it. Exit codes: 2 bad input, 3 an unfair comparison, 130/143 ended by a signal."""
+EXAMPLE = "Example: senet-board outputs --arms"
 HIGHEST_PORT = 65535
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-board", description=DESCRIPTION)
+    parser = Parser(prog="senet-board", description=DESCRIPTION, epilog=EXAMPLE)
     parser.add_argument(
         "path",
         nargs="?",

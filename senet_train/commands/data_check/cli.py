@@ -17,6 +17,7 @@ CHECK = """Decode every image below PATH as training would and list what is wron
 test images that are in training too, copies, classes that one part lacks, broken links. Results are
 cached, so that the next check decodes only files whose size or time has changed. Exit codes: 0
 nothing to do, 1 something is to be excluded or mended, 2 bad input."""
+EXAMPLE = "Example: senet-data check photos --exclude excluded.txt"
 
 
 # How a file begins that an earlier check wrote and this one may overwrite.
@@ -25,10 +26,10 @@ BEGINNINGS = {"exclude": b"# Images to leave out", "out": b"kind,remedy,", "cach
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-data", description=DESCRIPTION)
+    parser = Parser(prog="senet-data", description=DESCRIPTION, epilog=EXAMPLE)
     commands = parser.add_subparsers(required=True, metavar="check")
     checking = commands.add_parser(
-        "check", help="decode all, list what is wrong", description=CHECK
+        "check", help="decode all, list what is wrong", description=CHECK, epilog=EXAMPLE
     )
     checking.add_argument(
         "path",

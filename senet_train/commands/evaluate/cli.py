@@ -16,14 +16,15 @@ from senet_train.runs.inputs import find_run
 from senet_train.system.console import say
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
-images, each class, and with --corruptions what is left of it on corrupted images. Images are
-cropped, scaled and normalised as in the run's own test; classes are mapped by name. Exit codes: 0
-done, 1 an image could not be read, 2 bad input."""
+images, the accuracy of each class, and with --corruptions on corrupted images. Images are cropped,
+scaled and normalised as in the run's own test; classes are mapped by name. Exit codes: 0 done, 1 an
+image could not be read, 2 bad input."""
+EXAMPLE = "Example: senet-evaluate outputs/digits/se_resnet18-r16-36a65738/seed0 --corruptions"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-evaluate", description=DESCRIPTION)
+    parser = Parser(prog="senet-evaluate", description=DESCRIPTION, epilog=EXAMPLE)
     add_run(parser)
     parser.add_argument(
         "data",

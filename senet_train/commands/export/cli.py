@@ -17,6 +17,7 @@ DESCRIPTION = """Write a trained run as one file, pixels in and probabilities ou
 class names inside, BatchNorm folded, any batch size, compared with the run before it is written.
 A model card is written beside it. Exit codes: 0 done, 1 the file does not say what the run says
 (nothing is written), 2 bad input."""
+EXAMPLE = "Example: senet-export outputs/digits/se_resnet18-r16-36a65738/seed0 --format onnx"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ FORMATS = {
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-export", description=DESCRIPTION)
+    parser = Parser(prog="senet-export", description=DESCRIPTION, epilog=EXAMPLE)
     add_run(parser)
     parser.add_argument(
         "--format",

@@ -10,9 +10,10 @@ from senet_train.compare.excitations import FOLDER
 from senet_train.runs.inputs import find_run
 from senet_train.system.console import say
 
-DESCRIPTION = """What the attention layers of trained networks do with the images they were tested
-on: how open their gates are, what they hang on, what is lost without them. Exit codes: 0 done,
-2 bad input."""
+DESCRIPTION = """Show what the attention layers of trained networks do with the images they were
+tested on: how open their gates are, what they depend on, what is lost without them. Exit codes: 0
+done, 2 bad input."""
+EXAMPLE = "Example: senet-inspect outputs/digits/se_resnet18-r16-36a65738/seed0"
 
 
 ROOT = "data.root="
@@ -20,7 +21,7 @@ ROOT = "data.root="
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-inspect", description=DESCRIPTION)
+    parser = Parser(prog="senet-inspect", description=DESCRIPTION, epilog=EXAMPLE)
     parser.add_argument(
         "runs",
         nargs="+",

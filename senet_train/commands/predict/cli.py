@@ -24,11 +24,12 @@ DESCRIPTION = """Predict the likeliest classes of images, with their probabiliti
 run. Images are cropped, scaled and normalised as in the run's own test. One that cannot be read is
 named and left out. Exit codes: 0 done, 1 an image could not be read, or there was none, 2 bad
 input."""
+EXAMPLE = "Example: senet-predict outputs/digits/se_resnet18-r16-36a65738/seed0 photos --top 3"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-predict", description=DESCRIPTION)
+    parser = Parser(prog="senet-predict", description=DESCRIPTION, epilog=EXAMPLE)
     add_run(parser)
     parser.add_argument(
         "images",

@@ -15,10 +15,11 @@ from senet_train.runs.inputs import find_run
 from senet_train.system.console import say
 from senet_train.system.files import write_text
 
-DESCRIPTION = """What networks cost on this machine: parameters and multiply-adds with attention's
-own apart, what a training step keeps in memory, milliseconds of a forward pass, and attention's
-share of each, measured in turn with the same network without attention. Exit codes: 0 done, 2 bad
-input."""
+DESCRIPTION = """Measure what networks cost on this machine: parameters and multiply-adds with
+attention's own apart, what a training step keeps in memory, milliseconds of a forward pass, and
+attention's share of each, measured in turn with the same network without attention. Exit codes: 0
+done, 2 bad input."""
+EXAMPLE = "Example: senet-profile model=resnet20 model=se_resnet20 ratio=4"
 NETWORKS = """settings of senet-train, or a run's folder. model= begins a network, what comes before
 the first is for all, and so are data that are named for one alone; a quoted group is one network,
 and several values make several (ratio=4,16)"""
@@ -26,7 +27,7 @@ and several values make several (ratio=4,16)"""
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
-    parser = Parser(prog="senet-profile", description=DESCRIPTION)
+    parser = Parser(prog="senet-profile", description=DESCRIPTION, epilog=EXAMPLE)
     parser.add_argument("networks", nargs="*", metavar="SETTING|RUN", help=NETWORKS)
     parser.add_argument(
         "--batch-sizes",
