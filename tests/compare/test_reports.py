@@ -29,6 +29,7 @@ from senet_train.compare.render.terminal import print_comparison
 from senet_train.compare.statistics.contrast import arm_interval
 from senet_train.compare.statistics.verdict import Difference, judge
 from senet_train.compare.write_reports import write_reports
+from senet_train.figures import OF_PAGE
 from senet_train.runs.metrics import TOP1
 
 HOSTILE = r"<b>&_%$x$#{}\ |*[link](x) [red]"
@@ -298,6 +299,8 @@ def test_page_is_whole_and_loads_nothing(written: Written) -> None:
     assert "@import" not in text
     assert not page.tags["script"] + page.tags["b"] + page.tags["img"]
     assert page.tags["svg"] == sum(path.suffix == ".svg" for path in written.paths)
+    for colour in OF_PAGE:  # drawn in the page's own, which a dark page changes
+        assert f": {colour}" not in re.sub(r"(?s)<style>.*?</style>", "", text)
     for block in written.comparison.blocks:
         assert all(name in page.seen for name in arm_names(block))
 
