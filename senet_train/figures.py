@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from senet_train.system.files import write_atomic, write_text
 from senet_train.system.texts import printable
 
-# A page replaces these two colours by its own, light or dark.
 INK = "#1b1b1b"
 PAPER = "#ffffff"
-
 GREY = "#808080"
 BLUE = "#0072b2"
 GREEN = "#009e73"
 ORANGE = "#d55e00"
+# A page has its own of these colours, light or dark.
+OF_PAGE = {INK: "ink", PAPER: "paper", BLUE: "blue", GREEN: "green", ORANGE: "orange"}
 
 FONT = "DejaVu Sans"  # matplotlib brings it; it has no Chinese, Japanese or Korean
 FURTHER_FONTS = (
@@ -89,15 +89,15 @@ class Picture:
     svg: str
 
     def inline(self) -> str:
-        """The SVG as an element of a page, without ids, in the page's own ink and paper colours."""
+        """The SVG as an element of a page, without ids, in the page's own colours."""
         svg = re.sub(r' id="[\w.]+_\d+"', "", self.svg[self.svg.index("<svg") :])
         box = re.search(r'viewBox="[^"]+"', svg)
         assert box is not None
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
         svg = re.sub(r"<svg[^>]*>", f'<svg {box[0]} aria-hidden="true">', svg, count=1)
-        for colour, name in ((INK, "var(--ink)"), (PAPER, "var(--paper)")):
-            svg = svg.replace(f"fill: {colour}", f"fill: {name}")
-            svg = svg.replace(f"stroke: {colour}", f"stroke: {name}")
+        for colour, name in OF_PAGE.items():
+            svg = svg.replace(f"fill: {colour}", f"fill: var(--{name})")
+            svg = svg.replace(f"stroke: {colour}", f"stroke: var(--{name})")
         return svg
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from senet_train.compare.comparison import Comparison
 
 
-DESCRIPTION = """Compare arms: is the comparison fair, how good is each arm, is it better than its
-control, and at what cost? Runs that are equal in everything but attention, placement and declared
-factors make a block; every block has its own control and table. Exit codes: 0 done, 2 bad input, 3
-unfair comparison."""
+DESCRIPTION = """Compare trained networks (arms) with their control: is an arm better, is the
+comparison fair, and what does the arm cost? The verdicts come first. Runs that are equal in
+everything but attention, placement and declared factors make a block, which has its own control and
+its own verdicts. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
 EXAMPLE = "Example: senet-compare outputs --out report"
 
 
@@ -37,7 +37,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY",
-        help="a key in which compared runs may differ, such as optim.lr; may be repeated",
+        help="a setting in which the runs may differ, such as optim.lr; may be repeated",
     )
     parser.add_argument(
         "--margin",
@@ -45,7 +45,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"points within which arms count as equivalent (default: the plan's, else {MARGIN})",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write tables, pictures and a page there"
+        "--out", type=Path, metavar="DIR", help="write a page, tables and pictures there"
     )
     parser.add_argument(
         "--tensorboard", type=Path, metavar="DIR", help="write a TensorBoard run for each arm there"

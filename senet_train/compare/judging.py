@@ -11,6 +11,7 @@ from senet_train.compare.statistics.contrast import Contrast, pooled_contrasts
 from senet_train.compare.statistics.difference import Difference, Standing, difference_of
 from senet_train.compare.statistics.looks import (
     ERROR,
+    LOOKS,
     Rule,
     judge_at_every_look,
     unplanned,
@@ -52,7 +53,7 @@ def judge_contests(contests: Sequence[Contest], asked: float | None) -> Judged:
     for number in dict.fromkeys(contest.block for contest in rest):
         alone = [contest for contest in rest if contest.block == number]
         differences |= judged_without_plan(alone, margin, pooled)
-        rules.setdefault(number, []).append(without_plan(len(alone), number in rules))
+        rules[number] = [*rules.get(number, []), without_plan(beside_a_plan=number in rules)]
     return Judged(differences, rules, notes, margin)
 
 
@@ -174,10 +175,8 @@ def sentence_of(chain: Chain) -> str:
     )
 
 
-def without_plan(num_arms: int, beside_a_plan: bool) -> str:
+def without_plan(*, beside_a_plan: bool) -> str:
     """What judges arms that no plan counts."""
-    which = f"{counted(num_arms, 'arm')} without a plan" if beside_a_plan else "no plan"
-    return (
-        f"{which}: tested at the looks of runs that were not declared, with an error of {ERROR:g} "
-        "for the block"
-    )
+    which = "arms without a plan" if beside_a_plan else "no plan"
+    looks = ", ".join(map(str, LOOKS))
+    return f"{which}: tested at {looks} seeds, with an error of {ERROR:g} for the block in all"

@@ -15,7 +15,7 @@ from senet_train.compare.render.latex import latex
 from senet_train.compare.render.markdown import escaped, markdown
 from senet_train.compare.render.methods import methods
 from senet_train.compare.render.page import page
-from senet_train.compare.render.report import report_of
+from senet_train.compare.render.report import Report, report_of
 from senet_train.figures import Picture, drawable, render_picture, write_picture
 from senet_train.system.files import write_json, write_text
 from senet_train.system.texts import mapped
@@ -34,7 +34,11 @@ def draw_pictures(block: Block, number: int, margin: float) -> list[Picture]:
     return [render_picture(f"{kind}-{number}", caption, figure) for kind, caption, figure in draw]
 
 
-TITLE = "Comparison"
+def title_of(report: Report) -> str:
+    """The question and the answer; of several blocks, how many there are."""
+    if len(report.sections) == 1:
+        return report.sections[0].answer
+    return f"{len(report.sections)} comparisons"
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -62,10 +66,12 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
 def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[str, str]:
     """File name -> content, the page first: it is the one to open."""
     report, paragraphs = report_of(comparison), methods(comparison)
+    title = title_of(report)
+    forests = [drawn[0] if drawn[0].name.startswith("forest") else None for drawn in pictures]
     methods_text = "\n\n".join(["## Methods", *map(escaped, paragraphs)]) + "\n"
     return {
-        "index.html": page(report, pictures, paragraphs, title=TITLE),
-        "comparison.md": markdown(report, methods_text, title=TITLE),
+        "index.html": page(report, pictures, paragraphs, title=title),
+        "comparison.md": markdown(report, methods_text, title=title, forests=forests),
         "comparison.csv": csv_text(comparison),
         "comparison.tex": latex(report),
         "methods.md": methods_text,

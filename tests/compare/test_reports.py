@@ -20,17 +20,17 @@ import pytest
 from rich.console import Console
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
-from senet_train.compare.pictures.marks import within_noise_of_highest
-from senet_train.compare.pictures.pareto import place_labels
 from senet_train.compare.render.cells import arm_names, shortened
 from senet_train.compare.render.exports import plain
 from senet_train.compare.render.latex import escaped as latex_escaped
 from senet_train.compare.render.report import report_of
 from senet_train.compare.render.sheets import VERDICT_NAMES
 from senet_train.compare.render.terminal import print_comparison
-from senet_train.compare.statistics.contrast import ArmMean, arm_interval
-from senet_train.compare.statistics.verdict import Difference, judge
+from senet_train.compare.statistics.contrast import arm_interval
+from senet_train.compare.statistics.difference import Difference
+from senet_train.compare.statistics.verdict import judge
 from senet_train.compare.write_reports import write_reports
+from senet_train.figures import OF_PAGE
 from senet_train.runs.metrics import TOP1
 
 HOSTILE = r"<b>&_%$x$#{}\ |*[link](x) [red]"
@@ -252,7 +252,8 @@ def test_markdown_tables_have_a_row_for_every_arm(written: Written) -> None:
     expected = []
     for block in written.comparison.blocks:
         compared = sum(arm.difference is not None for arm in block.arms)
-        expected += [len(block.arms), *([compared] if compared else []), *2 * [len(block.arms)]]
+        judged = [compared] if compared else []
+        expected += [*judged, *3 * [len(block.arms)], *judged]
     assert counts == expected
 
 
@@ -299,6 +300,8 @@ def test_page_is_whole_and_loads_nothing(written: Written) -> None:
     assert "@import" not in text
     assert not page.tags["script"] + page.tags["b"] + page.tags["img"]
     assert page.tags["svg"] == sum(path.suffix == ".svg" for path in written.paths)
+    for colour in OF_PAGE:  # drawn in the page's own, which a dark page changes
+        assert f": {colour}" not in re.sub(r"(?s)<style>.*?</style>", "", text)
     for block in written.comparison.blocks:
         assert all(name in page.seen for name in arm_names(block))
 
@@ -360,8 +363,7 @@ def test_few_seeds_are_spoken_of_first() -> None:
 
 def test_terminal_fits_100_columns(written: Written) -> None:
     text = printed(written.comparison)
-    tables = [line for line in text.splitlines() if not line.startswith("  ")]
-    assert max(map(len, tables)) <= 100
+    assert max(map(len, text.splitlines())) <= 100
     words = " ".join(text.split())
     for block in written.comparison.blocks:
         assert "arms differ only in: attention.name, attention.ratio" in words
@@ -423,30 +425,6 @@ def test_same_labels_are_told_apart() -> None:
     bare = [dataclasses.replace(arm, settings="") for arm in same]
     assert arm_names(dataclasses.replace(found, arms=bare)) == ["se (f0)", "se (f1)", "se (f2)"]
     assert shortened("a" * 10 + "b" * 10, 11) == "aaaa...bbbb"
-
-
-def test_noise_follows_the_verdict_and_welch() -> None:
-    better = normal().blocks[0]
-    assert within_noise_of_highest(better) == [False, True, False]
-    assert all(within_noise_of_highest(one_seed().blocks[0]))
-    still = ArmMean(90.0, 0.0, 90.0, 90.0)
-    arms = [dataclasses.replace(arm, test=still) for arm in better.arms[1:]]
-    assert within_noise_of_highest(dataclasses.replace(better, arms=arms)) == [True, True]
-
-
-def test_numbers_cover_no_mark_and_no_other_number() -> None:
-    generator = np.random.default_rng(0)
-    room, size = (4.5, 3.4), (0.19, 0.14)
-    spread = generator.uniform(0.1, 3.3, (20, 2))
-    for points in (spread, np.repeat(spread[:5], 4, axis=0), np.full((20, 2), 1.7), spread[:1]):
-        marks = [(float(x), float(y)) for x, y in points]
-        labels = place_labels(marks, room, size)
-        for i, (x, y) in enumerate(labels):
-            assert size[0] / 2 <= x <= room[0] - size[0] / 2
-            assert size[1] / 2 <= y <= room[1] - size[1] / 2
-            assert all(np.hypot(x - a, y - b) > 0.13 for a, b in marks)
-            others = labels[:i] + labels[i + 1 :]
-            assert all(abs(x - a) >= size[0] or abs(y - b) >= size[1] for a, b in others)
 
 
 def test_the_terminal_needs_no_pictures() -> None:

@@ -87,7 +87,7 @@ def inspect(arguments: argparse.Namespace) -> int:
                 knockout=not arguments.no_knockout,
                 report_progress=lambda words: status.update(Text(words)),
             )
-        print_report(report_of(found), table_console())
+        print_report(report_of(found), table_console(), page="The page has them.")
         written = write_inspection(found, folder, graph=arguments.graph)
         say(f"page: {written[0]}", f"curves: tensorboard --logdir {folder}")
     return 0

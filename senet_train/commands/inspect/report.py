@@ -19,7 +19,7 @@ from senet_train.compare.render.cells import (
     signed,
     signed_interval,
 )
-from senet_train.compare.render.report import LinesUnderHeading, Report, Section
+from senet_train.compare.render.report import Line, LinesUnderHeading, Report, Section
 from senet_train.compare.render.sheets import Sheet
 from senet_train.runs.metrics import of_classifier
 from senet_train.runs.record import RunRecord
@@ -37,13 +37,13 @@ def section(inspection: RunInspection) -> Section:
     run, gates = inspection.run, inspection.gates
     what = f"{gates.num_images:,} {PARTS[inspection.part]} images of {run.config.data.source.name}"
     alarms = [line for layer in gates.layers for line in alarms_of(layer)]
+    alarms = alarms or [nothing_wrong(gates.layers)]
     return Section(
         title=f"{run.label}, seed {run.config.seed}: what its excitations do",
         differ=f"{what}, top-1 {gates.top1:.4f} in float32{recorded_top1(inspection)}",
         common=f"run {run.path}",
         sheets=[s for s in sheets_of(inspection) if s.rows],
-        verdicts=[],
-        listings=[LinesUnderHeading("Alarms", alarms or [nothing_wrong(gates.layers)])],
+        listings=[LinesUnderHeading("Alarms", [Line(alarm) for alarm in alarms])],
     )
 
 

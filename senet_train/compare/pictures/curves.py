@@ -20,7 +20,7 @@ LONGEST_NAME = 40
 def curves_caption(block: Block) -> str:
     """What the picture shows."""
     return (
-        f"Validation {block.score.title} after each epoch: the mean over seeds, and a band from "
+        f"Validation {block.score.title} after each epoch. The mean over seeds, and a band from "
         "the lowest seed to the highest. Grey, dashed: the control."
     )
 

@@ -19,7 +19,7 @@ LONGEST_NAME = 42
 def forest_caption(block: Block, margin: float) -> str:
     """What the picture shows."""
     return (
-        f"Test {block.score.title} less the control's, paired by seed: mean and 95 % interval. The "
+        f"Test {block.score.title} less the control's. Paired by seed: mean and 95 % interval. The "
         f"band is the margin of +-{margin:g} points. Colour, shape and the word at the right are "
         "the verdict. An arrow: the interval goes on."
     )

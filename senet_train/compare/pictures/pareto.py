@@ -1,66 +1,29 @@
-"""Accuracy against a cost; the marks say which arms are within noise of the highest mean."""
+"""Score against a cost: each arm's mean, its name beside it, its verdict as its mark."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, hypot, pi, sin
 from statistics import median
-from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from senet_train.compare.comparison import Arm, ArmCost, Block
-from senet_train.compare.pictures.marks import LEGEND, Mark, marks_of
+from senet_train.compare.pictures.labels import Point, Size, place_names
+from senet_train.compare.pictures.marks import RULE, Mark, legend_of, mark_of
 from senet_train.compare.render.cells import arm_names, shortened
-from senet_train.figures import GREY
-
-Point = tuple[float, float]
-
-
-RINGS = (0.15, 0.26, 0.38, 0.5, 0.65)  # inches from the point, the nearest first
-DIRECTIONS = 12  # the first is to the right, then round against the clock
-
-
-def place_labels(points: list[Point], room: Point, size: Point) -> list[Point]:
-    """The centre of a label for each of `points`, in order, in inches from the lower left corner.
-
-    Rings of candidate places lie around each point. A label takes the first place, from the nearest
-    ring outwards, that lies within `room` and covers no point and no label before it; if there is
-    none, the last candidate. `size` is a label's width and height.
-    """
-    placed: list[Point] = []
-    for point in points:
-        places = list(places_around(point, room, size))
-        clear = (place for place in places if is_clear(place, points, placed, size))
-        placed.append(next(clear, places[-1] if places else point))
-    return placed
-
-
-def places_around(point: Point, room: Point, size: Point) -> Iterable[Point]:
-    """The candidate places of a label around a point, within the room, from the nearest ring on."""
-    for radius in RINGS:
-        for step in range(DIRECTIONS):
-            angle = 2 * pi * step / DIRECTIONS
-            place = (point[0] + radius * cos(angle), point[1] + radius * sin(angle))
-            if all(s / 2 <= p <= r - s / 2 for p, r, s in zip(place, room, size, strict=True)):
-                yield place
-
-
-def is_clear(place: Point, points: list[Point], placed: list[Point], size: Point) -> bool:
-    """Whether a label there covers no mark and no label."""
-    width, height = size
-    covers = any(abs(place[0] - x) < width and abs(place[1] - y) < height for x, y in placed)
-    return not covers and all(hypot(place[0] - x, place[1] - y) > RINGS[0] * 0.9 for x, y in points)
-
+from senet_train.figures import GREY, PAPER
 
 LONGEST_NAME = 34
+NAME_POINTS = 8  # size of type
 # Inches.
-WIDTH, AXES_WIDTH = 8.0, 4.5
-LEFT, BOTTOM, TOP = 0.75, 0.85, 0.35
-LINE = 0.17  # height of a line of the key
-NUMBER = (0.19, 0.14)  # a label's width and height
+WIDTH, AXES_WIDTH = 8.0, 7.0
+LEFT, BOTTOM, TOP = 0.75, 1.05, 0.35
+LOWEST, LINE = 2.6, 0.12  # height of the axes: and so much more for every arm
+EDGE = 0.4  # points beyond 0 and 100, so that a mark there is whole
 
 
 @dataclass(frozen=True)
@@ -82,39 +45,37 @@ COSTS = (
 def pareto_caption(block: Block, cost: CostAxis) -> str:
     """What the picture shows."""
     return (
-        f"Test {block.score.title} (mean, 95 % interval) against {cost.words}. Arms within "
-        "noise of the highest mean are marked: against the control noise is what its verdict "
-        "says, between other arms Welch's t-test at the look's error, over the number of arms. A "
-        "long interval leaves the picture."
+        f"Test {block.score.title} against {cost.words}. Means over the seeds with their 95 % "
+        f"intervals; a long interval leaves the picture. {RULE} A name for which there is no room "
+        "is left out: its arm is in the tables."
     )
 
 
 def draw_pareto(block: Block, cost: CostAxis) -> Figure:
-    """A numbered mark for every arm, and a key to the numbers at the right."""
-    height = max(3.0, LINE * len(block.arms))
+    """A mark for every arm, and its name where there is room; the control and the best first."""
+    height = LOWEST + LINE * len(block.arms)
     whole = BOTTOM + height + TOP
     figure = Figure(figsize=(WIDTH, whole))
     place = (LEFT / WIDTH, BOTTOM / whole, AXES_WIDTH / WIDTH, height / whole)
     axes = figure.add_axes(place)
-    marks, costs = marks_of(block), [cost.value(arm.cost) for arm in block.arms]
+    costs = [cost.value(arm.cost) for arm in block.arms]
     axes.set_xlim(*cost_limits(costs))
     axes.set_ylim(*accuracy_limits(block.arms))
-    for arm, value, mark in zip(block.arms, costs, marks, strict=True):
-        draw_arm(axes, arm, value, mark)
-    means = [arm.test.mean for arm in block.arms]
-    write_numbers(axes, list(zip(costs, means, strict=True)), (AXES_WIDTH, height))
-    write_key(axes, arm_names(block), height)
+    for arm, value in zip(block.arms, costs, strict=True):
+        draw_arm(axes, arm, value, mark_of(arm))
+    points = [(value, arm.test.mean) for value, arm in zip(costs, block.arms, strict=True)]
+    write_names(axes, block, points, (AXES_WIDTH, height))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.set_xlabel(cost.words)
     axes.set_ylabel(f"test {block.score.title}, %")
     axes.set_title(shortened(block.title, 90))
-    figure.legend(handles=legend_lines(marks), loc="lower left", ncols=3)
+    write_legend(figure, block)
     return figure
 
 
 def accuracy_limits(arms: list[Arm]) -> tuple[float, float]:
-    """The ends of the axis: every mean and every interval of usual width is inside."""
+    """The ends of the axis: every mean and every interval of usual width is inside, in 0 to 100."""
     means = [arm.test.mean for arm in arms]
     halves = [
         max(arm.test.high - arm.test.mean, arm.test.mean - arm.test.low)
@@ -124,11 +85,11 @@ def accuracy_limits(arms: list[Arm]) -> tuple[float, float]:
     usual = 2.5 * median(halves) if halves else 0.0
     ends = [min(half, usual) for half in halves] or [0.0]
     room = max(0.08 * (max(means) - min(means)), 1.1 * max(ends), 0.05)
-    return min(means) - room, max(means) + room
+    return max(min(means) - room, 0.0 - EDGE), min(max(means) + room, 100.0 + EDGE)
 
 
 def draw_arm(axes: Axes, arm: Arm, cost: float, mark: Mark) -> None:
-    """An arm's mark and its interval."""
+    """An arm's mark, and its interval, if it has one."""
     if arm.test.low is not None and arm.test.high is not None:
         axes.plot([cost, cost], [arm.test.low, arm.test.high], color=GREY, alpha=0.6, linewidth=1)
     axes.plot(
@@ -148,44 +109,55 @@ def cost_limits(costs: list[float]) -> tuple[float, float]:
     return min(costs) - room, max(costs) + room
 
 
-def write_numbers(axes: Axes, points: list[Point], room: Point) -> None:
-    """The arm's number beside its mark, joined to it by a thin line."""
-    corners = list(zip(axes.get_xlim(), axes.get_ylim(), strict=True))
-    (left, bottom), (right, top) = corners
+def write_names(axes: Axes, block: Block, points: list[Point], room: Size) -> None:
+    """The names beside the marks, joined to them by thin lines where they are not next to them."""
+    names = [shortened(name, LONGEST_NAME) for name in arm_names(block)]
+    (left, bottom), (right, top) = zip(axes.get_xlim(), axes.get_ylim(), strict=True)
     inches = [
         ((x - left) / (right - left) * room[0], (y - bottom) / (top - bottom) * room[1])
         for x, y in points
     ]
-    labels = place_labels(inches, room, NUMBER)
-    for number, (point, label) in enumerate(zip(points, labels, strict=True), start=1):
+    order, always = naming_order(block.arms)
+    places = place_names(inches, name_sizes(names), room, order, always)
+    for number, place in places.items():
         axes.annotate(
-            str(number),
-            point,
-            xytext=(label[0] / room[0], label[1] / room[1]),
+            names[number],
+            points[number],
+            xytext=(place[0] / room[0], place[1] / room[1]),
             textcoords="axes fraction",
             horizontalalignment="center",
             verticalalignment="center",
-            fontsize=8,
+            fontsize=NAME_POINTS,
+            zorder=3,  # the line ends behind the mark
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0},
         )
 
 
-def write_key(axes: Axes, names: list[str], height: float) -> None:
-    """The number and name of each arm, from above in the order of the tables."""
-    for number, name in enumerate(names, start=1):
-        y = 1 - (number - 0.5) * LINE / height
-        style: dict[str, Any] = {
-            "transform": axes.transAxes,
-            "fontsize": 8,
-            "verticalalignment": "center",
-        }
-        axes.text(1.07, y, str(number), horizontalalignment="right", **style)
-        axes.text(1.09, y, shortened(name, LONGEST_NAME), **style)
+def naming_order(arms: list[Arm]) -> tuple[list[int], int]:
+    """The arms by the right to a name, and how many have one always: the control and the best.
+
+    Then those with a verdict, the others last.
+    """
+    best = max(range(len(arms)), key=lambda number: arms[number].test.mean)
+    first = list(dict.fromkeys([0, best]))
+    others = [number for number in range(len(arms)) if number not in first]
+    return first + sorted(others, key=lambda number: not mark_of(arms[number]).filled), len(first)
 
 
-def legend_lines(marks: list[Mark]) -> list[Line2D]:
-    """A legend entry for each mark that was drawn."""
-    return [
+def name_sizes(names: list[str]) -> list[Size]:
+    """The width and height of each name, in inches."""
+    figure = Figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    font = FontProperties(size=NAME_POINTS)
+    sizes = [renderer.get_text_width_height_descent(name, font, False) for name in names]
+    tallest = max(height for _, height, _ in sizes)
+    return [(width / figure.dpi, tallest / figure.dpi) for width, _, _ in sizes]
+
+
+def write_legend(figure: Figure, block: Block) -> None:
+    """What the marks mean, below the axes."""
+    handles = [
         Line2D(
             [],
             [],
@@ -195,6 +167,13 @@ def legend_lines(marks: list[Mark]) -> list[Line2D]:
             markerfacecolor=mark.face,
             label=words,
         )
-        for words, mark in LEGEND.items()
-        if mark in marks
+        for words, mark in legend_of(block).items()
     ]
+    figure.legend(
+        handles=handles,
+        title=RULE,
+        title_fontsize=NAME_POINTS,
+        loc="lower left",
+        ncols=len(handles),
+        alignment="left",
+    )

@@ -93,6 +93,18 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f} %" if whole else NOTHING
 
 
+def change(value: float, reference: float, *, measured: bool = False) -> str:
+    """`+12 %`, `+0.8 %`, `+0.01 %`: how much larger a value is; `-` against nothing.
+
+    What was measured, and not counted, is no more certain than to a whole percent.
+    """
+    if not reference:
+        return NOTHING
+    more = 100 * (value / reference - 1)
+    digits = 0 if measured or abs(more) >= 9.95 else 1 if abs(more) >= 0.095 else 2
+    return f"{more:+z.{digits}f} %"
+
+
 def decimals(value: float) -> str:
     """`0.512`; `-` for nan."""
     return NOTHING if math.isnan(value) else f"{value:.3f}"

@@ -37,10 +37,11 @@ def latex(report: Report) -> str:
 
 
 def section_parts(section: Section, number: int) -> list[str]:
-    """One block's tables, and the verdicts as the last of them."""
-    verdicts = [[line.arm, line.words] for line in section.verdicts]
-    sheets = list(section.sheets)
-    sheets += [Sheet("Verdicts", ["arm", "verdict"], verdicts, num_words=2)] if verdicts else []
+    """One block's tables: the verdicts first, and last what they say in words."""
+    words = [[line.arm, line.words] for line in section.in_words]
+    sheets = [section.verdict_sheet] if section.verdict_sheet else []
+    sheets += section.sheets
+    sheets += [Sheet("In words", ["arm", "verdict"], words, num_words=2)] if words else []
     name = f"% {one_line(section.title)}; {one_line(section.differ)}"
     name += f"\n% {one_line(section.varied)}" if section.varied else ""
     return [name, *(table(sheet, section, number) for sheet in sheets)]
@@ -51,7 +52,7 @@ def table(sheet: Sheet, section: Section, number: int) -> str:
     title = sheet.title if sheet.title.endswith("?") else f"{sheet.title}."
     caption = escaped(f"{section.title}. {title} {sheet.footnote}".strip())
     key = re.sub(r"[^a-z]+", "-", sheet.title.lower()).strip("-")
-    columns = "l" * sheet.num_words + "r" * (len(sheet.columns) - sheet.num_words)
+    columns = "".join("l" if sheet.is_word(i) else "r" for i in range(len(sheet.columns)))
     lines = [
         r"\begin{table}",
         r"  \centering",
@@ -82,7 +83,7 @@ def escaped(text: str) -> str:
         .replace("+-", r"$\pm$")
         .replace(r"\textless{}=", r"$\le$")
     )
-    return re.sub(r"(?<!\S)-(?=\d)", "$-$", text)
+    return re.sub(r"(?<![^\s(])-(?=\d)", "$-$", text)
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ def methods(comparison: Comparison) -> list[str]:
     return [
         *(compared(block) for block in comparison.blocks),
         *exceptions(comparison),
-        rule(comparison.margin),
+        rule(comparison),
         *([NEW_IMAGES] if any(b.score.of_any_images for b in comparison.blocks) else []),
         COSTS,
         f"Compared with senet-train {version('senet-train')}.",
@@ -62,19 +62,22 @@ def exceptions(comparison: Comparison) -> list[str]:
     return said
 
 
-def rule(margin: float) -> str:
-    """The rule of the verdicts."""
+def rule(comparison: Comparison) -> str:
+    """The rule of the verdicts, with the plans that declared it."""
+    declared = dict.fromkeys(rule for block in comparison.blocks for rule in block.rules)
     looks = ", ".join(f"{seeds} ({error:g})" for seeds, error in LOOKS.items())
     return (
         "Differences to the control are paired by seed and tested with the linear model "
         "accuracy ~ arm + seed, fitted to each arm and the control alone (the paired t-test), "
-        "two-sided, Holm-adjusted over the arms of the table. Verdicts are given at planned looks "
-        f"only, at n = {looks} seeds, the error spent at each in brackets ({sum(LOOKS.values()):g} "
-        "in all), on the first n shared seeds; the first look that gives one settles the arm, and "
-        "what it showed leaves Holm's family. A difference smaller than the margin of "
-        f"+-{margin:g} points is shown by two one-sided tests (TOST; Schuirmann 1987) at the same "
-        "errors, with a Holm adjustment of their own. Intervals are 95 % t-intervals of all shared "
-        "seeds and not adjusted. Standard deviations are over seeds."
+        "two-sided, with a weighted Holm adjustment over the arms of the plan. Judged by: "
+        f"{'. '.join(declared)}. Verdicts are given at looks only, the error spent at each in "
+        "brackets, on the first seeds in the order declared; the first look that gives one settles "
+        "the arm, and what it showed leaves Holm's family. Arms without a plan are tested at "
+        f"{looks} seeds, in the order in which their runs were started. The tests assume that the "
+        "differences at the seeds are independent and near normal. A difference smaller than the "
+        f"margin of +-{comparison.margin:g} points is shown by two one-sided tests (TOST; "
+        "Schuirmann 1987) at the same errors, with a Holm adjustment of their own. Intervals are "
+        "95 % t-intervals of all shared seeds and not adjusted. Standard deviations are over seeds."
     )
 
 

@@ -22,7 +22,7 @@ def page(report: Report, pictures: list[list[Picture]], methods: list[str], *, t
         lstrip_blocks=True,
         finalize=shown,
     )
-    environment.filters |= {"signs": signs, "inline": inline}
+    environment.filters |= {"signs": signs, "inline": inline, "heading": heading}
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     blocks = list(zip(report.sections, pictures, strict=True))
     return template.render(report=report, blocks=blocks, methods=methods, title=title)
@@ -36,9 +36,14 @@ def shown(value: object) -> object:
 def signs(text: str) -> str:
     """Typographic signs for `+-`, `<=` and a minus, in text that is not escaped yet."""
     text = text.replace("+-", "\N{PLUS-MINUS SIGN}").replace("<=", "\N{LESS-THAN OR EQUAL TO}")
-    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", text)
+    return re.sub(r"(?<![^\s(])-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def inline(picture: Picture) -> Markup:
     """The SVG unescaped: matplotlib has escaped the labels in it."""
     return Markup(picture.inline())
+
+
+def heading(picture: Picture) -> str:
+    """What the picture shows: the first sentence of its caption."""
+    return picture.caption.partition(". ")[0]

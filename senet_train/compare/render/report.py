@@ -1,23 +1,30 @@
 """A comparison in words and tables of words, for every renderer alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from senet_train.compare.comparison import Block, Comparison, LeftOut
 from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.render.sheets import Sheet, sheets_of
-from senet_train.compare.statistics.difference import Verdict
+from senet_train.compare.render.verdicts import (
+    VerdictLine,
+    answer,
+    verdict_lines,
+    verdict_sheet,
+)
 
 FEW_SEEDS = 3
 
 
 @dataclass(frozen=True)
-class VerdictLine:
-    """An arm's verdict and its words."""
+class Line:
+    """A line of a list; `arm` is whom it is about, if it is about one."""
 
-    arm: str
-    verdict: Verdict
     words: str
+    arm: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.arm}: {self.words}" if self.arm else self.words
 
 
 @dataclass(frozen=True)
@@ -25,20 +32,30 @@ class LinesUnderHeading:
     """Lines under a heading."""
 
     heading: str
-    lines: list[str]
+    lines: list[Line]
 
 
 @dataclass(frozen=True)
 class Section:
-    """One block in words and tables."""
+    """One block in words and tables. With an answer that comes first, and the tables are details.
+
+    `verdicts` has a line for each row of `verdict_sheet`.
+    """
 
     title: str
     differ: str
     common: str
     sheets: list[Sheet]
-    verdicts: list[VerdictLine]
     listings: list[LinesUnderHeading]
     varied: str = ""
+    answer: str = ""
+    verdict_sheet: Sheet | None = None
+    verdicts: list[VerdictLine] = field(default_factory=list)
+
+    @property
+    def in_words(self) -> list[VerdictLine]:
+        """The verdicts whose words say more than their name."""
+        return [line for line in self.verdicts if line.says_more]
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class Report:
 
     opening: list[str]
     sections: list[Section]
-    left_out: list[str]
+    left_out: list[Line]
 
 
 def report_of(comparison: Comparison) -> Report:
@@ -59,9 +76,9 @@ def report_of(comparison: Comparison) -> Report:
     )
 
 
-def left_out_lines(runs: Sequence[LeftOut]) -> list[str]:
+def left_out_lines(runs: Sequence[LeftOut]) -> list[Line]:
     """Each run that is not compared, and why."""
-    return [f"{run.path}: {run.reason}" for run in runs]
+    return [Line(f"{run.path}: {run.reason}") for run in runs]
 
 
 def opening(comparison: Comparison) -> list[str]:
@@ -88,34 +105,29 @@ def few_seeds(comparison: Comparison) -> bool:
 
 def section(block: Block) -> Section:
     """One block in words."""
+    lines = verdict_lines(block)
     return Section(
         title=block.title,
         differ=f"arms differ only in: {', '.join(block.differ_in) or 'nothing'}",
         common=shared_by_all(block),
         varied=f"not shared: {varied}" if (varied := not_shared(block)) else "",
         sheets=sheets_of(block),
-        verdicts=verdict_lines(block),
         listings=listings(block),
+        answer=answer(block),
+        verdict_sheet=verdict_sheet(block) if lines else None,
+        verdicts=lines,
     )
 
 
-def verdict_lines(block: Block) -> list[VerdictLine]:
-    """Every arm's verdict; the control has none."""
-    return [
-        VerdictLine(name, arm.difference.verdict, arm.difference.words)
-        for name, arm in zip(arm_names(block), block.arms, strict=True)
-        if arm.difference
-    ]
-
-
 def listings(block: Block) -> list[LinesUnderHeading]:
-    """Missing seeds, notes and the paper's figures, where there are any."""
+    """What judged the arms, missing seeds, notes and the paper's figures, where there are any."""
     arms = list(zip(arm_names(block), block.arms, strict=True))
-    missing = [f"{name}: {seed_list(a.missing_seeds)}" for name, a in arms if a.missing_seeds]
-    paper = [f"{name}: {arm.paper}" for name, arm in arms if arm.paper]
+    missing = [Line(seed_list(a.missing_seeds), name) for name, a in arms if a.missing_seeds]
+    paper = [Line(arm.paper, name) for name, arm in arms if arm.paper]
     found = [
+        LinesUnderHeading("Judged by", [Line(rule) for rule in block.rules]),
         LinesUnderHeading("Missing seeds", missing),
-        LinesUnderHeading("Notes", list(block.notes)),
+        LinesUnderHeading("Notes", [Line(note) for note in block.notes]),
         LinesUnderHeading("The paper's figures", paper),
     ]
     return [listing for listing in found if listing.lines]

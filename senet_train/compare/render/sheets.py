@@ -19,38 +19,54 @@ from senet_train.compare.render.cells import (
     spread,
 )
 from senet_train.compare.statistics.difference import Difference, Verdict
-from senet_train.compare.statistics.looks import LOOKS
 
-# Only in the files: these columns give no verdict or follow from n, and the terminal is narrow.
-WIDE_ONLY = ("look", "pooled p")
+VERDICT = "verdict"  # the name of the column that holds one
 VERDICT_NAMES: dict[Verdict, str] = {
     "better": "better",
     "worse": "worse",
     "equivalent": "equivalent",
     "undecided": "undecided",
+    "withheld": "withheld",
     "silent": "no verdict",
 }
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of texts. Its first `num_words` columns are words, the rest figures."""
+    """A table of texts. Its first `num_words` columns are words, the rest figures.
+
+    `about` says in a few words what it holds. `leaves` names the columns that a narrow terminal
+    leaves out, the first of them first; without it columns leave from the right, and the words and
+    the first figure stay.
+    """
 
     title: str
     columns: list[str]
     rows: list[list[str]]
     num_words: int = 1
     footnote: str = ""
+    about: str = ""
+    leaves: tuple[str, ...] = ()
+
+    def is_word(self, column: int) -> bool:
+        """Whether a column holds words, which stand to the left."""
+        return column < self.num_words or self.columns[column] == VERDICT
+
+    def leaving(self) -> list[int]:
+        """The columns that may be left out, the first to leave first."""
+        if self.leaves:
+            return [self.columns.index(name) for name in self.leaves]
+        return list(reversed(range(self.num_words + 1, len(self.columns))))
 
 
 def sheets_of(block: Block) -> list[Sheet]:
-    """Accuracy, differences to the control, costs, speeds, gates: the tables that have rows."""
+    """Means, costs, speeds, gates and p-values: the tables that have rows."""
     sheets = [
         accuracy_sheet(block),
-        difference_sheet(block),
         cost_sheet(block),
         speed_sheet(block),
         excitation_sheet(block),
+        difference_sheet(block),
     ]
     return [sheet for sheet in sheets if sheet.rows]
 
@@ -76,7 +92,16 @@ def accuracy_sheet(block: Block) -> Sheet:
         footnote="The first arm is the control. Mean +- standard deviation over n seeds, at the "
         f"epoch of the highest validation {score}, and the t-interval of the mean. best - last: "
         f"that epoch's validation {score} less the last epoch's.",
+        about="the mean of every arm over its seeds",
+        leaves=("best - last", f"val {score} %", "95 % interval", "n"),
     )
+
+
+# What a narrow terminal leaves out of the table of differences: p-values first.
+LEAVING = (
+    *("pooled p", "look", "paired p", "p at most", "TOST p", "Holm p"),
+    *("on new images", "n", "95 % interval"),
+)
 
 
 def difference_sheet(block: Block) -> Sheet:
@@ -92,11 +117,12 @@ def difference_sheet(block: Block) -> Sheet:
         [*columns, "Holm p", "TOST p", "p at most", "paired p", "pooled p"],
         rows,
         footnote=f"Points of test {block.score.title} less the control's, paired by the n shared "
-        f"seeds; 95 % t-interval. A verdict needs Holm p (no difference) or TOST p (a "
-        f"difference of the margin or more), both Holm-adjusted, to be at most the error of the "
-        f"planned look ({', '.join(map(str, LOOKS))}); shown is the look that settled "
-        "the arm, or the last that n has reached. The interval on new images (images and seeds "
-        "resampled) and the paired p (not adjusted) give none.",
+        "seeds; 95 % t-interval. A verdict needs Holm p (no difference) or TOST p (a difference of "
+        "the margin or more), both Holm-adjusted, to be at most the error of the look (p at most); "
+        "shown is the look that settled the arm, or the last that it has reached. The interval on "
+        "new images (images and seeds resampled) and the paired p (not adjusted) give none.",
+        about="intervals and p-values",
+        leaves=LEAVING,
     )
 
 
@@ -137,6 +163,7 @@ def cost_sheet(block: Block) -> Sheet:
         ["arm", "parameters", *attention, "multiply-adds", *attention],
         rows,
         footnote="Counted, for one image.",
+        about="parameters and multiply-adds",
     )
 
 
@@ -155,6 +182,7 @@ def speed_sheet(block: Block) -> Sheet:
         rows,
         footnote="Median (lower to upper quartile)."
         + (" * Runs shared the machine: the speed is not the arm's own." if shared else ""),
+        about="training and inference",
     )
 
 
@@ -182,4 +210,5 @@ def excitation_sheet(block: Block) -> Sheet:
         "gate: mean. constant: channels whose gate is the same for every image. between classes: "
         "share of the variance over images. held: points of top-1 lost with the stage's gates held "
         "at their means.",
+        about="the gates that senet-inspect looked at",
     )

@@ -1,0 +1,134 @@
+"""What comes first of a block: its question and answer, and a line for every arm's verdict."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from senet_train.compare.comparison import Arm, Block
+from senet_train.compare.render.cells import (
+    NOTHING,
+    arm_names,
+    change,
+    signed,
+    signed_interval,
+)
+from senet_train.compare.render.sheets import VERDICT, VERDICT_NAMES, Sheet
+from senet_train.compare.statistics.difference import Difference, Verdict
+
+LONGEST_NAME = 40  # characters, of an arm in a sentence
+
+
+@dataclass(frozen=True)
+class VerdictLine:
+    """An arm's verdict and its words."""
+
+    arm: str
+    verdict: Verdict
+    words: str
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the words say more than the verdict's name."""
+        return self.words != VERDICT_NAMES[self.verdict]
+
+
+def verdict_lines(block: Block) -> list[VerdictLine]:
+    """Every arm's verdict; the control has none."""
+    return [
+        VerdictLine(name, arm.difference.verdict, "; ".join(said_of(arm.difference)))
+        for name, arm in zip(arm_names(block), block.arms, strict=True)
+        if arm.difference
+    ]
+
+
+def said_of(found: Difference) -> list[str]:
+    """The words of a verdict, and the advice where it is open."""
+    return [found.words, *found.advice]
+
+
+def answer(block: Block) -> str:
+    """`Which of 4 arms beat resnet20? se_resnet20-r4 is better, 3 are undecided.`"""
+    lines = verdict_lines(block)
+    control = the_control(block)
+    if not lines:
+        return f"There is no arm to compare with {control}."
+    if len(lines) == 1:
+        said = {"better": "Yes, it is better", "worse": "No, it is worse"}
+        only = said.get(lines[0].verdict, f"It {state(lines[0].verdict, 1)}")
+        return f"Does {named(lines[0].arm, 'the arm')} beat {control}? {only}."
+    return f"Which of {len(lines)} arms beat {control}? {counted_verdicts(lines)}."
+
+
+def counted_verdicts(lines: Sequence[VerdictLine]) -> str:
+    """`se_resnet20-r4 is better, 3 are undecided`; `All 4 are undecided`."""
+    arms: dict[Verdict, list[str]] = defaultdict(list)
+    for line in lines:
+        arms[line.verdict].append(named(line.arm, "1"))
+    given = [verdict for verdict in VERDICT_NAMES if arms[verdict]]
+    if len(given) == 1:
+        every = "Both" if len(lines) == 2 else f"All {len(lines)}"
+        return f"{every} {state(given[0], len(lines))}"
+    who = {v: arms[v][0] if len(arms[v]) == 1 else str(len(arms[v])) for v in given}
+    return ", ".join(f"{who[verdict]} {state(verdict, len(arms[verdict]))}" for verdict in given)
+
+
+def state(verdict: Verdict, count: int) -> str:
+    """`is better`, `are undecided`, `have no verdict`."""
+    verb = ("has", "have") if verdict == "silent" else ("is", "are")
+    return f"{verb[count > 1]} {VERDICT_NAMES[verdict]}"
+
+
+def the_control(block: Block) -> str:
+    """The control, by its name where that is short."""
+    return named(arm_names(block)[0], "the control")
+
+
+def named(name: str, otherwise: str) -> str:
+    """The name, where it is short enough for a sentence."""
+    return name if cell_len(name) <= LONGEST_NAME else otherwise
+
+
+def verdict_sheet(block: Block) -> Sheet:
+    """A row for every arm but the control: difference, verdict, seeds, cost against the control."""
+    control = block.arms[0]
+    rows = [
+        verdict_row(name, arm, arm.difference, control)
+        for name, arm in zip(arm_names(block), block.arms, strict=True)
+        if arm.difference
+    ]
+    shared = any(arm.cost.shared_machine for arm in block.arms)
+    return Sheet(
+        "Verdicts",
+        ["arm", "points (95 % interval)", VERDICT, "seeds", "params", "mult-adds", "time"],
+        rows,
+        footnote=f"Points of test {block.score.title} above {the_control(block)}. seeds: finished, "
+        "of those asked for. params, mult-adds, time (of training): above the control's."
+        + (" * Runs shared the machine: the time is not the arm's own." if shared else ""),
+        leaves=("mult-adds", "time", "params", "seeds"),
+    )
+
+
+def verdict_row(name: str, arm: Arm, found: Difference, control: Arm) -> list[str]:
+    """A row of the verdict sheet."""
+    cost, reference = arm.cost, control.cost
+    mark = "*" if cost.shared_machine or reference.shared_machine else ""
+    speeds = reference.images_per_second.median, cost.images_per_second.median
+    return [
+        name,
+        difference_and_interval(found),
+        VERDICT_NAMES[found.verdict],
+        f"{len(arm.seeds)} of {max(found.declared, len(arm.seeds) + len(arm.missing_seeds))}",
+        change(cost.parameters, reference.parameters),
+        change(cost.multiply_adds, reference.multiply_adds),
+        change(*speeds, measured=True) + mark,
+    ]
+
+
+def difference_and_interval(found: Difference) -> str:
+    """`+0.62 (-0.40 to +1.60)`; without the interval where one seed gives none."""
+    if found.difference is None:
+        return NOTHING
+    interval = signed_interval(found.low, found.high)
+    return signed(found.difference) + (f" ({interval})" if interval != NOTHING else "")
