@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from senet_train.runs.study_plan import StudyPlan
+
 NUM_IMAGES = 400
 
 Table = dict[str, dict[int, float]]  # arm -> seed -> top-1 in %
@@ -51,8 +53,13 @@ def write_run(
     state: str = "finished",
     factor: list[str] | None = None,
     folder: str = "",
+    plan: StudyPlan | None = None,
+    day: int = 2,
 ) -> Path:
-    """One run of an arm; `changes` are dotted keys of its configuration. Its folder."""
+    """One run of an arm; `changes` are dotted keys of its configuration. Its folder.
+
+    `plan` counts it; it was started on this day of January.
+    """
     config = plain_config()
     for key, value in (changes or {}).items():
         node = config
@@ -67,6 +74,9 @@ def write_run(
     (path / "status.json").write_text(json.dumps(status))
     if state == "finished":
         record = record_of(label, arm, seed, top1, config, environment or {}, factor or [])
+        record["started"] = f"2026-01-{day:02}T03:04:05+00:00"
+        if plan is not None:
+            record |= {"schema": 2, "plan": vars(plan.reference)}
         (path / "result.json").write_text(json.dumps(record))
         right = np.arange(NUM_IMAGES) < round(top1 * NUM_IMAGES)
         np.savez(path / "correct.npz", bits=np.packbits(right), num_images=NUM_IMAGES)
