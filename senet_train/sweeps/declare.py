@@ -175,7 +175,7 @@ def primary_of(arms: Sequence[DeclaredArm], asked: str) -> str:
     found = [arm for arm in others if words <= set(arm.settings)]
     if len(found) == 1:
         return found[0].name
-    each = "; ".join(" ".join(arm.settings) for arm in found or others or arms)
+    each = "; ".join(" ".join(own_settings(arm.settings)) for arm in found or others or arms)
     which = "several arms have" if found else "no arm with a control has"
     raise InputError(
         f"primary={asked!r}: {which} these settings, write those of one of them: {each}"
