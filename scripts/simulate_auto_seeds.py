@@ -7,7 +7,6 @@ seeds needs for the same power. About 5 minutes on one core.
 """
 
 import argparse
-import gc
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,24 +18,19 @@ from typing import Literal
 
 import numpy as np
 from calibration.auto_prose import REPORT
-from calibration.grown_studies import (
-    grown_study,
-    is_false,
-    is_right,
-    planned_studies,
-    single_look,
-)
+from calibration.grown_studies import KEPT, Grown, fixed, grown_study, is_false, is_right
 from calibration.simulated_studies import FixedImages, World
 from calibration.tables_of_rates import markdown, rate
 from numpy.typing import NDArray
 
-from senet_train.compare.statistics.looks import LAST_LOOK, LOOKS
+from senet_train.compare.statistics.looks import LOOKS
 from senet_train.runs.environment import cpu_name, git_commit
 
 EFFECTS = (0.0, 0.1, 0.3, 1.0)  # points
 RESIDUAL_SD = 0.25  # points, a World's at spread 1
 SDS = (0.25, 0.7)
 MOST = 40  # seeds of a fixed design
+LAST_LOOK = max(LOOKS)
 NUM_BATCHES = 10  # of tables, for the error of what is saved
 
 
@@ -55,6 +49,7 @@ class Studied:
     planned: dict[int, NDArray[np.bool_]]
     false_single: NDArray[np.int64]  # at the last look, as `false`
     false_planned: NDArray[np.int64]
+    stopped: NDArray[np.float64]  # (arms called better, 5)
 
 
 def main() -> None:
@@ -63,7 +58,6 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=400)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    gc.freeze()  # statsmodels' Holm collects garbage at every call
     started, commit = perf_counter(), git_commit()
     images = FixedImages(np.random.default_rng(0))
     groups = [
@@ -73,6 +67,7 @@ def main() -> None:
         num_tables=f"{arguments.tables:,}",
         averaged=markdown(AVERAGED, map(averaged_row, groups)),
         each=markdown(EACH, [each_row(one) for group in groups for one in group]),
+        stopped=markdown(STOPPED, [row for group in groups for row in stopped_rows(group)]),
         commit=commit,
         cpu=cpu_name(),
         minutes=(perf_counter() - started) / 60,
@@ -100,9 +95,9 @@ def studied(world: World, images: FixedImages, num_tables: int) -> Studied:
     effects = np.array(world.effects)
     grown = [grown_study(table[:, :LAST_LOOK]) for table in tables]
     codes = np.array([study.codes for study in grown])
-    judged = [planned_studies(table) for table in tables]
-    planned = {look: np.array([codes[look] for codes in judged]) for look in LOOKS}
-    single = {num: single_look(tables, num) for num in range(3, MOST + 1)}
+    planned, single = (
+        {num: fixed(tables, num, kept) for num in range(3, MOST + 1)} for kept in (KEPT, 0.0)
+    )
     return Studied(
         world=world,
         auto=is_right(codes, effects),
@@ -112,11 +107,22 @@ def studied(world: World, images: FixedImages, num_tables: int) -> Studied:
         planned={num: is_right(found, effects) for num, found in planned.items()},
         false_single=is_false(single[LAST_LOOK], effects),
         false_planned=is_false(planned[LAST_LOOK], effects),
+        stopped=np.array(list(stopped(grown, effects))).reshape(-1, 5),
     )
 
 
+def stopped(grown: Sequence[Grown], effects: NDArray[np.float64]) -> Iterator[tuple[float, ...]]:
+    """Of each arm called better: truth, difference, shrunken difference, seeds, interval's hit."""
+    for study in grown:
+        for effect, found in zip(effects, study.figures, strict=True):
+            if found.verdict == "better":
+                low, high = found.low or 0.0, found.high or 0.0
+                figures = found.difference or 0.0, found.shrunken or 0.0
+                yield effect, *figures, found.num_seeds, low <= effect <= high
+
+
 AVERAGED = (
-    "sd|arms|power|runs|seeds at one look for that power|runs saved, %|seeds at planned looks "
+    "sd|arms|power|runs|seeds at one look for that power|runs saved, %|seeds at plan, 0.01 kept, "
     "for that power|runs saved, %|runs saved of 20 seeds, %|power of those 20"
 )
 
@@ -204,6 +210,30 @@ def each_row(one: Studied) -> list[str]:
         rate(int(one.false_planned[0].sum()), total),
         rate(int(one.false_single[0].sum()), total),
     ]
+
+
+STOPPED = (
+    "sd|arms|effect|called better|seeds, mean|difference, mean|shrunken, mean|"
+    "interval holds the truth, %"
+)
+
+
+def stopped_rows(group: Sequence[Studied]) -> Iterator[list[str]]:
+    """The figures of arms called better, where ten or more were, by effect."""
+    for one in group:
+        for effect in sorted(set(one.world.effects)):
+            rows = one.stopped[one.stopped[:, 0] == effect]
+            if len(rows) >= 10:
+                _, found, shrunken, seeds, covered = rows.mean(0)
+                total = sum(e == effect for e in one.world.effects) * len(one.runs)
+                yield [
+                    one.world.name,
+                    str(len(one.world.effects)),
+                    f"{effect:g}",
+                    f"{len(rows)} of {total}",
+                    *(f"{value:.2f}" for value in (seeds, found, shrunken)),
+                    f"{100 * covered:.0f}",
+                ]
 
 
 if __name__ == "__main__":

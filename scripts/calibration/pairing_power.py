@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import nctdtrinc
 
-from senet_train.compare.statistics.looks import LOOKS
-
+ERROR = 0.05  # of one look
 CORRELATIONS = np.linspace(0, 0.95, 20)
 SHOWN = (0, 4, 8, 12, 16, 18)  # of the correlations
 
@@ -30,7 +29,7 @@ def pairing_rows(num_tables: int, stages: tuple[int, ...]) -> Iterator[list[str]
 def difference_shown(num_seeds: int, power: float) -> float:
     """What Student's unpaired t shows of uncorrelated arms with this power, in sd of a run."""
     freedom = 2 * num_seeds - 2
-    threshold = stats.t.isf(LOOKS[num_seeds] / 2, freedom)
+    threshold = stats.t.isf(ERROR / 2, freedom)
     return float(nctdtrinc(freedom, 1 - power, threshold) * np.sqrt(2 / num_seeds))
 
 
@@ -49,7 +48,7 @@ def power_curves(
         paired = stats.ttest_rel(better, base, axis=1)
         unpaired = stats.ttest_ind(better, base, axis=1, equal_var=False)
         for test, found in enumerate((paired, unpaired)):
-            called = (found.pvalue <= LOOKS[num_seeds]) & (found.statistic > 0)
+            called = (found.pvalue <= ERROR) & (found.statistic > 0)
             powers[test, index] = called.mean()
     return powers[0], powers[1]
 

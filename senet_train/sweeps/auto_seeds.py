@@ -157,8 +157,15 @@ class GrowingStudy:
         say("verdicts:")
         for block in self.compared(sys.maxsize).blocks:
             for found in (arm.difference for arm in block.arms if arm.difference):
-                say(f"  {found.arm}, {found.num_seeds} seeds: {found.words}")
+                say(f"  {found.arm}, {found.num_seeds} seeds: {found.words}{estimates(found)}")
         say(f"all of it: {shlex.join(self.command())}")
+
+
+def estimates(found: Difference) -> str:
+    """The difference of an arm that was settled, and what is left without the luck of stopping."""
+    if found.verdict not in ("better", "worse") or found.difference is None:
+        return ""
+    return f", {found.difference:+.2f} points (shrunken {found.shrunken or 0.0:+.2f})"
 
 
 def next_look(num_seeds: int) -> int:

@@ -129,7 +129,7 @@ class JudgedArm:
     @property
     def equivalent(self) -> bool:
         """Whether it differs from the control by less than the margin."""
-        return self.p_equivalence <= self.error
+        return self.p_equivalence <= self.error and not self.skewed
 
 
 def judge_at_every_look(
