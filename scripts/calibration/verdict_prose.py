@@ -18,8 +18,8 @@ and must say the same.
 All that left the family before were called with cause, so it still holds every arm without an
 effect, and this arm's p was at most the look's error times its part of their weights. Summed over
 those arms and all looks that is at most 0.05. This assumes that differences at the seeds are
-independent and near normal, and that the plan was made before the runs. Arms may differ in variance and be
-correlated.
+independent and near normal, and that the plan was made before the runs. Arms may differ in variance
+and be correlated.
 
 Read first:
 
