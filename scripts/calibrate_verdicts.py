@@ -19,7 +19,8 @@ from calibration.extensions import CASES, extension_row
 from calibration.judged_studies import (
     COMPARED,
     FALSE_DESIGNS,
-    error_row,
+    again,
+    false_shares,
     pooled_row,
     power_row,
     price_row,
@@ -107,15 +108,25 @@ def introduction(images: FixedImages, num_checked: int) -> str:
 
 def false_verdicts(images: FixedImages, num_tables: int) -> str:
     """How often a table without cause gets a verdict."""
-    head = "|".join(["world", "arms", *(design.name for design in FALSE_DESIGNS)])
-    half = 196 * sqrt(0.05 * 0.95 / num_tables)
-    worse = [*unequal_worlds(), *odd_worlds()]
+    high = 5 + 196 * sqrt(0.05 * 0.95 / num_tables)
+    tables, rechecked = [], []
+    for worlds in (worlds_without_effect(), [*unequal_worlds(), *odd_worlds()]):
+        rows = []
+        for world in worlds:
+            shares = false_shares(world, images, num_tables)
+            rows.append([world.name, str(len(world.effects)), *(f"{s:.1f}" for s in shares)])
+            above = [d for d, s in zip(FALSE_DESIGNS, shares, strict=True) if s > high]
+            rechecked += [again(world, design, images, 10 * num_tables) for design in above]
+        head = "|".join(["world", "arms", *(design.name for design in FALSE_DESIGNS)])
+        tables.append(markdown(head, rows))
     return FALSE_VERDICTS.format(
         num_tables=num_tables,
-        low=5 - half,
-        high=5 + half,
-        table=markdown(head, [error_row(w, images, num_tables) for w in worlds_without_effect()]),
-        table_worse=markdown(head, [error_row(world, images, num_tables) for world in worse]),
+        low=10 - high,
+        high=high,
+        table=tables[0],
+        table_worse=tables[1],
+        num_again=10 * num_tables,
+        again="\n".join(f"- {line}" for line in rechecked) or "- none",
     )
 
 

@@ -62,11 +62,24 @@ def is_false(codes: Codes, effects: Sequence[float]) -> NDArray[np.bool_]:
     return np.asarray(np.isin(codes, (BETTER, WORSE))[:, null].any(-1))
 
 
-def error_row(world: AnyWorld, images: FixedImages, num_tables: int) -> list[str]:
+def false_shares(world: AnyWorld, images: FixedImages, num_tables: int) -> list[float]:
     """Percent of tables with a false verdict, by design."""
     tables = accuracies(world, images, num_tables, MOST_SEEDS)
-    shares = [100 * is_false(judged(tables, d), world.effects).mean() for d in FALSE_DESIGNS]
-    return [world.name, str(len(world.effects)), *(f"{share:.1f}" for share in shares)]
+    return [100 * is_false(judged(tables, d), world.effects).mean() for d in FALSE_DESIGNS]
+
+
+def again(world: AnyWorld, design: Design, images: FixedImages, num_tables: int) -> str:
+    """A cell of the table once more, with other tables; in batches, to save memory."""
+    random, size, count = np.random.default_rng(99), 10_000, 0
+    for _ in range(max(1, num_tables // size)):
+        tables = (
+            images.accuracies(world, size, design.seeds, random)
+            if isinstance(world, World)
+            else world.accuracies(size, design.seeds, random)
+        )
+        count += int(is_false(judged(tables, design), world.effects).sum())
+    total = size * max(1, num_tables // size)
+    return f"{world.name}, {len(world.effects)} arms, {design.name}: {rate(count, total)}"
 
 
 def skewed_row(world: Worse, num_seeds: int, num_tables: int) -> list[str]:

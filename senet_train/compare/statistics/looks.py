@@ -29,7 +29,7 @@ POWER = 0.8
 POWER_TO_CONTINUE = 1 / 3
 # Skewness is tested from 8 differences on (D'Agostino 1970: below, its normal form is no good).
 FEWEST_FOR_SKEWNESS = 8
-SKEWED = 0.01
+SKEWED = 0.003  # at 0.01 it costs 7 points of power at 30 seeds with heavy tails and helps no more
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ def is_skewed_against(differences: NDArray[np.float64], mean: float) -> bool:
     """Whether the differences have a long tail on the side opposite to their mean.
 
     So they look where some runs of the arm that seems better lose points: then the mean of those
-    that did not is too good. By D'Agostino's test, one-sided, at 1 %; never below 8 differences,
-    where no test sees it.
+    that did not is too good. By D'Agostino's test, one-sided, at `SKEWED`; never below 8
+    differences, where no test sees it.
     """
     if len(differences) < FEWEST_FOR_SKEWNESS:
         return False
