@@ -234,7 +234,7 @@ def train_in_folder(
     folder = plan.folder
     counted_by = plan_that_counts(folder.path.parents[1], folder.arm, folder.seed)
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
-    if start.checkpoint is None:  # a run that goes on keeps what it began with
+    if counted_by.name and start.checkpoint is None:  # one that goes on keeps what it began with
         write_reference(folder.path, counted_by)
     settings = arithmetic(plan.config.trainer.deterministic, start.threads)
     with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:
