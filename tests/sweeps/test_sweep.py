@@ -71,6 +71,10 @@ def test_both_would_lose_one(base: list[str], message: str) -> None:
 def test_seeds_are_a_count_or_a_list() -> None:
     assert Table(arms=[], seeds=3).seed_list() == [0, 1, 2]
     assert Table(arms=[], seeds=[7, 2, 7]).seed_list() == [7, 2]
+    assert Table(arms=[], seeds=3, first_seed=1000).seed_list() == [1000, 1001, 1002]
+    assert Table(arms=[], seeds=[7, 2], first_seed=1000).seed_list() == [7, 2]
+    with pytest.raises(InputError, match=r"below 2\^32: first_seed=4294967295 and"):
+        Table(arms=[], seeds=2, first_seed=2**32 - 1).seed_list()
 
 
 def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) -> None:
@@ -107,6 +111,10 @@ def test_nothing_left_is_bad_input(senet: Senet, tmp_path: Path) -> None:
         (["seeds=[]"], "at least 1 item"),
         (["seeds=abc"], "seeds=abc: must be a valid integer"),
         (["seeds=2", "seed=1"], "seeds=2 and seed=1 both choose seeds"),
+        (["first_seed=7"], "first_seed=7 changes nothing with seeds=[0]: leave it out, or give"),
+        (["first_seed=-1", "seeds=2"], "first_seed=-1: must be greater than or equal to 0"),
+        (["first_seed=7", "seeds=auto"], "first_seed=7 changes nothing with seeds=auto"),
+        ([arms([*PLAIN, "first_seed=7"])], "sets first_seed, which holds for the whole table"),
         ([arms("attention=none")], "arms.0=attention=none: must be a valid array"),
         ([arms(["attention=nono"])], "attention=nono is none of the options"),
         ([arms(["atention=none"])], "atention"),
