@@ -67,3 +67,8 @@ def dispersion_of(values: NDArray[np.integer]) -> Dispersion | None:
         float(special.chdtrc(freedom, statistic)),
         100 * sqrt(explained) / num_images,
     )
+
+
+def times(found: Dispersion) -> str:
+    """`7 times`, `0.3 times`: no more digits than an estimate from a few seeds has."""
+    return f"{found.ratio:.0f} times" if found.ratio >= 1.95 else f"{found.ratio:.1f} times"
