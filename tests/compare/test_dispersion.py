@@ -1,12 +1,14 @@
 """The variance over seeds that images explain: against a known truth, statsmodels, sums by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import cochrans_q
 
-from senet_train.compare.statistics.dispersion import EXCESSIVE, Dispersion, dispersion_of
+from senet_train.compare.statistics.dispersion import EXCESSIVE, Dispersion, dispersion_of, times
 
 RATES = np.random.default_rng(0).beta(0.6, 0.2, 1000) * 0.86 + 0.07  # of 1,000 images
 
@@ -90,6 +92,11 @@ def test_of_differences_it_is_a_sum_by_hand_and_knows_their_truth() -> None:
     assert ratios.mean() == pytest.approx(1, abs=4 * stats.sem(ratios))
     alarms = sum(one.is_excessive for one in several)
     assert stats.binomtest(alarms, 1000, EXCESSIVE, alternative="greater").pvalue > 0.001
+
+
+def test_the_words_have_no_more_digits_than_an_estimate_has() -> None:
+    said = [times(replace(found(runs(1, 3)), ratio=ratio)) for ratio in (0.043, 0.96, 1.94, 7.3)]
+    assert said == ["0.04 times", "1.0 times", "1.9 times", "7 times"]
 
 
 def test_nothing_is_said_without_variance() -> None:

@@ -197,6 +197,24 @@ def test_a_dry_run_tells_what_is_left(senet: Senet, tmp_path: Path) -> None:
     assert "no verdict at 2 seeds" in senet(*words, "seeds=2", "dry_run=true").out
 
 
+def test_a_noise_study_ends_with_what_its_runs_say(senet: Senet, tmp_path: Path) -> None:
+    result = senet("experiment=noise", *BASE, "seeds=3")
+    assert result.code == 0, result.err
+    assert trained(tmp_path) == ["resnet8 1000", "resnet8 1001", "resnet8 1002"]
+    assert "(3 seeds; 90 % interval " in " ".join(result.out.split())
+    assert "What would a table take?" in result.out
+    [arm] = tmp_path.glob("outputs/fake/*")
+    assert f"noise: senet-compare outputs/fake/{arm.name}\n" in result.out
+    assert not list(tmp_path.rglob("plans"))  # there is nothing to be judged
+
+
+def test_no_noise_is_told_of_tables_with_arms_of_single_runs_and_of_attention(senet: Senet) -> None:
+    for words in ([arms(PLAIN, SE), "seeds=2"], [arms(PLAIN)], [arms(SE), "seeds=2"]):
+        result = senet(*BASE, *words)
+        assert "the noise of" not in result.out
+        assert "verdict: senet-compare outputs/fake\n" in result.out, result.err
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_headers_say_why_and_at_what_cost(name: str) -> None:
     text = (CONF / f"experiment/{name}.yaml").read_text()

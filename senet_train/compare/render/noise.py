@@ -92,7 +92,7 @@ def plan_sheet(study: NoiseStudy) -> Sheet:
         f"the control, with power {POWER}, if they are declared before the first run; runs are "
         "those of all arms and the control, one after the other, "
         f"{duration(study.seconds)} each as these took{shared}. At the upper end of the interval "
-        f"it takes {more:.1f} times the seeds.{coarse}",
+        f"it takes {more:.{1 if more < 9.95 else 0}f} times the seeds.{coarse}",
     )
 
 

@@ -71,4 +71,5 @@ def dispersion_of(values: NDArray[np.integer]) -> Dispersion | None:
 
 def times(found: Dispersion) -> str:
     """`7 times`, `0.3 times`: no more digits than an estimate from a few seeds has."""
-    return f"{found.ratio:.0f} times" if found.ratio >= 1.95 else f"{found.ratio:.1f} times"
+    digits = ".0f" if found.ratio >= 1.95 else ".1f" if found.ratio >= 0.95 else ".1g"
+    return f"{found.ratio:{digits}} times"
