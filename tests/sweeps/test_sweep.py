@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from statistics import stdev
 
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from support import CONF, TINY, Senet, arms
 
+from senet_train.compare.statistics.looks import detectable_in_sd
 from senet_train.config.compose import combinations
 from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError
@@ -213,6 +215,27 @@ def test_no_noise_is_told_of_tables_with_arms_of_single_runs_and_of_attention(se
         result = senet(*BASE, *words)
         assert "the noise of" not in result.out
         assert "verdict: senet-compare outputs/fake\n" in result.out, result.err
+
+
+def test_a_dry_run_knows_the_noise_of_a_control_at_other_seeds(
+    senet: Senet, tmp_path: Path
+) -> None:
+    """The sd of the control's runs times what so many seeds show; its arms have no runs yet."""
+    table = [*BASE, arms(SE, PLAIN), "seeds=5", "dry_run=true"]  # the control need not be first
+    assert " points by" not in senet(*table).out
+    senet(*BASE, arms(PLAIN), "seeds=4", "first_seed=50", "optim.lr=0.02")  # another recipe
+    assert " points by" not in senet(*table).out
+    senet(*BASE, arms(PLAIN), "seeds=4", "first_seed=50")
+    [line] = [line for line in senet(*table).out.splitlines() if " points by" in line]
+    files = [
+        f for f in tmp_path.glob("outputs/*/*/seed5?/result.json") if "lr=0.02" not in f.read_text()
+    ]
+    scores = [json.loads(file.read_text())["metrics"]["test_top1"] for file in files]
+    size = 100 * stdev(scores) * detectable_in_sd(0.04, 5)
+    assert f"{size:.2f} points by 4 runs of resnet8" in line
+    out = senet(*table).out
+    assert "left to train: 10 of 10 runs" in out  # none of them is a run of the table
+    assert "one run after the other" in out
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
