@@ -19,7 +19,9 @@ from senet_train.compare.describe import describe_arm, notes_of
 from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
 from senet_train.compare.no_baseline import nearest_control, no_baseline
+from senet_train.compare.seed_scatter import scatter_of_differences
 from senet_train.compare.shared import common_facts, differing_keys, varied_facts
+from senet_train.compare.statistics.difference import with_dispersion
 from senet_train.compare.studies import contests_of
 from senet_train.errors import InputError
 
@@ -117,11 +119,15 @@ def describe_block(
     """One block's arms with their verdicts, the control first."""
     others = others_of(block, control)
     every_seed = sorted({seed for arm in block.arms for seed in arm.runs})
-    images = new_images(others, control)
+    images, scatter = new_images(others, control), scatter_of_differences(others, control)
     describe = partial(describe_arm, control, every_seed, with_curves)
     arms = [describe(control, None, None)]
     arms += [
-        describe(arm, judged.differences[number, arm.folder], images.get(arm.folder))
+        describe(
+            arm,
+            with_dispersion(judged.differences[number, arm.folder], scatter.get(arm.folder)),
+            images.get(arm.folder),
+        )
         for arm in others
     ]
     return Block(

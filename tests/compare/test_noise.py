@@ -1,8 +1,12 @@
 """Noise studies: the sd of one run, what a table takes then, and what the commands say of it."""
 
+import csv
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +15,11 @@ from scipy import stats
 
 from senet_train.commands.compare import main
 from senet_train.compare.render.noise import duration
+from senet_train.compare.statistics.difference import with_dispersion
+from senet_train.compare.statistics.dispersion import Dispersion
 from senet_train.compare.statistics.looks import detectable_in_sd
 from senet_train.compare.statistics.noise import NUMBERS_OF_ARMS, SIZES, needs, noise_of
+from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
 
 
@@ -81,13 +88,26 @@ def compare(
 
 
 def write_control(base: Path, key: int, num_seeds: int = 6, *, run_sd: float = 0.0) -> list[float]:
-    """Runs of a plain network whose images are independent, but for what a run adds to all."""
+    """Runs of a plain network, as `write_answers` has them."""
+    return write_answers(base, "resnet20", key, num_seeds, run_sd=run_sd)
+
+
+def write_answers(
+    base: Path,
+    label: str,
+    key: int,
+    num_seeds: int = 6,
+    *,
+    run_sd: float = 0.0,
+    changes: dict[str, Any] | None = None,
+) -> list[float]:
+    """Runs whose images are independent, but for what a run adds to all; their scores."""
     generator = np.random.default_rng(key)
     scores = []
     for seed in range(num_seeds):
         rates = np.linspace(0.5, 0.9, NUM_IMAGES) + generator.normal(0, run_sd)
         right = generator.random(NUM_IMAGES) < rates
-        path = write_run(base, "resnet20", seed, float(right.mean()))
+        path = write_run(base, label, seed, float(right.mean()), changes=changes)
         np.savez(path / "correct.npz", bits=np.packbits(right), num_images=NUM_IMAGES)
         scores.append(100 * float(right.mean()))
     return scores
@@ -115,8 +135,44 @@ def test_runs_that_move_as_a_whole_are_told_to_train_longer(
 ) -> None:
     write_control(tmp_path / "runs", 1, run_sd=0.08)
     out = compare()[1]
-    assert "times as much in variance" in out
-    assert ": train longer, or average more seeds." in out
+    assert "The variance over seeds is " in out
+    assert " times what they explain (90 % interval " in out
+    assert "): train longer, or average more seeds." in out
+
+
+def test_an_undecided_arm_is_told_to_train_longer_where_runs_move_as_a_whole(
+    compare: Compare, tmp_path: Path
+) -> None:
+    write_answers(tmp_path / "runs", "resnet20", 1, run_sd=0.04)
+    write_answers(tmp_path / "runs", "se_resnet20-r4", 2, run_sd=0.04, changes=SE)
+    compare("--out", str(tmp_path / "out"))
+    [block] = json.loads((tmp_path / "out/comparison.json").read_text())["blocks"]
+    found = block["arms"][1]["difference"]
+    assert found["verdict"] == "undecided"
+    many = f"{found['dispersion']['ratio']:.0f} times what independent images explain"
+    line = f"the variance over seeds is {many}: train longer, or average more seeds"
+    assert found["advice"] == [line]
+    assert f"{found['words']}; {line}" in compare()[1]
+    [_, row] = csv.DictReader((tmp_path / "out/comparison.csv").read_text().splitlines())
+    assert float(row["variance_by_images"]) == found["dispersion"]["ratio"]
+
+
+def test_an_undecided_arm_of_independent_images_is_not(compare: Compare, tmp_path: Path) -> None:
+    """They are the negative control; so is an arm with a verdict, however its runs scatter."""
+    write_answers(tmp_path / "runs", "resnet20", 1)
+    write_answers(tmp_path / "runs", "se_resnet20-r4", 2, changes=SE)
+    out = compare()[1]
+    assert "undecided" in out
+    assert "the variance over seeds" not in out
+    worse = -np.arange(1.0, 7.0)
+    [found] = judge(
+        {"none": dict.fromkeys(range(6), 90.0), "a": dict(enumerate(90 + worse))}, "none"
+    )
+    large = Dispersion(9.0, 4.0, 40.0, 1e-6, 0.2)
+    for verdict, lines in (("worse", 0), ("undecided", 1), ("withheld", 0), ("silent", 0)):
+        told = with_dispersion(replace(found, verdict=verdict), large)
+        assert (len(told.advice), told.dispersion) == (lines, large)
+    assert with_dispersion(replace(found, verdict="undecided"), None).advice == ()
 
 
 def test_noise_beside_a_comparison_is_asked_for(compare: Compare, tmp_path: Path) -> None:

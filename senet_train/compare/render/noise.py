@@ -52,8 +52,8 @@ def dispersion_lines(study: NoiseStudy) -> list[str]:
     if found is None:
         return []
     said = (
-        f"Independent images would give a run {found.images_sd:.2f} points. Seeds scatter "
-        f"{times(found)} as much in variance (90 % interval {found.low:.1f} to {found.high:.1f})"
+        f"Independent images would give a run {found.images_sd:.2f}. The variance over seeds is "
+        f"{times(found)} what they explain (90 % interval {found.low:.1f} to {found.high:.1f})"
     )
     if found.is_excessive:
         return [f"{said}: train longer, or average more seeds."]
