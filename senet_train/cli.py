@@ -153,7 +153,7 @@ def score_of_finished(config: Config) -> float | None:
 def refuse_untrained_table(raw: DictConfig) -> None:
     """Refuse a table that another sweeper, or none, would train as one run. Raises InputError."""
     in_our_sweep = HydraConfig.get().mode == RunMode.MULTIRUN and sweeper() in ("arms", "search")
-    if not in_our_sweep and mode_for(raw.seeds, raw.arms, raw.seed):
+    if not in_our_sweep and mode_for(raw.seeds, raw.arms, raw.seed, raw.first_seed):
         raise InputError(
             "arms and seeds are a table, which only hydra/sweeper=arms trains: leave hydra/sweeper "
             "and hydra.mode as they are, or set arms=[] and one seed"

@@ -45,6 +45,7 @@ GROUPS = {
 # Keys that are more than their type: sweeps read them before the schema does.
 OF_SWEEPS = {
     "seeds": "whole number, list of whole numbers, or `auto`",
+    "first_seed": "whole number",
     "max_seeds": "whole number from 1 on",
     "arms": "list of lists of settings",
 }

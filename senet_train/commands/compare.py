@@ -12,14 +12,17 @@ from senet_train.errors import InputError
 from senet_train.system.console import say
 
 if TYPE_CHECKING:
+    from senet_train.compare.assemble import OnlyBaseline
     from senet_train.compare.collect import Run
     from senet_train.compare.comparison import Comparison
+    from senet_train.compare.noise import NoiseStudy
 
 
 DESCRIPTION = """Compare trained networks (arms) with their control: is an arm better, is the
 comparison fair, and what does the arm cost? The verdicts come first. Runs that are equal in
 everything but attention, placement and declared factors make a block, which has its own control and
-its own verdicts. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
+its own verdicts. Of a control alone it says how much its runs vary over seeds, and how many seeds a
+table takes by that. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
 EXAMPLE = "Example: senet-compare outputs --out report"
 
 
@@ -53,11 +56,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--plan", action="store_true", help="say which runs are worth training next"
     )
+    parser.add_argument(
+        "--noise",
+        action="store_true",
+        help="say how much the control's runs vary over seeds, and what tables take by that",
+    )
     return parser.parse_args(list(argv))
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Read, judge, print, write; the exit code. Raises InputError before anything is written."""
+    from senet_train.compare.assemble import OnlyBaseline
     from senet_train.compare.render.terminal import print_comparison
 
     if arguments.out is not None:
@@ -65,13 +74,22 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.tensorboard is not None:
         refuse_folder(arguments.tensorboard, "--tensorboard")
         refuse_foreign(arguments.tensorboard)
-    comparison, runs = judge_runs(arguments)
+    try:
+        comparison, runs = judge_runs(arguments)
+    except OnlyBaseline as alone:
+        print_noise_alone(alone, arguments)
+        return 0
     arms = {}
     if arguments.tensorboard is not None:
         from senet_train.compare.tensorboard.arms import event_files
 
         arms = event_files(comparison, runs)
+    studies = noise_of_controls(runs, arguments) if arguments.noise else []
     print_comparison(comparison)
+    if studies:
+        from senet_train.compare.render.noise import print_noise
+
+        print_noise(studies)
     if arguments.plan:
         from senet_train.compare.next_runs import print_next_runs
 
@@ -108,6 +126,39 @@ def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
         print_left_out(left_out)
         raise
     return comparison, runs
+
+
+def noise_of_controls(runs: "Sequence[Run]", arguments: argparse.Namespace) -> "list[NoiseStudy]":
+    """How much the runs of each control vary. Raises InputError where no control has two runs."""
+    from senet_train.compare.noise import noise_studies
+
+    studies = noise_studies(runs, arguments.baseline, arguments.allow)
+    if not studies:
+        raise InputError(
+            "--noise is how much runs of one arm vary over seeds: no control here has two runs or "
+            "more, train more seeds of it"
+        )
+    return studies
+
+
+def print_noise_alone(alone: "OnlyBaseline", arguments: argparse.Namespace) -> None:
+    """Print the noise of controls that no arm is compared with.
+
+    Raises InputError where all have one run, and where an arm is needed for what was asked.
+    """
+    from senet_train.compare.noise import noise_studies
+    from senet_train.compare.render.noise import print_noise
+
+    studies = noise_studies(alone.runs, arguments.baseline, arguments.allow)
+    if not studies:
+        raise alone
+    asked = [word for word in ("out", "tensorboard", "plan") if getattr(arguments, word)]
+    if asked:
+        raise InputError(
+            f"there is only the baseline {arguments.baseline}: --{asked[0]} needs an arm that is "
+            f"compared with it, leave --{asked[0]} out to see how much its runs vary"
+        )
+    print_noise(studies)
 
 
 main = command(parse, compare)

@@ -19,7 +19,9 @@ from senet_train.compare.describe import describe_arm, notes_of
 from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
 from senet_train.compare.no_baseline import nearest_control, no_baseline
+from senet_train.compare.seed_scatter import scatter_of_differences
 from senet_train.compare.shared import common_facts, differing_keys, varied_facts
+from senet_train.compare.statistics.difference import with_dispersion
 from senet_train.compare.studies import contests_of
 from senet_train.errors import InputError
 
@@ -36,8 +38,8 @@ def assemble(
     """Judge every block that has a control and another arm; the others' runs are left out.
 
     A `margin` of None is that of the plan, and 0.3 without one. Raises InputError if no block can
-    be judged, UnfairError if that is because runs differ in more than attention, or if the baseline
-    asked for is not in every block.
+    be judged, OnlyBaseline if that is because there is no other arm, UnfairError if runs differ in
+    more than attention, or if the baseline asked for is not in every block.
     """
     blocks = blocks_of(runs, allowed)
     controls = [control_of(block, baseline) for block in blocks]
@@ -70,6 +72,14 @@ def assemble(
     return Comparison(described, out, judged.margin, list(allowed))
 
 
+class OnlyBaseline(InputError):
+    """There is nothing but a control: `runs` are its own, which have noise to tell of."""
+
+    def __init__(self, message: str, runs: Sequence[Run]) -> None:
+        super().__init__(message)
+        self.runs = runs
+
+
 def others_of(block: RunsOfBlock, control: RunsOfArm) -> list[RunsOfArm]:
     """The arms of a block without its control."""
     return [arm for arm in block.arms if arm is not control]
@@ -96,7 +106,11 @@ def refuse_unfair(
             "train the baseline with their settings, or say --allow KEY"
         )
     if nothing:
-        raise InputError(f"there is only the baseline {baseline}: train an arm to compare with it")
+        raise OnlyBaseline(
+            f"there is only the baseline {baseline}: train an arm to compare with it, or more "
+            "seeds of it to see how much its runs vary",
+            [run for block in blocks for arm in block.arms for run in arm.runs.values()],
+        )
 
 
 def describe_block(
@@ -105,11 +119,15 @@ def describe_block(
     """One block's arms with their verdicts, the control first."""
     others = others_of(block, control)
     every_seed = sorted({seed for arm in block.arms for seed in arm.runs})
-    images = new_images(others, control)
+    images, scatter = new_images(others, control), scatter_of_differences(others, control)
     describe = partial(describe_arm, control, every_seed, with_curves)
     arms = [describe(control, None, None)]
     arms += [
-        describe(arm, judged.differences[number, arm.folder], images.get(arm.folder))
+        describe(
+            arm,
+            with_dispersion(judged.differences[number, arm.folder], scatter.get(arm.folder)),
+            images.get(arm.folder),
+        )
         for arm in others
     ]
     return Block(

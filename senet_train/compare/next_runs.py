@@ -10,7 +10,7 @@ from senet_train.compare.statistics.looks import FIRST_LOOK, LOOKS, Rule, unplan
 from senet_train.config.typed_words import key_of
 from senet_train.system.console import say
 
-NOT_REPEATED = ("seed", "seeds", "max_seeds", "arms")
+NOT_REPEATED = ("seed", "seeds", "first_seed", "max_seeds", "arms")
 
 
 def print_next_runs(comparison: Comparison, runs: Sequence[Run]) -> None:

@@ -28,9 +28,9 @@ def identity_for(pretrained: object) -> bool:
     return pretrained is not False
 
 
-def mode_for(seeds: Any, arms: Any, seed: Any) -> str | None:
-    """`MULTIRUN` for a preset with arms or for more seeds than one, so that no -m is needed."""
-    return "MULTIRUN" if arms or seeds != [seed] else None
+def mode_for(seeds: Any, arms: Any, seed: Any, first_seed: Any) -> str | None:
+    """`MULTIRUN` for a table, so that no -m is needed: arms, more seeds than one, a first seed."""
+    return "MULTIRUN" if arms or seeds != [seed] or first_seed else None
 
 
 def register_resolvers() -> None:

@@ -22,7 +22,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 BitDepth = Annotated[int, Field(ge=8, le=16)]
 
 
-SWEEP_KEYS = ("arms", "seeds", "max_seeds", "primary", "reserve", "margin")  # of tables
+SWEEP_KEYS = (  # of tables
+    *("arms", "seeds", "first_seed", "max_seeds"),
+    *("primary", "reserve", "margin"),
+)
 
 
 @dataclass(frozen=True, config=STRICT)

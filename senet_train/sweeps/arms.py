@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from senet_train.compare import MARGIN
+from senet_train.compare import MARGIN, RESERVE
 from senet_train.config.read import explain
 from senet_train.config.schema import SWEEP_KEYS, Seed
 from senet_train.config.typed_words import key_of
@@ -19,6 +19,7 @@ from senet_train.errors import InputError
 WHOLE_TABLE_KEYS = (
     "arms",
     "seeds",
+    "first_seed",
     "max_seeds",
     "primary",
     "reserve",
@@ -46,15 +47,28 @@ class Table:
         | Annotated[list[Seed], Field(min_length=1)]
         | Literal["auto"]
     )
+    first_seed: Seed = 0
     max_seeds: Annotated[int, Field(ge=1, le=10_000)] = 20
     primary: Annotated[str, Field(min_length=1)] = "none"
-    reserve: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    reserve: Annotated[float, Field(ge=0, lt=1)] = RESERVE
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = MARGIN
 
     def seed_list(self) -> list[int]:
-        """`seeds=5` means 0 to 4; `seeds=auto` all that may be added."""
-        seeds = self.max_seeds if self.seeds == "auto" else self.seeds
-        return list(dict.fromkeys(range(seeds) if isinstance(seeds, int) else seeds))
+        """`seeds=5` means 0 to 4, or five from `first_seed` on; `seeds=auto` all that may be added.
+
+        Raises InputError for seeds beyond the largest.
+        """
+        if self.seeds == "auto":
+            return list(range(self.max_seeds))
+        if not isinstance(self.seeds, int):
+            return list(dict.fromkeys(self.seeds))
+        behind = self.first_seed + self.seeds
+        if behind > 2**32:
+            raise InputError(
+                f"seeds are below 2^32: first_seed={self.first_seed} and seeds={self.seeds} go "
+                "beyond, choose a smaller first_seed"
+            )
+        return list(range(self.first_seed, behind))
 
 
 def read_table(tree: Mapping[str, Any]) -> Table:
@@ -80,6 +94,11 @@ def refuse_conflicts(base: Sequence[str], table: Table) -> None:
         raise InputError(
             f"{given['max_seeds']} changes nothing with seeds={table.seeds}: leave it out, or "
             "choose seeds=auto"
+        )
+    if "first_seed" in given and not isinstance(table.seeds, int):
+        raise InputError(
+            f"{given['first_seed']} changes nothing with seeds={table.seeds}: leave it out, or "
+            "give seeds a number"
         )
     if table.arms and "seed" in given:
         raise InputError(

@@ -1,16 +1,21 @@
 """`dry_run=true`: what a table would cost, and which differences it could show."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from rich.table import Column, Table
 
+from senet_train.compare import CONTROL
 from senet_train.compare.statistics.contrast import pooled_contrasts
 from senet_train.compare.statistics.looks import FIRST_LOOK, POWER, Rule, unplanned
+from senet_train.compare.statistics.noise import noise_of as noise_of_runs
 from senet_train.errors import InputError, counted
+from senet_train.runs.folder import RunFolder, names_in
 from senet_train.runs.record import RunRecord, read_record
-from senet_train.sweeps.controls import blocks_of
+from senet_train.sweeps.controls import blocks_of, control_among
 from senet_train.system.console import output_console, say
 from senet_train.training.plan import Plan
 
@@ -22,11 +27,26 @@ def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
 
     `rules` has the rule of its plan for every arm that has one.
     """
-    records = [record for plan in plans if (record := record_of(plan))]
-    finished = [(record.arm, record.seed) for record in records]
+    records = [record for plan in plans if (record := record_of(plan.folder))]
     arms: dict[str, list[Plan]] = {}
     for plan in plans:
         arms.setdefault(plan.identity.arm, []).append(plan)
+    print_arms(arms, records)
+    say(f"left to train: {len(plans) - len(records)} of {counted(len(plans), 'run')}")
+    blocks = blocks_of(arms)
+    controls = [control_among(block, CONTROL) or next(iter(block)) for block in blocks]
+    alone = {control: records_of_arm(arms[control][0].folder) for control in controls}
+    say(hours_left(arms, records, [record for runs in alone.values() for record in runs]))
+    lines = [
+        forecast(control, block, rules, noise_of(control, block, records, alone[control]))
+        for control, block in zip(controls, blocks, strict=True)
+    ]
+    say(*dict.fromkeys(lines))
+
+
+def print_arms(arms: Mapping[str, Sequence[Plan]], records: Sequence[RunRecord]) -> None:
+    """Print the arms, what their networks cost, and how many of their runs have finished."""
+    finished = [(record.arm, record.seed) for record in records]
     arm_column = Column("arm", overflow="fold")
     table = Table(arm_column, "parameters", "multiply-adds", "runs", "finished")
     for arm, runs in arms.items():
@@ -35,49 +55,63 @@ def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
         adds = f"{cost.multiply_adds / 1e6:,.2f} M"
         table.add_row(arm, f"{cost.parameters:,}", adds, str(len(runs)), str(done))
     output_console().print(table)
-    say(f"left to train: {len(plans) - len(records)} of {counted(len(plans), 'run')}")
-    say(hours_left(arms, records))
-    lines = []
-    for block in blocks_of(arms):
-        others = [arm for arm in block if arm in rules]
-        rule = rules[others[0]] if others else unplanned(list(block)[1:])
-        lines.append(smallest_difference(block, records, rule))
-    say(*dict.fromkeys(lines))
 
 
-def record_of(plan: Plan) -> RunRecord | None:
+def record_of(folder: RunFolder) -> RunRecord | None:
     """The finished run's record; None where there is none, or a damaged one, which is logged."""
-    if not plan.folder.finished:
+    if not folder.finished:
         return None
     try:
-        return read_record(plan.folder.path / "result.json")
+        return read_record(folder.path / "result.json")
     except InputError as error:
         log.warning("warning: %s", error)
         return None
 
 
-def hours_left(arms: dict[str, list[Plan]], records: Sequence[RunRecord]) -> str:
-    """From the finished runs of each arm, or of all arms where one has none yet."""
-    if not records:
+def records_of_arm(folder: RunFolder) -> list[RunRecord]:
+    """Those of all finished runs of an arm, also at seeds that are not of the table."""
+    found = (re.fullmatch(r"seed(\d+)", name) for name in names_in(folder.path.parent))
+    seeds = sorted(int(match[1]) for match in found if match)
+    return [record for seed in seeds if (record := record_of(replace(folder, seed=seed)))]
+
+
+def hours_left(
+    arms: dict[str, list[Plan]], records: Sequence[RunRecord], of_controls: Sequence[RunRecord]
+) -> str:
+    """From the finished runs of each arm, or of all arms where one has none yet, or of controls.
+
+    `of_controls` are runs of the controls at any seeds.
+    """
+    timed = [record.cost.seconds for record in records or of_controls]
+    if not timed:
         return "hours: unknown until one run of the table has finished"
     seconds = 0.0
     for arm, runs in arms.items():
         known = [record.cost.seconds for record in records if record.arm == arm]
-        left = len(runs) - len(known)
-        seconds += left * fmean(known or [record.cost.seconds for record in records])
+        seconds += (len(runs) - len(known)) * fmean(known or timed)
     return f"hours: about {seconds / 3600:.2g}, one run after the other, as the finished runs took"
 
 
-def smallest_difference(
-    arms: Mapping[str, Sequence[Plan]], records: Sequence[RunRecord], rule: Rule
+def forecast(
+    control: str,
+    block: Mapping[str, Sequence[Plan]],
+    rules: Mapping[str, Rule],
+    noise: tuple[float, str] | None,
 ) -> str:
-    """What a comparison of the arms with the first has an 80 % chance to see, if it is there.
+    """What the comparison of a block's arms with its control can show."""
+    others = [arm for arm in block if arm != control]
+    planned = [rules[arm] for arm in others if arm in rules]
+    rule = planned[0] if planned else unplanned(others)
+    return smallest_difference(others, max(map(len, block.values())), rule, noise)
 
-    `rule` is that of the table's plan. The points are from the finished runs of these arms, else
-    from those of their control alone, such as a noise study has.
+
+def smallest_difference(
+    others: Sequence[str], num_seeds: int, rule: Rule, noise: tuple[float, str] | None
+) -> str:
+    """What a comparison of the arms with their control has an 80 % chance to see, if it is there.
+
+    `rule` is that of the table's plan. `noise` is the residual sd in points, and what it is from.
     """
-    control, *others = arms
-    num_seeds = max(len(runs) for runs in arms.values())
     if not others:
         return "one arm: nothing to compare it with"
     if not rule.reached(num_seeds):
@@ -87,7 +121,6 @@ def smallest_difference(
         f"{num_seeds} seeds show differences of {units:.1f} residual standard deviations "
         f"(power {POWER}, Holm over {counted(len(rule.weights), 'arm')})"
     )
-    noise = noise_of(control, others, records)
     if noise is None:
         return start
     sd, source = noise
@@ -97,14 +130,23 @@ def smallest_difference(
 
 
 def noise_of(
-    control: str, others: Sequence[str], records: Sequence[RunRecord]
+    control: str,
+    arms: Collection[str],
+    records: Sequence[RunRecord],
+    of_control: Sequence[RunRecord],
 ) -> tuple[float, str] | None:
-    """The residual sd in points, and what it is from; None where nothing has finished."""
+    """The residual sd in points, and what it is from; None where too few runs have finished.
+
+    From the table's runs, where an arm and the control share seeds. Else from the control's alone,
+    such as a noise study has: what a run scatters by is the residual, if seeds pair nothing.
+    """
     accuracies: dict[str, dict[int, float]] = {}
     for record in records:
         accuracies.setdefault(record.arm, {})[record.seed] = 100 * record.metrics.test_score
-    table = {arm: runs for arm, runs in accuracies.items() if arm in (control, *others)}
+    table = {arm: runs for arm, runs in accuracies.items() if arm in arms}
     contrasts = pooled_contrasts(table, control) if control in table else {}
     if contrasts:
         return next(iter(contrasts.values())).residual_sd, "the runs finished so far"
-    return None
+    scores = [100 * record.metrics.test_score for record in of_control]
+    sd = noise_of_runs(scores).sd if len(scores) > 1 else 0.0
+    return (sd, f"{len(scores)} runs of {of_control[0].label}") if sd else None

@@ -39,14 +39,28 @@ def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:
     output_console().print(table)
     failed = [plan for plan, end in zip(plans, returns, strict=True) if not is_finished(plan, end)]
     say(f"finished {len(plans) - len(failed)} of {counted(len(plans), 'run')}")
-    for folder in dict.fromkeys(plan.folder.output_dir / plan.folder.data for plan in plans):
-        say(f"verdict: senet-compare {shlex.quote(str(folder))}")
+    print_next(plans)
     if failed:
         names = ", ".join(
             f"{plan.identity.arm} seed {plan.config.seed} ({progress_of(plan).state})"
             for plan in failed
         )
         raise RunError(f"{len(failed)} of {counted(len(plans), 'run')} did not finish: {names}")
+
+
+def print_next(plans: Sequence["Plan"]) -> None:
+    """Print the command for the verdicts; of a control alone its noise, and the command for that.
+
+    Raises InputError for a damaged record of a control.
+    """
+    from senet_train.sweeps.noise import controls_alone, print_noise  # imports torch
+
+    alone = controls_alone(plans)
+    if alone and any(plan.folder.finished for plan in plans):
+        print_noise(alone)
+    folders = alone or [plan.folder.output_dir / plan.folder.data for plan in plans]
+    for folder in dict.fromkeys(folders):
+        say(f"{'noise' if alone else 'verdict'}: senet-compare {shlex.quote(str(folder))}")
 
 
 def cells_of(arm: str, ends: Sequence[tuple[RunProgress, str]]) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from statistics import stdev
 
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from support import CONF, TINY, Senet, arms
 
+from senet_train.compare.statistics.looks import detectable_in_sd
 from senet_train.config.compose import combinations
 from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError
@@ -71,6 +73,10 @@ def test_both_would_lose_one(base: list[str], message: str) -> None:
 def test_seeds_are_a_count_or_a_list() -> None:
     assert Table(arms=[], seeds=3).seed_list() == [0, 1, 2]
     assert Table(arms=[], seeds=[7, 2, 7]).seed_list() == [7, 2]
+    assert Table(arms=[], seeds=3, first_seed=1000).seed_list() == [1000, 1001, 1002]
+    assert Table(arms=[], seeds=[7, 2], first_seed=1000).seed_list() == [7, 2]
+    with pytest.raises(InputError, match=r"below 2\^32: first_seed=4294967295 and"):
+        Table(arms=[], seeds=2, first_seed=2**32 - 1).seed_list()
 
 
 def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) -> None:
@@ -107,6 +113,10 @@ def test_nothing_left_is_bad_input(senet: Senet, tmp_path: Path) -> None:
         (["seeds=[]"], "at least 1 item"),
         (["seeds=abc"], "seeds=abc: must be a valid integer"),
         (["seeds=2", "seed=1"], "seeds=2 and seed=1 both choose seeds"),
+        (["first_seed=7"], "first_seed=7 changes nothing with seeds=[0]: leave it out, or give"),
+        (["first_seed=-1", "seeds=2"], "first_seed=-1: must be greater than or equal to 0"),
+        (["first_seed=7", "seeds=auto"], "first_seed=7 changes nothing with seeds=auto"),
+        ([arms([*PLAIN, "first_seed=7"])], "sets first_seed, which holds for the whole table"),
         ([arms("attention=none")], "arms.0=attention=none: must be a valid array"),
         ([arms(["attention=nono"])], "attention=nono is none of the options"),
         ([arms(["atention=none"])], "atention"),
@@ -187,6 +197,45 @@ def test_a_dry_run_tells_what_is_left(senet: Senet, tmp_path: Path) -> None:
     assert "one run after the other" in after.out
     assert "points by the runs finished so far" in after.out
     assert "no verdict at 2 seeds" in senet(*words, "seeds=2", "dry_run=true").out
+
+
+def test_a_noise_study_ends_with_what_its_runs_say(senet: Senet, tmp_path: Path) -> None:
+    result = senet("experiment=noise", *BASE, "seeds=3")
+    assert result.code == 0, result.err
+    assert trained(tmp_path) == ["resnet8 1000", "resnet8 1001", "resnet8 1002"]
+    assert "(3 seeds; 90 % interval " in " ".join(result.out.split())
+    assert "What would a table take?" in result.out
+    [arm] = tmp_path.glob("outputs/fake/*")
+    assert f"noise: senet-compare outputs/fake/{arm.name}\n" in result.out
+    assert not list(tmp_path.rglob("plans"))  # there is nothing to be judged
+
+
+def test_no_noise_is_told_of_tables_with_arms_of_single_runs_and_of_attention(senet: Senet) -> None:
+    for words in ([arms(PLAIN, SE), "seeds=2"], [arms(PLAIN)], [arms(SE), "seeds=2"]):
+        result = senet(*BASE, *words)
+        assert "the noise of" not in result.out
+        assert "verdict: senet-compare outputs/fake\n" in result.out, result.err
+
+
+def test_a_dry_run_knows_the_noise_of_a_control_at_other_seeds(
+    senet: Senet, tmp_path: Path
+) -> None:
+    """The sd of the control's runs times what so many seeds show; its arms have no runs yet."""
+    table = [*BASE, arms(SE, PLAIN), "seeds=5", "dry_run=true"]  # the control need not be first
+    assert " points by" not in senet(*table).out
+    senet(*BASE, arms(PLAIN), "seeds=4", "first_seed=50", "optim.lr=0.02")  # another recipe
+    assert " points by" not in senet(*table).out
+    senet(*BASE, arms(PLAIN), "seeds=4", "first_seed=50")
+    [line] = [line for line in senet(*table).out.splitlines() if " points by" in line]
+    files = [
+        f for f in tmp_path.glob("outputs/*/*/seed5?/result.json") if "lr=0.02" not in f.read_text()
+    ]
+    scores = [json.loads(file.read_text())["metrics"]["test_top1"] for file in files]
+    size = 100 * stdev(scores) * detectable_in_sd(0.04, 5)
+    assert f"{size:.2f} points by 4 runs of resnet8" in line
+    out = senet(*table).out
+    assert "left to train: 10 of 10 runs" in out  # none of them is a run of the table
+    assert "one run after the other" in out
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

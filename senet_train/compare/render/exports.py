@@ -47,6 +47,7 @@ def csv_row(block: Block, arm: Arm) -> dict[str, Any]:
         **mean_columns("val", arm.val),
         **mean_columns("val_last", arm.val_last),
         **{name: getattr(found, field) if found else None for field, name in DIFFERENCE.items()},
+        "variance_by_images": found.dispersion.ratio if found and found.dispersion else None,
         "new_images_low": low,
         "new_images_high": high,
         **cost_columns(arm.cost),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from senet_train.compare.statistics.contrast import Contrast, paired_contrast
+from senet_train.compare.statistics.dispersion import Dispersion, times
 from senet_train.compare.statistics.looks import (
     FIRST_LOOK,
     POWER,
@@ -50,7 +51,8 @@ class Difference:
     verdict: they are adjusted by Holm's method and of the first `look` seeds of the study; `error`
     is what that look may spend. `look` is the one that settled the arm, else the last that it
     reached. `declared` is the number of seeds that a plan declares, 0 without a plan. `advice`
-    says, a line each, what the seeds can show and what would settle an open verdict.
+    says, a line each, what the seeds can show and what would settle an open verdict. `dispersion`
+    has how the variance over seeds compares with what independent test images explain.
     """
 
     arm: str
@@ -69,6 +71,7 @@ class Difference:
     words: str
     declared: int = 0
     advice: tuple[str, ...] = ()
+    dispersion: Dispersion | None = None
 
     @property
     def shrunken(self) -> float | None:
@@ -223,6 +226,15 @@ def advice_of(found: Difference, rule: Rule, margin: float) -> tuple[str, ...]:
     needed = seeds_needed(size / found.residual_sd, level)
     many = f"about {needed}" if needed else f"more than {MOST_SEEDS}"
     return (f"{can}; {size:.2g} points would take {many} seeds, declared from the start",)
+
+
+def with_dispersion(found: Difference, dispersion: Dispersion | None) -> Difference:
+    """The same with its dispersion, and what follows from a large one where the verdict is open."""
+    advice = found.advice
+    if found.verdict == "undecided" and dispersion and dispersion.is_excessive:
+        much = f"the variance over seeds is {times(dispersion)} what independent images explain"
+        advice = (*advice, f"{much}: train longer, or average more seeds")
+    return replace(found, dispersion=dispersion, advice=advice)
 
 
 def seeds_needed(size_in_sd: float, level: float) -> int:

@@ -40,7 +40,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
 
 def refuse_table(tree: Mapping[str, Any]) -> None:
     """Refuse arms and several seeds: a trial is one run with one seed. Raises InputError."""
-    if mode_for(tree["seeds"], tree["arms"], tree["seed"]):
+    if mode_for(*(tree[key] for key in ("seeds", "arms", "seed", "first_seed"))):
         raise InputError(
             "hydra/sweeper=search tries settings at one seed, and arms and seeds are a table: "
             "leave them out, and train what was found with seeds=5 afterwards"
