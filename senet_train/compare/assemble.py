@@ -121,7 +121,7 @@ def describe_block(
         control=control.folder,
         arms=arms,
         notes=[*notes_of(block), *judged.notes.get(number, [])],
-        rules=judged.rules[number],
+        judged_by=judged.bases[number],
     )
 
 

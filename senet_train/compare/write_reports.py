@@ -27,7 +27,7 @@ def draw_pictures(block: Block, number: int, margin: float) -> list[Picture]:
     draw: list[tuple[str, str, Callable[[], Figure]]] = []
     if any(arm.difference for arm in block.arms):
         draw.append(("forest", forest_caption(block, margin), partial(draw_forest, block, margin)))
-    for cost in COSTS:
+    for cost in COSTS if block.costs else ():
         draw.append((cost.name, pareto_caption(block, cost), partial(draw_pareto, block, cost)))
     if any(arm.curves for arm in block.arms):
         draw.append(("curves", curves_caption(block), partial(draw_curves, block)))
