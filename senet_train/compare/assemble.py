@@ -19,6 +19,7 @@ from senet_train.compare.describe import describe_arm, notes_of
 from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
 from senet_train.compare.no_baseline import nearest_control, no_baseline
+from senet_train.compare.provenance import provenance_of
 from senet_train.compare.shared import common_facts, differing_keys, varied_facts
 from senet_train.compare.studies import contests_of
 from senet_train.errors import InputError
@@ -122,6 +123,7 @@ def describe_block(
         arms=arms,
         notes=[*notes_of(block), *judged.notes.get(number, [])],
         judged_by=judged.bases[number],
+        provenance=provenance_of(block),
     )
 
 

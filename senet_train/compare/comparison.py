@@ -107,6 +107,35 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class Compute:
+    """What the runs of a block took on one kind of machine: wall-clock seconds, and memory."""
+
+    device: str
+    cpu: str
+    threads: int
+    num_runs: int
+    shortest: float
+    longest: float
+    seconds: float  # of all runs
+    peak_memory_bytes: int  # the highest of all runs
+    shared_machine: bool  # a run shared the machine with others
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the runs of a block were made, as their records have it.
+
+    `facts` are key as in conf/ -> every value, without attention and placement; `images` counts
+    the images of each part of the data, a text for each split; `commits` are those of git.
+    """
+
+    facts: dict[str, list[str]]
+    images: list[str]
+    commits: list[str]
+    compute: list[Compute]
+
+
+@dataclass(frozen=True)
 class Block:
     """Runs equal in everything but attention, placement and the declared factor.
 
@@ -123,6 +152,7 @@ class Block:
     arms: list[Arm]  # the control first
     notes: list[str]
     judged_by: list[Basis] = field(default_factory=list)
+    provenance: Provenance | None = None  # None of a table, which has no records
     varied: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property

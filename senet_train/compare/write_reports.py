@@ -10,6 +10,7 @@ from senet_train.compare.comparison import Block, Comparison
 from senet_train.compare.pictures.curves import curves_caption, draw_curves
 from senet_train.compare.pictures.forest import draw_forest, forest_caption
 from senet_train.compare.pictures.pareto import COSTS, draw_pareto, pareto_caption
+from senet_train.compare.render.checklist import checklist
 from senet_train.compare.render.exports import csv_text, plain
 from senet_train.compare.render.latex import latex
 from senet_train.compare.render.markdown import escaped, markdown
@@ -75,4 +76,5 @@ def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[
         "comparison.csv": csv_text(comparison),
         "comparison.tex": latex(report),
         "methods.md": methods_text,
+        "checklist.md": checklist(comparison),
     }

@@ -197,7 +197,14 @@ def test_all_files_are_there_and_returned(written: Written) -> None:
     assert names == {path.name for path in written.folder.iterdir()}
     assert len(names) == len(written.paths)
     kinds = ("index.html", "comparison.md", "comparison.csv", "comparison.tex", "comparison.json")
-    assert {*kinds, "methods.md", "forest-1.png", "curves-1.svg", "parameters-1.svg"} <= names
+    assert {
+        *kinds,
+        "methods.md",
+        "checklist.md",
+        "forest-1.png",
+        "curves-1.svg",
+        "parameters-1.svg",
+    } <= names
     assert written.paths[0].name == "index.html"
 
 
