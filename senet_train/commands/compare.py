@@ -23,7 +23,7 @@ everything but attention, placement and declared factors make a block, which has
 its own verdicts. Runs of other programs come as a CSV file with the columns arm, seed and score (in
 percent); a column block divides it, all others are settings. Exit codes: 0 done, 2 bad input, 3
 unfair comparison."""
-EXAMPLE = "Examples: senet-compare outputs --out report; senet-compare table.csv --baseline plain"
+EXAMPLE = "Example: senet-compare outputs --out report"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -68,7 +68,7 @@ def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[
     """File name -> content, the page first: it is the one to open."""
     report, paragraphs = report_of(comparison), methods(comparison)
     title = title_of(report)
-    forests = [drawn[0] if drawn[0].name.startswith("forest") else None for drawn in pictures]
+    forests = [next((p for p in own if p.name.startswith("forest")), None) for own in pictures]
     methods_text = "\n\n".join(["## Methods", *map(escaped, paragraphs)]) + "\n"
     return {
         "index.html": page(report, pictures, paragraphs, title=title),
