@@ -1,4 +1,4 @@
-"""The command `senet-compare`: run folders in, verdicts out. It needs no torch."""
+"""The command `senet-compare`: run folders in, or a table of scores; verdicts out. No torch."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,29 +18,33 @@ if TYPE_CHECKING:
     from senet_train.compare.noise import NoiseStudy
 
 
+PATHS = "folders with runs, or one table of scores (.csv or .tsv)"
 DESCRIPTION = """Compare trained networks (arms) with their control: is an arm better, is the
 comparison fair, and what does the arm cost? The verdicts come first. Runs that are equal in
 everything but attention, placement and declared factors make a block, which has its own control and
 its own verdicts. Of a control alone it says how much its runs vary over seeds, and how many seeds a
-table takes by that. Exit codes: 0 done, 2 bad input, 3 unfair comparison."""
+table takes by that. Runs of other programs come as a CSV file with the columns arm, seed and score
+(in percent); a column block divides it, all others are settings. Exit codes: 0 done, 2 bad input, 3
+unfair comparison."""
 EXAMPLE = "Example: senet-compare outputs --out report"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments. Raises InputError."""
     parser = Parser(prog="senet-compare", description=DESCRIPTION, epilog=EXAMPLE)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS)
     parser.add_argument(
         "--baseline",
-        default=CONTROL,
-        help="the control: an arm's label or folder, or attention=NAME (default: %(default)s)",
+        help=f"the control: an arm's label or folder, or attention=NAME (default: {CONTROL}; of a "
+        "table, the arm with one of the names none, baseline, control)",
     )
     parser.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="KEY",
-        help="a setting in which the runs may differ, such as optim.lr; may be repeated",
+        help="a setting in which the runs may differ, such as optim.lr, or a column of a table; "
+        "may be repeated",
     )
     parser.add_argument(
         "--margin",
@@ -75,7 +79,7 @@ def compare(arguments: argparse.Namespace) -> int:
         refuse_folder(arguments.tensorboard, "--tensorboard")
         refuse_foreign(arguments.tensorboard)
     try:
-        comparison, runs = judge_runs(arguments)
+        comparison, runs = judge_paths(arguments)
     except OnlyBaseline as alone:
         print_noise_alone(alone, arguments)
         return 0
@@ -105,6 +109,39 @@ def compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def judge_paths(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
+    """As `judge_runs`, or compare the table that is the only path, of which there are no runs."""
+    from senet_train.compare.score_table import is_table, read_scores
+    from senet_train.compare.table_verdicts import compare_table
+
+    if not any(map(is_table, arguments.paths)):
+        return judge_runs(arguments)
+    refuse_beside_table(arguments)
+    table = read_scores(arguments.paths[0])
+    found = compare_table(
+        table, baseline=arguments.baseline, allowed=arguments.allow, margin=arguments.margin
+    )
+    return found, []
+
+
+def refuse_beside_table(arguments: argparse.Namespace) -> None:
+    """Raises InputError for what a table cannot be compared with, and what it cannot give."""
+    if len(arguments.paths) > 1:
+        raise InputError(
+            f"a table is compared alone, got {', '.join(map(str, arguments.paths))}: put all rows "
+            "into one file, and compare run folders without it"
+        )
+    if arguments.tensorboard is not None:
+        raise InputError("--tensorboard shows curves, and a table has none: leave it out")
+    if arguments.noise:
+        raise InputError("--noise needs each run's answers, and a table has none: leave it out")
+    if arguments.plan:
+        raise InputError(
+            "--plan writes lines of senet-train, which a table has not: leave it out, each verdict "
+            "says how many seeds would settle it"
+        )
+
+
 def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
     """Compare the runs below the paths; also returns them. Raises InputError, UnfairError."""
     from senet_train.compare.assemble import assemble
@@ -117,7 +154,7 @@ def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
         comparison = assemble(
             runs,
             left_out,
-            baseline=arguments.baseline,
+            baseline=arguments.baseline or CONTROL,
             allowed=arguments.allow,
             margin=arguments.margin,
             with_curves=arguments.out is not None,
@@ -132,7 +169,7 @@ def noise_of_controls(runs: "Sequence[Run]", arguments: argparse.Namespace) -> "
     """How much the runs of each control vary. Raises InputError where no control has two runs."""
     from senet_train.compare.noise import noise_studies
 
-    studies = noise_studies(runs, arguments.baseline, arguments.allow)
+    studies = noise_studies(runs, arguments.baseline or CONTROL, arguments.allow)
     if not studies:
         raise InputError(
             "--noise is how much runs of one arm vary over seeds: no control here has two runs or "
@@ -149,13 +186,13 @@ def print_noise_alone(alone: "OnlyBaseline", arguments: argparse.Namespace) -> N
     from senet_train.compare.noise import noise_studies
     from senet_train.compare.render.noise import print_noise
 
-    studies = noise_studies(alone.runs, arguments.baseline, arguments.allow)
+    studies = noise_studies(alone.runs, arguments.baseline or CONTROL, arguments.allow)
     if not studies:
         raise alone
     asked = [word for word in ("out", "tensorboard", "plan") if getattr(arguments, word)]
     if asked:
         raise InputError(
-            f"there is only the baseline {arguments.baseline}: --{asked[0]} needs an arm that is "
+            f"there is only the baseline {arguments.baseline or CONTROL}: --{asked[0]} needs an arm that is "
             f"compared with it, leave --{asked[0]} out to see how much its runs vary"
         )
     print_noise(studies)

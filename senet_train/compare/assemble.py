@@ -19,6 +19,7 @@ from senet_train.compare.describe import describe_arm, notes_of
 from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
 from senet_train.compare.no_baseline import nearest_control, no_baseline
+from senet_train.compare.provenance import provenance_of
 from senet_train.compare.seed_scatter import scatter_of_differences
 from senet_train.compare.shared import common_facts, differing_keys, varied_facts
 from senet_train.compare.statistics.difference import with_dispersion
@@ -139,7 +140,8 @@ def describe_block(
         control=control.folder,
         arms=arms,
         notes=[*notes_of(block), *judged.notes.get(number, [])],
-        rules=judged.rules[number],
+        judged_by=judged.bases[number],
+        provenance=provenance_of(block),
     )
 
 

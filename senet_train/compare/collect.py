@@ -178,7 +178,9 @@ def find_all(paths: Iterable[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         if not path.is_dir():
-            raise InputError(f"{path} is no folder: give one that holds runs, such as outputs")
+            raise InputError(
+                f"{path} is no folder: give one that holds runs, such as outputs, or a .csv"
+            )
         below = [folder.resolve() for folder in find_runs(path)]
         if not below:
             raise InputError(f"{path} holds no run: give a folder that senet-train wrote to")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from senet_train.compare import MARGIN
+from senet_train.compare.comparison import Basis, DeclaredPlan
 from senet_train.compare.statistics.contrast import Contrast, pooled_contrasts
 from senet_train.compare.statistics.difference import Difference, Standing, difference_of
 from senet_train.compare.statistics.looks import (
-    ERROR,
     LOOKS,
     Rule,
     judge_at_every_look,
@@ -19,8 +19,12 @@ from senet_train.compare.statistics.looks import (
 )
 from senet_train.compare.statistics.verdict import check_input
 from senet_train.compare.studies import Contest, Counted, count_seeds, score
-from senet_train.errors import InputError, counted
+from senet_train.errors import InputError
 from senet_train.runs.study_plan import Chain
+
+# The order of the seeds that a look takes.
+DECLARED = "in the order declared"
+STARTED = "in the order in which their runs were started"
 
 Key = tuple[int, str]  # the number of a block, the folder of an arm
 
@@ -30,7 +34,7 @@ class Judged:
     """The verdicts, by block and arm; by block, what judged it and what is noted; the margin."""
 
     differences: dict[Key, Difference]
-    rules: dict[int, list[str]]
+    bases: dict[int, list[Basis]]
     notes: dict[int, list[str]]
     margin: float
 
@@ -44,17 +48,19 @@ def judge_contests(contests: Sequence[Contest], asked: float | None) -> Judged:
     margin = margin_of(planned, asked)
     pooled = pooled_by_block(contests, margin)
     differences: dict[Key, Difference] = {}
-    rules: dict[int, list[str]] = {}
+    bases: dict[int, list[Basis]] = {}
     for group in by_chain(planned):
         differences |= judged_by_plan(group, pooled)
-        for number in {one.contest.block for one in group}:
-            rules.setdefault(number, []).append(sentence_of(group[0].chain))
+        for number in dict.fromkeys(one.contest.block for one in group):
+            arms = [one.contest.arm.folder for one in group if one.contest.block == number]
+            bases.setdefault(number, []).append(basis_of(group[0].chain, arms))
     rest = [contest for contest in contests if contest.key not in differences]
     for number in dict.fromkeys(contest.block for contest in rest):
         alone = [contest for contest in rest if contest.block == number]
         differences |= judged_without_plan(alone, margin, pooled)
-        rules[number] = [*rules.get(number, []), without_plan(beside_a_plan=number in rules)]
-    return Judged(differences, rules, notes, margin)
+        arms = [contest.arm.folder for contest in alone]
+        bases.setdefault(number, []).append(without_plan(arms, STARTED))
+    return Judged(differences, bases, notes, margin)
 
 
 def margin_of(planned: Sequence[Counted], asked: float | None) -> float:
@@ -162,21 +168,24 @@ def lost_words(label: str, lost: Mapping[int, str]) -> str:
     return f"{label}: {each}" if lost else ""
 
 
-def sentence_of(chain: Chain) -> str:
-    """The plan in a sentence."""
-    plan, first = chain.last, chain.plans[0]
-    looks = ", ".join(f"{look.seeds} seeds ({look.error:g})" for look in chain.looks)
-    primary = f", half of the error for {plan.primary}" if plan.primary else ""
-    kept = f", {plan.kept:g} kept for an extension" if plan.kept else ""
-    return (
-        f"plan {first.declaration.name}, declared {first.declared} before its first run: "
-        f"{counted(len(plan.arms), 'arm')}, tested at {looks or 'no seeds yet'}{primary}{kept}; "
-        f"sha256 {chain.plans[-1].reference.sha256}"
+def basis_of(chain: Chain, arms: Sequence[str]) -> Basis:
+    """The plan and its extensions, for these arms of a block."""
+    last = chain.last
+    return Basis(
+        arms=list(arms),
+        family=len(last.arms),
+        looks={look.seeds: look.error for look in chain.looks},
+        order=DECLARED,
+        plans=[
+            DeclaredPlan(plan.reference.name, plan.declared, plan.reference.sha256)
+            for plan in chain.plans
+        ],
+        primary=last.primary,
+        kept=last.kept,
+        declared=len(last.seeds),
     )
 
 
-def without_plan(*, beside_a_plan: bool) -> str:
-    """What judges arms that no plan counts."""
-    which = "arms without a plan" if beside_a_plan else "no plan"
-    looks = ", ".join(map(str, LOOKS))
-    return f"{which}: tested at {looks} seeds, with an error of {ERROR:g} for the block in all"
+def without_plan(arms: Sequence[str], order: str) -> Basis:
+    """The looks of runs that no plan counts."""
+    return Basis(list(arms), len(arms), dict(LOOKS), order)

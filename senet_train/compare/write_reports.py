@@ -10,6 +10,7 @@ from senet_train.compare.comparison import Block, Comparison
 from senet_train.compare.pictures.curves import curves_caption, draw_curves
 from senet_train.compare.pictures.forest import draw_forest, forest_caption
 from senet_train.compare.pictures.pareto import COSTS, draw_pareto, pareto_caption
+from senet_train.compare.render.checklist import checklist
 from senet_train.compare.render.exports import csv_text, plain
 from senet_train.compare.render.latex import latex
 from senet_train.compare.render.markdown import escaped, markdown
@@ -27,7 +28,7 @@ def draw_pictures(block: Block, number: int, margin: float) -> list[Picture]:
     draw: list[tuple[str, str, Callable[[], Figure]]] = []
     if any(arm.difference for arm in block.arms):
         draw.append(("forest", forest_caption(block, margin), partial(draw_forest, block, margin)))
-    for cost in COSTS:
+    for cost in COSTS if block.costs else ():
         draw.append((cost.name, pareto_caption(block, cost), partial(draw_pareto, block, cost)))
     if any(arm.curves for arm in block.arms):
         draw.append(("curves", curves_caption(block), partial(draw_curves, block)))
@@ -67,7 +68,7 @@ def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[
     """File name -> content, the page first: it is the one to open."""
     report, paragraphs = report_of(comparison), methods(comparison)
     title = title_of(report)
-    forests = [drawn[0] if drawn[0].name.startswith("forest") else None for drawn in pictures]
+    forests = [next((p for p in own if p.name.startswith("forest")), None) for own in pictures]
     methods_text = "\n\n".join(["## Methods", *map(escaped, paragraphs)]) + "\n"
     return {
         "index.html": page(report, pictures, paragraphs, title=title),
@@ -75,4 +76,5 @@ def render_texts(comparison: Comparison, pictures: list[list[Picture]]) -> dict[
         "comparison.csv": csv_text(comparison),
         "comparison.tex": latex(report),
         "methods.md": methods_text,
+        "checklist.md": checklist(comparison),
     }

@@ -33,9 +33,10 @@ OPENING = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class BadFile(InputError):
-    """A file that cannot be read as what it should be."""
+    """A file that cannot be read as what it should be, and for what reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"{path} cannot be read ({reason}): {WAY_OUT}")
 
 

@@ -48,7 +48,7 @@ def filled(kind: Any, text: str) -> Any:
     if origin is list:
         return [filled(inner[0], text)] * 2
     if origin is tuple:
-        return tuple(filled(each, text) for each in inner)
+        return tuple(filled(each, text) for each in inner if each is not ...)
     if origin is dict:
         return {filled(inner[0], text): filled(inner[1], text)}
     if origin is np.ndarray:

@@ -14,6 +14,7 @@ from senet_train.commands.compare import main
 from senet_train.compare.assemble import assemble
 from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Block
+from senet_train.compare.render.basis import in_a_line
 from senet_train.compare.statistics.difference import Difference
 from senet_train.compare.statistics.looks import (
     errors_of_looks,
@@ -269,7 +270,7 @@ def test_runs_of_before_the_plan_do_not_count(tmp_path: Path, planned_late: str)
     assert block.arms[1].difference.declared == 0
     assert block.arms[1].difference.verdict == "undecided"
     assert any(f"{planned_late} seed 0 was not made under the plan" in n for n in block.notes)
-    assert block.rules == [
+    assert [in_a_line(basis, block) for basis in block.judged_by] == [
         "no plan: tested at 3, 5, 8, 12, 20 seeds, with an error of 0.05 for the block in all"
     ]
 
@@ -291,7 +292,7 @@ def test_a_run_counts_for_the_first_plan_that_named_it(tmp_path: Path) -> None:
         in note
         for note in block.notes
     )
-    assert len(block.rules) == 2
+    assert len(block.judged_by) == 2
 
 
 def change_looks(path: Path) -> None:

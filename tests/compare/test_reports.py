@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 
 from senet_train.compare.comparison import Arm, ArmCost, Block, Comparison, LeftOut, Spread
+from senet_train.compare.judging import STARTED, without_plan
 from senet_train.compare.render.cells import arm_names, shortened
 from senet_train.compare.render.exports import plain
 from senet_train.compare.render.latex import escaped as latex_escaped
@@ -104,6 +105,7 @@ def block(accuracies: dict[str, dict[int, float]]) -> Block:
         control=f"{control}-folder",
         arms=arms,
         notes=[],
+        judged_by=[without_plan([arm.folder for arm in arms[1:]], STARTED)] if others else [],
     )
 
 
@@ -195,7 +197,14 @@ def test_all_files_are_there_and_returned(written: Written) -> None:
     assert names == {path.name for path in written.folder.iterdir()}
     assert len(names) == len(written.paths)
     kinds = ("index.html", "comparison.md", "comparison.csv", "comparison.tex", "comparison.json")
-    assert {*kinds, "methods.md", "forest-1.png", "curves-1.svg", "parameters-1.svg"} <= names
+    assert {
+        *kinds,
+        "methods.md",
+        "checklist.md",
+        "forest-1.png",
+        "curves-1.svg",
+        "parameters-1.svg",
+    } <= names
     assert written.paths[0].name == "index.html"
 
 

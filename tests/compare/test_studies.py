@@ -18,6 +18,7 @@ def test_there_are_studies() -> None:
         "cifar10_jpeg_3_epochs",
         "cifar10_jpeg_3_epochs_folded",
         "finetune_imagenette_mini",
+        "se_ratio_digits_declared",
         "shapes_detection",
         "shapes_segmentation",
     ]

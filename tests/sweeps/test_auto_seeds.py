@@ -11,10 +11,8 @@ import yaml
 from compare_runs import Table, table
 from support import CONF, TINY, Result, Senet, arms
 
-from senet_train.commands.compare import parse
+from senet_train.commands.compare import judge_runs, parse
 from senet_train.compare import MARGIN
-from senet_train.compare.assemble import assemble
-from senet_train.compare.collect import collect
 from senet_train.compare.statistics.looks import LOOKS, Rule
 from senet_train.compare.statistics.next_step import Step, next_step
 from senet_train.compare.statistics.verdict import judge
@@ -94,14 +92,7 @@ def compared(line: str) -> dict[str, str]:
     """Arm -> words, of the command that the sweep names."""
     command, *words = shlex.split(line)
     assert command == "senet-compare"
-    asked = parse(words)
-    comparison = assemble(
-        *collect(asked.paths),
-        baseline=asked.baseline,
-        allowed=asked.allow,
-        margin=asked.margin,
-        with_curves=False,
-    )
+    comparison, _ = judge_runs(parse(words))
     arms = [arm for block in comparison.blocks for arm in block.arms]
     return {arm.folder: arm.difference.words for arm in arms if arm.difference}
 

@@ -52,13 +52,16 @@ def pareto_caption(block: Block, cost: CostAxis) -> str:
 
 
 def draw_pareto(block: Block, cost: CostAxis) -> Figure:
-    """A mark for every arm, and its name where there is room; the control and the best first."""
+    """A mark for every arm, and its name where there is room; the control and the best first.
+
+    Every arm's cost must be known.
+    """
     height = LOWEST + LINE * len(block.arms)
     whole = BOTTOM + height + TOP
     figure = Figure(figsize=(WIDTH, whole))
     place = (LEFT / WIDTH, BOTTOM / whole, AXES_WIDTH / WIDTH, height / whole)
     axes = figure.add_axes(place)
-    costs = [cost.value(arm.cost) for arm in block.arms]
+    costs = [cost.value(known) for known in block.costs]
     axes.set_xlim(*cost_limits(costs))
     axes.set_ylim(*accuracy_limits(block.arms))
     for arm, value in zip(block.arms, costs, strict=True):

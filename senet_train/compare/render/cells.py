@@ -125,8 +125,12 @@ def spread(cost: Spread | None, decimals: int, mark: str = "") -> str:
     return f"{median}{mark} ({low} to {high})"
 
 
+MOST_SEEDS = 50  # in a line
+
+
 def seed_list(seeds: list[int]) -> str:
-    """`0 to 4`, or `0, 2, 3`."""
+    """`0 to 4`, or `0, 2, 3`; of very many the first, and how many more there are."""
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds))):
         return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+    more = len(seeds) - MOST_SEEDS
+    return ", ".join(map(str, seeds[:MOST_SEEDS])) + (f" and {more:,} more" if more > 0 else "")

@@ -44,13 +44,13 @@ def csv_row(block: Block, arm: Arm) -> dict[str, Any]:
         "seeds": " ".join(map(str, arm.seeds)),
         "missing_seeds": " ".join(map(str, arm.missing_seeds)),
         **mean_columns("test", arm.test),
-        **mean_columns("val", arm.val),
-        **mean_columns("val_last", arm.val_last),
+        **(mean_columns("val", arm.val) if arm.val else {}),
+        **(mean_columns("val_last", arm.val_last) if arm.val_last else {}),
         **{name: getattr(found, field) if found else None for field, name in DIFFERENCE.items()},
         "variance_by_images": found.dispersion.ratio if found and found.dispersion else None,
         "new_images_low": low,
         "new_images_high": high,
-        **cost_columns(arm.cost),
+        **(cost_columns(arm.cost) if arm.cost else {}),
         "paper": arm.paper,
     }
 

@@ -3,19 +3,20 @@
 from importlib.metadata import version
 
 from senet_train.compare.comparison import Block, Comparison
+from senet_train.compare.render.basis import in_two_sentences
 from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.statistics.bootstrap import NUM_SAMPLES
-from senet_train.compare.statistics.looks import LOOKS
 
 
 def methods(comparison: Comparison) -> list[str]:
-    """The paragraphs, plain text: each block, the tests, the costs."""
+    """The paragraphs, plain text: each block, its plan and tests, the costs."""
     return [
         *(compared(block) for block in comparison.blocks),
         *exceptions(comparison),
-        rule(comparison),
+        *bases(comparison),
+        details(comparison),
         *([NEW_IMAGES] if any(b.score.of_any_images for b in comparison.blocks) else []),
-        COSTS,
+        *([COSTS] if any(block.costs for block in comparison.blocks) else []),
         f"Compared with senet-train {version('senet-train')}.",
     ]
 
@@ -29,13 +30,19 @@ def compared(block: Block) -> str:
     others = ", ".join(name for name in names if name != control) or "no other arm"
     score = block.score.title
     varied = not_shared(block)
+    epoch = f"of the epoch with the highest validation {score}"
     return (
         f"{block.title}. The control is {control}; compared with it: {others}. "
         f"Arms differ only in {', '.join(block.differ_in) or 'nothing'}. {seeds_used(block)} "
         f"All arms share: {shared_by_all(block) or 'nothing recorded'}. "
         f"{f'They do not share: {varied}. ' if varied else ''}"
-        f"Each run reports the test {score} of the epoch with the highest validation {score}."
+        f"Each run reports the test {score}{f' {epoch}' if validated(block) else ''}."
     )
+
+
+def validated(block: Block) -> bool:
+    """Whether the best epoch was chosen by a validation score that is known."""
+    return any(arm.val for arm in block.arms)
 
 
 def seeds_used(block: Block) -> str:
@@ -43,7 +50,7 @@ def seeds_used(block: Block) -> str:
     per_arm = {tuple(arm.seeds) for arm in block.arms}
     if len(per_arm) == 1:
         [seeds] = per_arm
-        return f"Every arm was trained with n = {len(seeds)} seeds ({seed_list(list(seeds))})."
+        return f"Every arm has n = {len(seeds)} seeds ({seed_list(list(seeds))})."
     each = "; ".join(
         f"{name} n = {len(arm.seeds)} ({seed_list(arm.seeds)})"
         for name, arm in zip(arm_names(block), block.arms, strict=True)
@@ -52,8 +59,8 @@ def seeds_used(block: Block) -> str:
 
 
 def exceptions(comparison: Comparison) -> list[str]:
-    """What a reader must be told: runs left out, differences allowed."""
-    said = []
+    """What a reader must be told: what is not known, runs left out, differences allowed."""
+    said = list(comparison.caveats)
     if comparison.left_out:
         count = len(comparison.left_out)
         said.append(f"{count} {'run was' if count == 1 else 'runs were'} left out and listed.")
@@ -62,22 +69,20 @@ def exceptions(comparison: Comparison) -> list[str]:
     return said
 
 
-def rule(comparison: Comparison) -> str:
-    """The rule of the verdicts, with the plans that declared it."""
-    declared = dict.fromkeys(rule for block in comparison.blocks for rule in block.rules)
-    looks = ", ".join(f"{seeds} ({error:g})" for seeds, error in LOOKS.items())
+def bases(comparison: Comparison) -> list[str]:
+    """What was declared and how it was tested: two sentences for every plan, and for no plan."""
+    said = [in_two_sentences(b, block) for block in comparison.blocks for b in block.judged_by]
+    return list(dict.fromkeys(said))
+
+
+def details(comparison: Comparison) -> str:
+    """How verdicts follow from the tests, and what is not adjusted."""
     return (
-        "Differences to the control are paired by seed and tested with the linear model "
-        "accuracy ~ arm + seed, fitted to each arm and the control alone (the paired t-test), "
-        "two-sided, with a weighted Holm adjustment over the arms of the plan. Judged by: "
-        f"{'. '.join(declared)}. Verdicts are given at looks only, the error spent at each in "
-        "brackets, on the first seeds in the order declared; the first look that gives one settles "
-        "the arm, and what it showed leaves Holm's family. Arms without a plan are tested at "
-        f"{looks} seeds, in the order in which their runs were started. The tests assume that the "
-        "differences at the seeds are independent and near normal. A difference smaller than the "
-        f"margin of +-{comparison.margin:g} points is shown by two one-sided tests (TOST; "
-        "Schuirmann 1987) at the same errors, with a Holm adjustment of their own. Intervals are "
-        "95 % t-intervals of all shared seeds and not adjusted. Standard deviations are over seeds."
+        "The first test that gives an arm its verdict settles the arm, and what it showed leaves "
+        "Holm's family (Holm 1979; Maurer and Bretz 2013). A difference smaller than the margin of "
+        f"+-{comparison.margin:g} points is shown by two one-sided tests (TOST; Schuirmann 1987) "
+        "at the same errors, with a Holm adjustment of their own. Intervals are 95 % t-intervals "
+        "of all shared seeds and not adjusted. Standard deviations are over seeds."
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from senet_train.compare.comparison import Block, Comparison, LeftOut
+from senet_train.compare.render.basis import in_a_line
 from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.render.sheets import Sheet, sheets_of
 from senet_train.compare.render.verdicts import (
@@ -89,6 +90,7 @@ def opening(comparison: Comparison) -> list[str]:
             f"{FEW_SEEDS} seeds or fewer mostly end in 'undecided' or no verdict: "
             "only differences many times the noise can show. Train 5 or more."
         )
+    lines += comparison.caveats
     if comparison.allowed:
         keys = ", ".join(comparison.allowed)
         lines.append(
@@ -125,7 +127,7 @@ def listings(block: Block) -> list[LinesUnderHeading]:
     missing = [Line(seed_list(a.missing_seeds), name) for name, a in arms if a.missing_seeds]
     paper = [Line(arm.paper, name) for name, arm in arms if arm.paper]
     found = [
-        LinesUnderHeading("Judged by", [Line(rule) for rule in block.rules]),
+        LinesUnderHeading("Judged by", [Line(in_a_line(b, block)) for b in block.judged_by]),
         LinesUnderHeading("Missing seeds", missing),
         LinesUnderHeading("Notes", [Line(note) for note in block.notes]),
         LinesUnderHeading("The paper's figures", paper),

@@ -55,7 +55,7 @@ class Sheet:
     def leaving(self) -> list[int]:
         """The columns that may be left out, the first to leave first."""
         if self.leaves:
-            return [self.columns.index(name) for name in self.leaves]
+            return [self.columns.index(name) for name in self.leaves if name in self.columns]
         return list(reversed(range(self.num_words + 1, len(self.columns))))
 
 
@@ -79,22 +79,30 @@ def accuracy_sheet(block: Block) -> Sheet:
             str(len(arm.seeds)),
             mean_and_sd(arm.test),
             interval(arm.test.low, arm.test.high),
-            mean_and_sd(arm.val),
-            signed(arm.val.mean - arm.val_last.mean),
+            *validation_cells(arm),
         ]
         for name, arm in zip(arm_names(block), block.arms, strict=True)
     ]
-    score = block.score.title
+    score, validated = block.score.title, any(arm.val for arm in block.arms)
+    best = f", at the epoch of the highest validation {score}," if validated else ""
+    last = f" best - last: that epoch's validation {score} less the last epoch's."
+    validation = (f"val {score} %", "best - last") if validated else ()
     return Sheet(
         "How good?",
-        ["arm", "n", f"test {score} %", "95 % interval", f"val {score} %", "best - last"],
+        ["arm", "n", f"test {score} %", "95 % interval", *validation],
         rows,
-        footnote="The first arm is the control. Mean +- standard deviation over n seeds, at the "
-        f"epoch of the highest validation {score}, and the t-interval of the mean. best - last: "
-        f"that epoch's validation {score} less the last epoch's.",
+        footnote=f"The first arm is the control. Mean +- standard deviation over n seeds{best} and "
+        f"the t-interval of the mean.{last if validated else ''}",
         about="the mean of every arm over its seeds",
         leaves=("best - last", f"val {score} %", "95 % interval", "n"),
     )
+
+
+def validation_cells(arm: Arm) -> list[str]:
+    """An arm's validation score at the best epoch, and above the last; none without validation."""
+    if arm.val is None or arm.val_last is None:
+        return []
+    return [mean_and_sd(arm.val), signed(arm.val.mean - arm.val_last.mean)]
 
 
 # What a narrow terminal leaves out of the table of differences: p-values first.
@@ -106,12 +114,15 @@ LEAVING = (
 
 def difference_sheet(block: Block) -> Sheet:
     """Every arm but the control: the difference, the interval on new images, the p-values."""
+    resampled = any(arm.new_images for arm in block.arms)
     rows = [
-        difference_row(name, arm, arm.difference)
+        difference_row(name, arm, arm.difference, with_new_images=resampled)
         for name, arm in zip(arm_names(block), block.arms, strict=True)
         if arm.difference
     ]
-    columns = ["arm", "n", "look", "points", "95 % interval", "on new images"]
+    columns = ["arm", "n", "look", "points", "95 % interval"]
+    columns += ["on new images"] if resampled else []
+    images = "interval on new images (images and seeds resampled) and the " if resampled else ""
     return Sheet(
         "Against the control",
         [*columns, "Holm p", "TOST p", "p at most", "paired p", "pooled p"],
@@ -119,14 +130,14 @@ def difference_sheet(block: Block) -> Sheet:
         footnote=f"Points of test {block.score.title} less the control's, paired by the n shared "
         "seeds; 95 % t-interval. A verdict needs Holm p (no difference) or TOST p (a difference of "
         "the margin or more), both Holm-adjusted, to be at most the error of the look (p at most); "
-        "shown is the look that settled the arm, or the last that it has reached. The interval on "
-        "new images (images and seeds resampled) and the paired p (not adjusted) give none.",
+        "shown is the look that settled the arm, or the last that it has reached. The "
+        f"{images}paired p (not adjusted) {'give' if resampled else 'gives'} none.",
         about="intervals and p-values",
         leaves=LEAVING,
     )
 
 
-def difference_row(name: str, arm: Arm, found: Difference) -> list[str]:
+def difference_row(name: str, arm: Arm, found: Difference, *, with_new_images: bool) -> list[str]:
     """A row of the difference sheet."""
     return [
         name,
@@ -134,7 +145,7 @@ def difference_row(name: str, arm: Arm, found: Difference) -> list[str]:
         str(found.look) if found.look else NOTHING,
         signed(found.difference),
         signed_interval(found.low, found.high),
-        signed_interval(*(arm.new_images or (None, None))),
+        *([signed_interval(*(arm.new_images or (None, None)))] if with_new_images else []),
         p_value(found.p),
         p_value(found.p_equivalence),
         f"{found.error:g}" if found.look else NOTHING,
@@ -144,7 +155,7 @@ def difference_row(name: str, arm: Arm, found: Difference) -> list[str]:
 
 
 def cost_sheet(block: Block) -> Sheet:
-    """Parameters and multiply-adds, and attention's part of both."""
+    """Parameters and multiply-adds, and attention's part of both; no row where none is known."""
     rows = [
         [
             name,
@@ -155,7 +166,7 @@ def cost_sheet(block: Block) -> Sheet:
             counted(cost.attention_multiply_adds),
             share(cost.attention_multiply_adds, cost.multiply_adds),
         ]
-        for name, cost in zip(arm_names(block), [arm.cost for arm in block.arms], strict=True)
+        for name, cost in zip(arm_names(block), block.costs, strict=False)
     ]
     attention = ["attention's", "share"]
     return Sheet(
@@ -168,14 +179,14 @@ def cost_sheet(block: Block) -> Sheet:
 
 
 def speed_sheet(block: Block) -> Sheet:
-    """Measured speed in training and inference."""
-    batches = sorted({size for arm in block.arms for size in arm.cost.inference_ms}, key=int)
+    """Measured speed in training and inference; no row where none is known."""
+    batches = sorted({size for cost in block.costs for size in cost.inference_ms}, key=int)
     rows = []
-    for name, arm in zip(arm_names(block), block.arms, strict=True):
-        mark = "*" if arm.cost.shared_machine else ""
-        milliseconds = [spread(arm.cost.inference_ms.get(size), 2, mark) for size in batches]
-        rows.append([name, spread(arm.cost.images_per_second, 0, mark), *milliseconds])
-    shared = any(arm.cost.shared_machine for arm in block.arms)
+    for name, cost in zip(arm_names(block), block.costs, strict=False):
+        mark = "*" if cost.shared_machine else ""
+        milliseconds = [spread(cost.inference_ms.get(size), 2, mark) for size in batches]
+        rows.append([name, spread(cost.images_per_second, 0, mark), *milliseconds])
+    shared = any(cost.shared_machine for cost in block.costs)
     return Sheet(
         "How fast?",
         ["arm", "training, images/s", *(f"inference of {size}, ms" for size in batches)],

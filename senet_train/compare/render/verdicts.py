@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from senet_train.compare.comparison import Arm, Block
+from senet_train.compare.comparison import Arm, ArmCost, Block
 from senet_train.compare.render.cells import (
     NOTHING,
     arm_names,
@@ -92,34 +92,50 @@ def named(name: str, otherwise: str) -> str:
 
 def verdict_sheet(block: Block) -> Sheet:
     """A row for every arm but the control: difference, verdict, seeds, cost against the control."""
-    control = block.arms[0]
+    costs = block.costs
     rows = [
-        verdict_row(name, arm, arm.difference, control)
-        for name, arm in zip(arm_names(block), block.arms, strict=True)
+        verdict_row(name, arm, arm.difference) + (cost_cells(costs[i], costs[0]) if costs else [])
+        for i, (name, arm) in enumerate(zip(arm_names(block), block.arms, strict=True))
         if arm.difference
     ]
-    shared = any(arm.cost.shared_machine for arm in block.arms)
     return Sheet(
         "Verdicts",
-        ["arm", "points (95 % interval)", VERDICT, "seeds", "params", "mult-adds", "time"],
+        ["arm", "points (95 % interval)", VERDICT, "seeds", *(ABOVE_CONTROL if costs else ())],
         rows,
         footnote=f"Points of test {block.score.title} above {the_control(block)}. seeds: finished, "
-        "of those asked for. params, mult-adds, time (of training): above the control's."
-        + (" * Runs shared the machine: the time is not the arm's own." if shared else ""),
+        f"of those asked for.{about_costs(costs)}",
         leaves=("mult-adds", "time", "params", "seeds"),
     )
 
 
-def verdict_row(name: str, arm: Arm, found: Difference, control: Arm) -> list[str]:
-    """A row of the verdict sheet."""
-    cost, reference = arm.cost, control.cost
-    mark = "*" if cost.shared_machine or reference.shared_machine else ""
-    speeds = reference.images_per_second.median, cost.images_per_second.median
+ABOVE_CONTROL = ("params", "mult-adds", "time")
+
+
+def about_costs(costs: Sequence[ArmCost]) -> str:
+    """The end of the footnote, where costs are shown."""
+    if not costs:
+        return ""
+    shared = any(cost.shared_machine for cost in costs)
+    return " params, mult-adds, time (of training): above the control's." + (
+        " * Runs shared the machine: the time is not the arm's own." if shared else ""
+    )
+
+
+def verdict_row(name: str, arm: Arm, found: Difference) -> list[str]:
+    """A row of the verdict sheet, without costs."""
     return [
         name,
         difference_and_interval(found),
         VERDICT_NAMES[found.verdict],
         f"{len(arm.seeds)} of {max(found.declared, len(arm.seeds) + len(arm.missing_seeds))}",
+    ]
+
+
+def cost_cells(cost: ArmCost, reference: ArmCost) -> list[str]:
+    """What an arm costs above its control."""
+    mark = "*" if cost.shared_machine or reference.shared_machine else ""
+    speeds = reference.images_per_second.median, cost.images_per_second.median
+    return [
         change(cost.parameters, reference.parameters),
         change(cost.multiply_adds, reference.multiply_adds),
         change(*speeds, measured=True) + mark,

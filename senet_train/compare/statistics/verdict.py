@@ -21,13 +21,14 @@ more than twice as many tables as allowed had a false verdict (docs/evidence/ver
 pooled p is reported and never gives a verdict.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 from senet_train.compare import MARGIN
-from senet_train.compare.statistics.contrast import Accuracies, pooled_contrasts
+from senet_train.compare.statistics.contrast import Accuracies, Contrast, pooled_contrasts
 from senet_train.compare.statistics.difference import Difference, Standing, difference_of
 from senet_train.compare.statistics.looks import Rule, judge_at_every_look, unplanned
 from senet_train.errors import InputError
@@ -49,7 +50,19 @@ def judge(
     """
     check_input(accuracies, control, margin)
     paired = paired_differences(accuracies, control)
-    pooled = pooled_contrasts(accuracies, control)
+    return judge_paired(paired, pooled_contrasts(accuracies, control), margin, rule)
+
+
+def judge_paired(
+    paired: Mapping[str, NDArray[np.float64]],
+    pooled: Mapping[str, Contrast],
+    margin: float,
+    rule: Rule | None = None,
+) -> list[Difference]:
+    """As `judge`, of arm -> differences from the control (num_seeds,), in the order of the looks.
+
+    `pooled` has the contrasts of the arms in the fit of the whole table.
+    """
     rule = rule or unplanned(list(paired))
     judged = judge_at_every_look(paired, rule, margin)
     return [

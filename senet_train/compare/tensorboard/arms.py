@@ -95,7 +95,8 @@ def cells_of(arm: Arm) -> dict[str, Cell]:
         "verdict": verdict,
         "n": len(arm.seeds),
         "test 95 % interval": interval(arm.test.low, arm.test.high),
-        "thousand parameters": arm.cost.parameters / 1000,  # the tab shows five digits
+        # The tab shows five digits.
+        **({"thousand parameters": arm.cost.parameters / 1000} if arm.cost else {}),
     }
 
 
