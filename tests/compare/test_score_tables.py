@@ -12,7 +12,9 @@ import pytest
 from compare_runs import Table, table, write_run
 
 from senet_train.commands.compare import main
+from senet_train.compare.score_table import read_scores
 from senet_train.compare.statistics.verdict import judge
+from senet_train.errors import InputError
 from senet_train.system.written_tables import read_lines
 
 Compare = Callable[..., tuple[int, str, str]]
@@ -508,3 +510,24 @@ def test_lines_are_those_of_an_editor(tmp_path: Path) -> None:
         (3, ["a\nb", "1"]),
         (6, ["c", "2"]),
     ]
+
+
+def test_any_damage_is_read_or_refused(tmp_path: Path) -> None:
+    """With bytes changed and cut out at random; it ends in no other way."""
+    generator = np.random.default_rng(0)
+    ends = {"read": 0, "refused": 0}
+    odd = [b'"', b",", b";", b"\n", b"\0", b"\xff", b"-", b"e", b"nan", b"9" * 30, b"\xef\xbb\xbf"]
+    for _ in range(1500):
+        content = bytearray(GOOD.encode())
+        for place in generator.integers(0, len(content), generator.integers(1, 4)):
+            cut = int(generator.integers(0, 4))
+            content[place : place + cut] = odd[generator.integers(len(odd))] * (cut != 3)
+        (tmp_path / "t.csv").write_bytes(content)
+        try:
+            table = read_scores(tmp_path / "t.csv")
+        except InputError:  # and nothing else
+            ends["refused"] += 1
+        else:
+            assert all(0 <= row.score <= 100 and row.arm for row in table.rows)
+            ends["read"] += 1
+    assert min(ends.values()) > 100
