@@ -191,9 +191,10 @@ def print_noise_alone(alone: "OnlyBaseline", arguments: argparse.Namespace) -> N
         raise alone
     asked = [word for word in ("out", "tensorboard", "plan") if getattr(arguments, word)]
     if asked:
+        baseline = arguments.baseline or CONTROL
         raise InputError(
-            f"there is only the baseline {arguments.baseline or CONTROL}: --{asked[0]} needs an arm that is "
-            f"compared with it, leave --{asked[0]} out to see how much its runs vary"
+            f"there is only the baseline {baseline}: --{asked[0]} needs an arm that is compared "
+            f"with it, leave --{asked[0]} out to see how much its runs vary"
         )
     print_noise(studies)
 

@@ -513,7 +513,7 @@ def test_lines_are_those_of_an_editor(tmp_path: Path) -> None:
 
 
 def test_any_damage_is_read_or_refused(tmp_path: Path) -> None:
-    """Bytes changed, cut out and doubled at random: nothing but reading or refusing follows."""
+    """With bytes changed and cut out at random; it ends in no other way."""
     generator = np.random.default_rng(0)
     ends = {"read": 0, "refused": 0}
     odd = [b'"', b",", b";", b"\n", b"\0", b"\xff", b"-", b"e", b"nan", b"9" * 30, b"\xef\xbb\xbf"]
