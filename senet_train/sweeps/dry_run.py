@@ -27,7 +27,8 @@ def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
 
     `rules` has the rule of its plan for every arm that has one.
     """
-    records = [record for plan in plans if (record := record_of(plan.folder))]
+    found = {plan.folder: record_of(plan.folder) for plan in plans}
+    records = [record for record in found.values() if record]
     arms: dict[str, list[Plan]] = {}
     for plan in plans:
         arms.setdefault(plan.identity.arm, []).append(plan)
@@ -35,7 +36,7 @@ def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
     say(f"left to train: {len(plans) - len(records)} of {counted(len(plans), 'run')}")
     blocks = blocks_of(arms)
     controls = [control_among(block, CONTROL) or next(iter(block)) for block in blocks]
-    alone = {control: records_of_arm(arms[control][0].folder) for control in controls}
+    alone = {control: records_of_arm(arms[control][0].folder, found) for control in controls}
     say(hours_left(arms, records, [record for runs in alone.values() for record in runs]))
     lines = [
         forecast(control, block, rules, noise_of(control, block, records, alone[control]))
@@ -68,11 +69,17 @@ def record_of(folder: RunFolder) -> RunRecord | None:
         return None
 
 
-def records_of_arm(folder: RunFolder) -> list[RunRecord]:
-    """Those of all finished runs of an arm, also at seeds that are not of the table."""
-    found = (re.fullmatch(r"seed(\d+)", name) for name in names_in(folder.path.parent))
-    seeds = sorted(int(match[1]) for match in found if match)
-    return [record for seed in seeds if (record := record_of(replace(folder, seed=seed)))]
+def records_of_arm(
+    folder: RunFolder, read: Mapping[RunFolder, RunRecord | None]
+) -> list[RunRecord]:
+    """Those of all finished runs of an arm, also at seeds that are not of the table.
+
+    `read` has the folders that were read already: a damaged record is logged once.
+    """
+    matches = (re.fullmatch(r"seed(\d+)", name) for name in names_in(folder.path.parent))
+    folders = [replace(folder, seed=seed) for seed in sorted(int(m[1]) for m in matches if m)]
+    every = [read[place] if place in read else record_of(place) for place in folders]
+    return [record for record in every if record]
 
 
 def hours_left(

@@ -236,6 +236,11 @@ def test_a_dry_run_knows_the_noise_of_a_control_at_other_seeds(
     out = senet(*table).out
     assert "left to train: 10 of 10 runs" in out  # none of them is a run of the table
     assert "one run after the other" in out
+    for place in tmp_path.glob("outputs/*/*/seed51"):
+        (place / "result.json").write_text("{")
+    damaged = senet(*table)
+    assert damaged.err.count("warning: ") == 1
+    assert " points by 3 runs of resnet8" in damaged.out
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
