@@ -6,7 +6,8 @@ for that (docs/evidence/verdicts.md).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from senet_train.errors import InputError, counted, listed
 from senet_train.runs.code import code_hash
 from senet_train.runs.study_plan import (
     ERROR,
+    PLANS,
     Chain,
     Declaration,
     Look,
@@ -89,12 +91,23 @@ class Declared:
             rules |= dict.fromkeys(declaration.runs_of, rule_of(extended(folder, declaration)))
         return rules
 
-    def write(self) -> None:
-        """Write the plans, and say what they declare."""
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Write the plans for the block, and say what they declare.
+
+        Where the runs of the block are refused, nothing has begun, and the plans are taken back.
+        """
+        made = []
         for folder, declaration in self.found:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            path = write_plan(folder, StudyPlan(1, declaration, now, code_hash()))
-            log.info("plan %s: %s", path, in_words(declaration))
+            made += new_folders(folder / PLANS)
+            made.append(write_plan(folder, StudyPlan(1, declaration, now, code_hash())))
+            log.info("plan %s: %s", made[-1], in_words(declaration))
+        try:
+            yield
+        except InputError:
+            take_back(made)
+            raise
 
     def announce(self) -> None:
         """Say which runs these plans do not count."""
@@ -120,6 +133,18 @@ class Declared:
             if seed not in inherited
         ]
         return sum(place.finished for place in places)
+
+
+def new_folders(path: Path) -> list[Path]:
+    """The folders that are not there yet, the outermost first."""
+    return [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
+
+
+def take_back(made: Sequence[Path]) -> None:
+    """Remove files, and folders that are empty then, the last first."""
+    for path in reversed(made):
+        with suppress(OSError):  # a folder in which something is
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def by_folder(arms: Sequence[DeclaredArm]) -> dict[Path, list[DeclaredArm]]:

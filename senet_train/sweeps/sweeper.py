@@ -94,9 +94,8 @@ class ArmSweeper(Sweeper):
             if study:
                 say(*study.forecast().splitlines())
             return []
-        if left:
-            declared.write()
-        returns = self.run(jobs)
+        with declared.written() if left else nullcontext():
+            returns = self.run(jobs)
         while study and (going := study.judge()):
             fresh = by_seed(
                 [

@@ -119,7 +119,10 @@ def test_without_the_mend_they_die(ends: dict[str, int], precision: str) -> None
     if ends[f"plain as it is {precision}"] == 0:
         pytest.skip("this machine has not the fault: torch's own layers survive the bad shapes")
     # Which signal ends them is chance (SIGSEGV, SIGABRT, SIGILL, ...); an exception would end in 1.
-    assert all(ends[f"{way_in} as it is {precision}"] < 0 for way_in in WAYS_IN)
+    # A way in may survive, where nothing that is looked at lies behind the layer (AVX2: "ours").
+    found = {ends[f"{way_in} as it is {precision}"] for way_in in WAYS_IN}
+    assert min(found) < 0
+    assert max(found) <= 0
 
 
 def layer(channels: int = 8, **options: object) -> nn.Conv2d:

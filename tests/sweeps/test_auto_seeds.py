@@ -84,8 +84,9 @@ def looks(result: Result) -> list[str]:
 
 
 def verdicts(out: str) -> dict[str, str]:
-    """Arm -> words, of the sweep's own summary."""
-    return dict(re.findall(r"^  (\S+), \d+ seeds: (.+)$", out, re.MULTILINE))
+    """Arm -> words, of the sweep's own summary, without its estimates."""
+    lines = re.findall(r"^  (\S+), \d+ seeds: (.+)$", out, re.MULTILINE)
+    return {arm: re.sub(r", \S+ points \(shrunken \S+\)$", "", words) for arm, words in lines}
 
 
 def compared(line: str) -> dict[str, str]:
