@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from senet_train.commands.compare import main
 from senet_train.runs.study_plan import StudyPlan
 
 NUM_IMAGES = 400
@@ -141,3 +143,10 @@ def record_of(
         "started": "2026-01-02T03:04:05+00:00",
         "finished": "2026-01-02T03:05:05+00:00",
     }
+
+
+def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of senet-compare."""
+    code = main(list(arguments))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err

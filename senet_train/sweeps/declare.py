@@ -14,10 +14,11 @@ from pathlib import Path
 
 from senet_train.compare import CONTROL
 from senet_train.compare.judging import rule_of
-from senet_train.compare.statistics.looks import LOOKS, Rule, errors_of_looks
+from senet_train.compare.statistics.looks import FIRST_LOOK, LOOKS, Rule, errors_of_looks
 from senet_train.config.typed_words import key_of
 from senet_train.errors import InputError, counted, listed
 from senet_train.runs.code import code_hash
+from senet_train.runs.place import refuse_unwritable
 from senet_train.runs.study_plan import (
     ERROR,
     PLANS,
@@ -35,7 +36,7 @@ from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
 
-FEWEST_SEEDS = min(LOOKS)  # a verdict takes; a table of fewer is a trial that spends no error
+FEWEST_SEEDS = FIRST_LOOK  # a verdict takes; a table of fewer is a trial that spends no error
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ class Declared:
         Where the runs of the block are refused, nothing has begun, and the plans are taken back.
         """
         made = []
+        for output_dir in {arm.plan.folder.output_dir for arm in self.arms if self.found}:
+            refuse_unwritable(output_dir)
         for folder, declaration in self.found:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             made += new_folders(folder / PLANS)
@@ -106,7 +109,8 @@ class Declared:
         try:
             yield
         except InputError:
-            take_back(made)
+            if not any(arm.plan.folder.path.parent.exists() for arm in self.arms):
+                take_back(made)
             raise
 
     def announce(self) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compare_runs import write_run
+from compare_runs import compared, write_run
 from scipy import stats
 
-from senet_train.commands.compare import main
 from senet_train.compare.next_runs import is_read
 
 SE = {"attention.name": "se", "attention.ratio": 4}
@@ -30,9 +29,7 @@ def compare(
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def run(*arguments: str, path: str = "runs") -> tuple[int, str, str]:
-        code = main([str(tmp_path / path), *arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return compared(capsys, str(tmp_path / path), *arguments)
 
     return run
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare_runs import NUM_IMAGES, write_run
+from compare_runs import NUM_IMAGES, compared, write_run
 from scipy import stats
 
-from senet_train.commands.compare import main
 from senet_train.compare.render.noise import duration
 from senet_train.compare.statistics.difference import with_dispersion
 from senet_train.compare.statistics.dispersion import Dispersion
@@ -80,9 +79,7 @@ def compare(
     monkeypatch.setenv("COLUMNS", "300")
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        code = main([str(tmp_path / "runs"), *arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return compared(capsys, str(tmp_path / "runs"), *arguments)
 
     return run
 

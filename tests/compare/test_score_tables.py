@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare_runs import Table, table, write_run
+from compare_runs import Table, compared, table, write_run
 
 from senet_train.commands.compare import main
 from senet_train.compare.score_table import read_scores
@@ -34,9 +34,7 @@ def compare(
     def run(content: str | bytes, *arguments: str) -> tuple[int, str, str]:
         whole = content.encode() if isinstance(content, str) else content
         Path("table.csv").write_bytes(whole)
-        code = main(["table.csv", *arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return compared(capsys, "table.csv", *arguments)
 
     return run
 

@@ -14,14 +14,19 @@ def in_a_line(basis: Basis, block: Block) -> str:
         return f"{which}: tested at {looks} seeds, with an error of {ERROR:g} for the block in all"
     first, last = basis.plans[0], basis.plans[-1]
     looks = ", ".join(f"{seeds} seeds ({error:g})" for seeds, error in basis.looks.items())
-    primary = f", half of the error for {basis.primary}" if basis.primary else ""
-    kept = f", {basis.kept:g} kept for an extension" if basis.kept else ""
     return (
         f"plan {first.name}, declared {first.declared} before its first run: "
-        f"{counted(basis.family, 'arm')}, tested at {looks or 'no seeds yet'}{primary}{kept}; "
+        f"{counted(basis.family, 'arm')}, tested at {looks or 'no seeds yet'}{parts(basis)}; "
         f"sha256 {last.sha256}. {basis.declared} seeds cannot show that an arm loses points in "
         f"fewer than {unseen(basis.declared):.0%} of its runs, and the error assumes that none does"
     )
+
+
+def parts(basis: Basis, opening: str = "") -> str:
+    """`, half of the error for se, 0.01 kept for an extension`; each begins with `opening`."""
+    primary = f", {opening}half of the error for {basis.primary}" if basis.primary else ""
+    kept = f", {opening}{basis.kept:g} kept for an extension" if basis.kept else ""
+    return primary + kept
 
 
 def unseen(num_seeds: int) -> float:
@@ -39,13 +44,11 @@ def declared_words(basis: Basis, block: Block) -> str:
     """The plan, its extensions and what it declares, in a sentence."""
     first, *more = basis.plans
     extended = "".join(f", extended on {p.declared} by {p.name} (sha256 {p.sha256})" for p in more)
-    primary = f", with half of the error for {basis.primary}" if basis.primary else ""
-    kept = f", with {basis.kept:g} kept for an extension" if basis.kept else ""
     return (
         f"The comparison of {who(basis, block)} was declared before its first run, on "
         f"{first.declared}, as plan {first.name} (sha256 {first.sha256}){extended}: "
         f"{counted(basis.family, 'arm')} and their control, the seeds and their order, and tests "
-        f"at {looks_words(basis)}{primary}{kept}."
+        f"at {looks_words(basis)}{parts(basis, 'with ')}."
     )
 
 
