@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from composing import composing_is_fast
 from processes.dying import Forked
 from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
 from threadpoolctl import threadpool_limits
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from senet_train.cli import main
 from senet_train.data import contents
 from senet_train.runs import finished
+from senet_train.system.resources import usable_cores
 from senet_train.training.callbacks import speed
 
 # Tests of signals are of processes that inherit this, which nohup would have them ignore.
@@ -37,6 +39,26 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Real processes first: a long test that begins last would end alone."""
     items.sort(key=lambda item: item.path.parent.name != "processes")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests of processes wait as long as they work."""
+    return usable_cores() + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composing() -> Iterator[None]:
+    """Commands in this process compose fast."""
+    with composing_is_fast():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_flushed() -> Iterator[None]:
+    """No file is flushed to the disk: that is for power cuts, which tests do not have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
