@@ -56,23 +56,23 @@ def entry() -> None:
     sys.exit(end_quietly(lambda: main(sys.argv[1:])))
 
 
-def main(argv: Sequence[str], *, planned: bool = False) -> int:
+def main(argv: Sequence[str], *, planned: bool = False, made: set[Path] | None = None) -> int:
     """Run `senet-train` with these arguments in this process; the exit code.
 
-    `planned`: as one run of a sweep, whose table has been read.
+    `planned`: as one run of a sweep, whose table has been read. `made` is filled with the folders
+    of the runs.
     """
     with raise_on_signals():  # till the last line is printed
         try:
-            return exit_code_of_command(argv, planned)
+            return exit_code_of_command(argv, planned, set() if made is None else made)
         except Interrupted as end:
             say(f"stopped by {end}{end.way_on and ': '}{end.way_on}", to_error=True)
             return end.exit_code
 
 
-def exit_code_of_command(argv: Sequence[str], planned: bool) -> int:
+def exit_code_of_command(argv: Sequence[str], planned: bool, made: set[Path]) -> int:
     """Run the command; the exit code. Its errors become a line. Raises Interrupted."""
     exit_codes: list[int] = []
-    made: set[Path] = set()
     try:
         with hydra_raises() as full_error, hydra_arguments(argv), log_of_this_process():
             refuse_deleted_folder()

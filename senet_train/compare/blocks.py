@@ -74,7 +74,7 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "attention": config["attention"],
         "placement": {} if plain else config["placement"],
         "optim": drop_later_optim(config["optim"]),
-        "trainer": {key: config["trainer"][key] for key in TRAINER_KEYS},
+        "trainer": {key: config["trainer"][key] for key in (*TRAINER_KEYS, "accelerator")},
         "task": config.get("task", "classification"),
         "code": record.environment.code,
         "versions": record.environment.versions,

@@ -53,7 +53,8 @@ def judge_contests(contests: Sequence[Contest], asked: float | None) -> Judged:
         differences |= judged_by_plan(group, pooled)
         for number in dict.fromkeys(one.contest.block for one in group):
             arms = [one.contest.arm.folder for one in group if one.contest.block == number]
-            bases.setdefault(number, []).append(basis_of(group[0].chain, arms))
+            names = {one.declared: one.contest.arm.folder for one in group}
+            bases.setdefault(number, []).append(basis_of(group[0].chain, arms, names))
     rest = [contest for contest in contests if contest.key not in differences]
     for number in dict.fromkeys(contest.block for contest in rest):
         alone = [contest for contest in rest if contest.block == number]
@@ -103,18 +104,23 @@ def by_chain(planned: Sequence[Counted]) -> list[list[Counted]]:
     return [list(arms.values()) for arms in groups.values()]
 
 
-def rule_of(chain: Chain) -> Rule:
-    """The looks of a plan and its extensions, and the weights of its arms."""
+def rule_of(chain: Chain, names: Mapping[str, str]) -> Rule:
+    """The looks of a plan and its extensions, and the weights of its arms.
+
+    `names` has the folder of each arm whose name in the plan is another.
+    """
     arms = [one.arm for one in chain.last.arms]
     looks = {look.seeds: look.error for look in chain.looks}
-    return Rule(looks, weights_of(arms, chain.last.primary))
+    weights = weights_of(arms, chain.last.primary)
+    return Rule(looks, {names.get(arm, arm): weight for arm, weight in weights.items()})
 
 
 def judged_by_plan(
     group: Sequence[Counted], pooled: Mapping[Key, Contrast]
 ) -> dict[Key, Difference]:
     """The verdicts on the arms of one chain of plans."""
-    plan, rule = group[0].chain.last, rule_of(group[0].chain)
+    names = {one.declared: one.contest.arm.folder for one in group}
+    plan, rule = group[0].chain.last, rule_of(group[0].chain, names)
     paired = {one.contest.arm.folder: one.contest.differences(one.seeds) for one in group}
     judged = judge_at_every_look(paired, rule, plan.margin)
     return {
@@ -168,8 +174,8 @@ def lost_words(label: str, lost: Mapping[int, str]) -> str:
     return f"{label}: {each}" if lost else ""
 
 
-def basis_of(chain: Chain, arms: Sequence[str]) -> Basis:
-    """The plan and its extensions, for these arms of a block."""
+def basis_of(chain: Chain, arms: Sequence[str], names: Mapping[str, str]) -> Basis:
+    """The plan and its extensions, for these arms of a block; `names` as in `rule_of`."""
     last = chain.last
     return Basis(
         arms=list(arms),
@@ -180,7 +186,7 @@ def basis_of(chain: Chain, arms: Sequence[str]) -> Basis:
             DeclaredPlan(plan.reference.name, plan.declared, plan.reference.sha256)
             for plan in chain.plans
         ],
-        primary=last.primary,
+        primary=names.get(last.primary, last.primary),
         kept=last.kept,
         declared=len(last.seeds),
     )

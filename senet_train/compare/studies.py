@@ -60,11 +60,15 @@ class Contest:
 
 @dataclass(frozen=True)
 class Counted:
-    """The seeds of a contest that looks count, and the chain of plans that declares them."""
+    """The seeds of a contest that looks count, and the chain of plans that declares them.
+
+    `declared` is the arm's name in the plans.
+    """
 
     contest: Contest
     chain: Chain
     seeds: list[int]
+    declared: str
 
 
 def score(run: Run) -> float:
@@ -127,17 +131,24 @@ def count_seeds_of(
     counted, reasons = [], []
     for folder in dict.fromkeys(run.path.parents[1] for run in contest.arm.runs.values()):
         for chain in chains[folder]:
-            if declares(chain, contest):
+            if declared := declared_name(chain, contest):
                 seeds, reason = seeds_counted(contest, chain, folder)
-                counted += [] if reason else [Counted(contest, chain, seeds)]
+                counted += [] if reason else [Counted(contest, chain, seeds, declared)]
                 reasons += [reason] if reason else []
     return counted, reasons
 
 
-def declares(chain: Chain, contest: Contest) -> bool:
-    """Whether a plan names this arm with this control."""
-    pair = (contest.arm.folder, contest.control.folder)
-    return pair in {(one.arm, one.control) for one in chain.last.arms}
+def declared_name(chain: Chain, contest: Contest) -> str:
+    """The name by which a plan declares this arm, with this control; "" if it does not."""
+    arms, controls = names_of(contest.arm), names_of(contest.control)
+    found = (one.arm for one in chain.last.arms if one.arm in arms and one.control in controls)
+    return next(found, "")
+
+
+def names_of(arm: RunsOfArm) -> set[str]:
+    """The names by which plans may know an arm: its folder's, and what its runs say."""
+    said = (run.record.plan.arm for run in arm.runs.values())
+    return {arm.folder, *filter(None, said)}
 
 
 def seeds_counted(contest: Contest, chain: Chain, folder: Path) -> tuple[list[int], str]:

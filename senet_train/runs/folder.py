@@ -69,6 +69,12 @@ class RunFolder:
         """Whether it has finished and the run that it replaces is deleted."""
         return self.finished and not self.aside.exists()
 
+    @property
+    def begun(self) -> str:
+        """When its status was set, as ISO 8601 in UTC; "" without a status."""
+        status = read_status(self.path)
+        return status.since if status else ""
+
     def restore_state(self) -> None:
         """Write the status of a finished run whose status.json is gone, or of before its end."""
         status = read_status(self.path)

@@ -7,7 +7,7 @@ file, stands in the record of every run that the plan counts. A plan is never ch
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,10 +74,20 @@ class Declaration:
         """The folders of all arms, the controls as well."""
         return list(dict.fromkeys(name for one in self.arms for name in (one.control, one.arm)))
 
-    def extends(self, parent: "Declaration") -> bool:
-        """Whether it has the same arms and rules as the parent."""
+    def extends(self, parent: "Declaration", names: Mapping[str, str]) -> bool:
+        """Whether it has the same arms and rules as the parent.
+
+        `names` maps other names of its arms to those by which it declares them.
+        """
         own, other = (
-            (sorted((one.arm, one.control) for one in plan.arms), plan.primary, plan.margin)
+            (
+                sorted(
+                    (names.get(one.arm, one.arm), names.get(one.control, one.control))
+                    for one in plan.arms
+                ),
+                names.get(plan.primary, plan.primary),
+                plan.margin,
+            )
             for plan in (self, parent)
         )
         return own == other
@@ -85,10 +95,15 @@ class Declaration:
 
 @dataclass(frozen=True, config=EXACT)
 class PlanReference:
-    """Which plan counts a run: its name and the sha256 of its file; both "" without a plan."""
+    """Which plan counts a run: its name and the sha256 of its file; both "" without a plan.
+
+    `arm` is the name that its arm has while its precision is `auto`, "" where the user has chosen
+    one. A plan that is written before it is known what `auto` is declares the arm by it.
+    """
 
     name: str = ""
     sha256: str = ""
+    arm: str = ""
 
 
 @dataclass(frozen=True, config=EXACT)
@@ -151,11 +166,11 @@ def plans_in(folder: Path) -> list[StudyPlan]:
     return sorted(plans, key=lambda plan: plan.declared)
 
 
-def plan_that_counts(folder: Path, arm: str, seed: int) -> PlanReference:
+def plan_that_counts(folder: Path, names: Sequence[str], seed: int) -> PlanReference:
     """The first plan in `folder/plans` that names this arm and seed. Raises InputError."""
     for plan in plans_in(folder):
         declaration = plan.declaration
-        if arm in declaration.runs_of and seed in declaration.seeds:
+        if seed in declaration.seeds and not set(names).isdisjoint(declaration.runs_of):
             return plan.reference
     return PlanReference()
 

@@ -8,7 +8,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from senet_train.compare import CONTROL, MARGIN
@@ -31,7 +31,7 @@ log = logging.getLogger("senet_train")
 
 @dataclass
 class GrowingStudy:
-    """A table with seeds=auto; arms are named by their folders.
+    """A table with seeds=auto; arms are named as their plans declare them.
 
     `controls` maps every arm to its control. `open_arms` are those whose verdict is open: they and
     their controls train up to `look` seeds.
@@ -56,12 +56,12 @@ class GrowingStudy:
         messages = [f"{arm} stays unsettled without {run}" for arm, run in missing.items() if run]
         complete = [arm for arm, run in missing.items() if not run]
         going_on, compared = [], set()
-        for arm, step in self.steps(complete):
-            compared.add(arm.folder)
+        for name, arm, step in self.steps(complete):
+            compared.add(name)
             if step.state == "open" or (
-                step.state == "hopeless" and self.next_look_is_trained(arm.folder)
+                step.state == "hopeless" and self.next_look_is_trained(name)
             ):
-                going_on.append(arm.folder)
+                going_on.append(name)
             else:
                 messages.append(f"{arm.folder} {ending(arm, step, self.max_seeds)}")
         alone = [arm for arm in complete if arm not in compared]
@@ -74,24 +74,31 @@ class GrowingStudy:
         log.info("look at %d seeds: %s", self.last_look, "; ".join(messages))
         return {*going_on, *(self.controls[arm] for arm in going_on)}
 
-    def steps(self, arms: Sequence[str]) -> Iterator[tuple[Arm, Step]]:
+    def steps(self, arms: Sequence[str]) -> Iterator[tuple[str, Arm, Step]]:
         """The next step of these arms, whose runs up to the look have all finished."""
+        names = {self.plans[name].identity.arm: name for name in arms}
         for block in self.compared(self.look).blocks if arms else []:
             for arm in block.arms:
-                if arm.folder in arms and arm.difference:
+                if arm.folder in names and arm.difference:
                     self.refuse_mixed(arm.difference)
-                    rule, margin = self.rule_for(arm.difference, block)
-                    yield arm, next_step(arm.difference, rule, margin)
+                    rule, margin = self.rule_for(names[arm.folder], arm.difference, block)
+                    yield names[arm.folder], arm, next_step(arm.difference, rule, margin)
 
-    def rule_for(self, found: Difference, block: Block) -> tuple[Rule, float]:
+    def rule_for(self, name: str, found: Difference, block: Block) -> tuple[Rule, float]:
         """What judges an arm, its plan or the looks without one, up to `max_seeds`; the margin."""
         rule, margin = unplanned([one.folder for one in block.arms[1:]]), MARGIN
-        pair = (found.arm, self.controls[found.arm])
-        for chain in chains_in(self.plans[found.arm].folder.path.parents[1]):
-            if found.declared and pair in {(one.arm, one.control) for one in chain.last.arms}:
-                rule, margin = rule_of(chain), chain.last.margin
+        arm, control = self.plans[name], self.plans[self.controls[name]]
+        for chain in chains_in(arm.folder.path.parents[1]):
+            if found.declared and any(
+                one.arm in arm.names and one.control in control.names for one in chain.last.arms
+            ):
+                rule, margin = rule_of(chain, self.folders()), chain.last.margin
         looks = {look: error for look, error in rule.looks.items() if look <= self.max_seeds}
         return Rule(looks, rule.weights), margin
+
+    def folders(self) -> dict[str, str]:
+        """Every name of an arm -> the name of its folder."""
+        return {name: plan.identity.arm for plan in self.plans.values() for name in plan.names}
 
     def refuse_mixed(self, found: Difference) -> None:
         """Raises UnfairError where runs of one arm were made by two versions of the program."""
@@ -104,8 +111,12 @@ class GrowingStudy:
 
     def command(self) -> list[str]:
         """The command that compares all these runs."""
-        options = [] if self.baseline == CONTROL else ["--baseline", self.baseline]
+        options = [] if self.baseline == CONTROL else ["--baseline", self.baseline_folder()]
         return ["senet-compare", *map(str, self.paths()), *options]
+
+    def baseline_folder(self) -> str:
+        """The baseline, named by its folder where it is an arm."""
+        return self.folders().get(self.baseline, self.baseline)
 
     def compared(self, num_seeds: int) -> Comparison:
         """The finished runs of the first `num_seeds` seeds, compared as by `senet-compare`."""
@@ -114,7 +125,7 @@ class GrowingStudy:
         return assemble(
             runs,
             left_out,
-            baseline=self.baseline,
+            baseline=self.baseline_folder(),
             allowed=[],
             margin=None,
             with_curves=False,
@@ -126,8 +137,8 @@ class GrowingStudy:
 
     def seeds_of(self, arm: str) -> set[int]:
         """The seeds up to the look whose runs have finished."""
-        folder = self.plans[arm].folder
-        return {seed for seed in range(self.look) if replace(folder, seed=seed).finished}
+        plan = self.plans[arm]
+        return {seed for seed in range(self.look) if plan.at_seed(seed).folder.finished}
 
     def missing(self, arm: str) -> str:
         """`seed 1 of resnet20-...`: the runs up to the look that have not finished, "" for none."""
@@ -138,9 +149,9 @@ class GrowingStudy:
     def next_look_is_trained(self, arm: str) -> bool:
         """Whether all runs of the next look have finished, so that it costs nothing."""
         seeds = range(next_look(self.look))
-        folders = (self.plans[name].folder for name in (arm, self.controls[arm]))
+        plans = (self.plans[name] for name in (arm, self.controls[arm]))
         again = self.plans[arm].config.overwrite
-        finished = (replace(folder, seed=seed).finished for folder in folders for seed in seeds)
+        finished = (plan.at_seed(seed).folder.finished for plan in plans for seed in seeds)
         return self.look < len(seeds) <= self.max_seeds and not again and all(finished)
 
     def forecast(self) -> str:
@@ -194,7 +205,7 @@ def growing_study(plans: Sequence[Plan], max_seeds: int) -> GrowingStudy:
         raise InputError(
             f"seeds=auto compares the runs of one output_dir: got {', '.join(map(str, folders))}"
         )
-    by_arm = {plan.identity.arm: plan for plan in plans}
+    by_arm = {plan.names[0]: plan for plan in plans}
     baseline = CONTROL
     if not any(plan.config.attention.name == "none" for plan in plans):
         baseline = next(iter(by_arm))

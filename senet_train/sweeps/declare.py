@@ -6,9 +6,9 @@ for that (docs/evidence/verdicts.md).
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class DeclaredArm:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
-        return self.plan.identity.arm
+        """The name by which a plan declares it: of its folder, unless the run finds that out."""
+        return self.plan.names[0]
 
     @property
     def folder(self) -> Path:
@@ -78,7 +78,8 @@ class Declared:
             if planned:
                 own = primary if primary in {one.arm for one in planned} else ""
                 seeds = seeds_declared(max((arm.seeds for arm in here), key=len), table)
-                declaration = declare(folder, planned, own, seeds, table)
+                names = {name: arm.name for arm in here for name in arm.plan.names}
+                declaration = declare(folder, planned, own, seeds, table, names)
                 found += [(folder, declaration)] if declaration else []
         return cls(arms, found)
 
@@ -87,10 +88,16 @@ class Declared:
         rules: dict[str, Rule] = {}
         for folder in by_folder(self.arms):
             for chain in chains_in(folder):
-                rules |= dict.fromkeys(chain.last.runs_of, rule_of(chain))
+                rules |= self.rule(chain)
         for folder, declaration in self.found:
-            rules |= dict.fromkeys(declaration.runs_of, rule_of(extended(folder, declaration)))
+            rules |= self.rule(extended(folder, declaration))
         return rules
+
+    def rule(self, chain: Chain) -> dict[str, Rule]:
+        """The folder of each arm of these plans -> their rule."""
+        names = {name: arm.plan.identity.arm for arm in self.arms for name in arm.plan.names}
+        rule = rule_of(chain, names)
+        return {names.get(arm, arm): rule for arm in chain.last.runs_of}
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -129,9 +136,10 @@ class Declared:
 
     def finished(self, folder: Path, declaration: Declaration, inherited: set[int]) -> int:
         """How many runs of the plan have finished, but for the seeds that it inherits."""
-        arms = [arm for arm in by_folder(self.arms)[folder] if arm.name in declaration.runs_of]
+        declared = set(declaration.runs_of)
+        arms = [arm for arm in by_folder(self.arms)[folder] if declared & set(arm.plan.names)]
         places = [
-            replace(arm.plan.folder, seed=seed)
+            arm.plan.at_seed(seed).folder
             for arm in arms
             for seed in declaration.seeds
             if seed not in inherited
@@ -212,13 +220,22 @@ def primary_of(arms: Sequence[DeclaredArm], asked: str) -> str:
 
 
 def declare(
-    folder: Path, arms: list[PlannedArm], primary: str, seeds: Sequence[int], table: Table
+    folder: Path,
+    arms: list[PlannedArm],
+    primary: str,
+    seeds: Sequence[int],
+    table: Table,
+    names: Mapping[str, str],
 ) -> Declaration | None:
-    """The plan of these arms, or the extension of theirs; None where no seed is new."""
+    """The plan of these arms, or the extension of theirs; None where no seed is new.
+
+    `names` maps all names of the arms to those in `arms`: a plan may have been written where it
+    was not known what `auto` is, or where it was.
+    """
     first = first_plan(arms, primary, seeds, table)
     for chain in chains_in(folder):
         last = chain.last
-        if first.extends(last):
+        if first.extends(last, names):
             fresh = [seed for seed in seeds if seed not in last.seeds]
             return extension(last, fresh, table) if fresh else None
     return first

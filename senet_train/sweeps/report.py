@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class ProcessReturn(JobReturn):
-    """The result of a run in a process of our own; `how` says why it failed."""
+    """The result of a run in a process of our own; `how` says why it failed.
+
+    `folder` is the absolute path of the run's folder, where the run has told it.
+    """
 
     how: str = ""
+    folder: str = ""
 
 
 def print_report(plans: Sequence["Plan"], returns: Sequence[JobReturn]) -> None:

@@ -7,6 +7,7 @@ time. The launcher chosen by `hydra/launcher` runs the jobs.
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from senet_train.config.typed_words import key_of
 from senet_train.errors import CannotExist, InputError, Interrupted
 from senet_train.runs.place import refuse_unwritable
 from senet_train.sweeps.arms import Table, read_table, refuse_conflicts, refuse_mixed
-from senet_train.sweeps.report import print_report
+from senet_train.sweeps.report import ProcessReturn, print_report
 from senet_train.sweeps.view import live_view
 from senet_train.system.console import say
 from senet_train.training.distributed.world import world
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("senet_train")
+
+
+# Launchers whose runs other machines make: what `auto` is there is not known here.
+MADE_ELSEWHERE = ("submitit_slurm", "submitit_local")
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class ArmSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.root, self.loader = config, hydra_context.config_loader
+        self.made_here = choice_of(config, "hydra/launcher") not in MADE_ELSEWHERE
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -101,7 +107,7 @@ class ArmSweeper(Sweeper):
                 [
                     (job, seeds[study.last_look : study.look])
                     for job, seeds in arms
-                    if job.plan.identity.arm in going
+                    if job.plan.names[0] in going
                 ]
             )
             jobs += fresh
@@ -131,11 +137,13 @@ class ArmSweeper(Sweeper):
                 )
                 raise
             ends |= dict(zip(left, returns, strict=True))
+            for position in left:
+                jobs[position] = where_it_was_made(jobs[position], ends[position])
         return [ends[position] for position in range(len(jobs))]
 
     def view(self, plans: list["Plan"]) -> AbstractContextManager[None]:
         """The view of the runs; none where this process runs them and prints their progress."""
-        if self.root.hydra.runtime.choices["hydra/launcher"] == "basic":
+        if choice_of(self.root, "hydra/launcher") == "basic":
             return nullcontext()
         return live_view(plans)
 
@@ -181,7 +189,8 @@ class ArmSweeper(Sweeper):
                     "leave it out, or write your own arms"
                 ) from error
             raise
-        return Job(settings, make_plan(read_config(OmegaConf.create(composed)), seeds))
+        config = read_config(OmegaConf.create(composed))
+        return Job(settings, make_plan(config, seeds, made_here=self.made_here))
 
     def compose(self, settings: list[str]) -> dict[str, Any]:
         """The configuration with these settings, Hydra's own part left out."""
@@ -189,6 +198,11 @@ class ArmSweeper(Sweeper):
         with open_dict(config):
             del config["hydra"]
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def choice_of(config: DictConfig, group: str) -> str:
+    """The option of a group that is in use."""
+    return str(config.hydra.runtime.choices[group])
 
 
 def finished_result(job: Job) -> JobReturn | None:
@@ -251,6 +265,11 @@ def with_seed(job: Job, seed: int) -> Job:
     """The same arm at another seed: neither network nor identity depends on it."""
     if job.plan.config.seed == seed:
         return job
-    config = replace(job.plan.config, seed=seed)
-    plan = replace(job.plan, config=config, folder=replace(job.plan.folder, seed=seed))
-    return Job([*job.settings, f"seed={seed}"], plan)
+    return Job([*job.settings, f"seed={seed}"], job.plan.at_seed(seed))
+
+
+def where_it_was_made(job: Job, end: JobReturn) -> Job:
+    """The job with the folder that the run itself has told, of those that it may have."""
+    told = end.folder if isinstance(end, ProcessReturn) else ""
+    places = tuple(p for p in job.plan.places if os.path.abspath(p.folder.path) == told)
+    return replace(job, plan=replace(job.plan, places=places)) if places else job

@@ -55,8 +55,11 @@ def refuse_optim(config: Config) -> None:
         )
 
 
-def refuse_devices(config: Config) -> int:
-    """`trainer.devices`. Raises InputError if it does not match the processes, GPUs or batch."""
+def refuse_devices(config: Config, *, made_here: bool) -> None:
+    """Raises InputError if `trainer.devices` does not match the processes, GPUs or batch.
+
+    The GPUs only of a run that is made here: a job of a cluster runs where there may be others.
+    """
     devices, processes = config.trainer.devices, world().size
     if processes not in (1, devices):
         raise InputError(
@@ -68,8 +71,9 @@ def refuse_devices(config: Config) -> int:
             f"data.batch_size={config.data.batch_size} cannot be shared by trainer.devices="
             f"{devices} in equal parts: choose a multiple of {devices}"
         )
+    if not made_here:
+        return
     here = devices if processes == 1 else world().local_size
     present = torch.cuda.device_count()
     if choose_accelerator(config.trainer.accelerator) == "gpu" and here > present:
         raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")
-    return devices

@@ -12,7 +12,7 @@ import torch
 
 from senet_train.backbones.slots import Backbone
 from senet_train.config.options import bind
-from senet_train.config.schema import Config, Data
+from senet_train.config.schema import PRECISIONS, Config, Data, Precision
 from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.errors import InputError
@@ -23,6 +23,7 @@ from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity, identify
 from senet_train.runs.network import NetworkBuilder
+from senet_train.runs.study_plan import read_reference
 from senet_train.training.checks import refuse_batch, refuse_devices, refuse_mixing, refuse_optim
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
@@ -30,8 +31,26 @@ from senet_train.training.tasks.task import Task
 
 
 @dataclass(frozen=True)
+class Place:
+    """What a run is, and where it lies."""
+
+    identity: Identity
+    folder: RunFolder
+
+    def at_seed(self, seed: int) -> "Place":
+        """The same arm at another seed."""
+        return replace(self, folder=replace(self.folder, seed=seed))
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A checked run, in whose `config` every `auto` is resolved."""
+    """A checked run. In its `config` every `auto` is resolved, if it is made here.
+
+    A run that another machine makes, a job of a cluster, finds out there what `auto` is. Its plan
+    has several `places`: the first, of which nothing is made, has the precision `auto`, and each of
+    the others one of those that the job may choose. `open_arm` is the name of the arm with the
+    precision `auto`, "" where the user has chosen one: a study declares its arms by it.
+    """
 
     config: Config
     builder: NetworkBuilder
@@ -39,9 +58,37 @@ class Plan:
     source: Source
     slots: list[Slot]
     cost: NetworkCost
-    identity: Identity
-    folder: RunFolder
+    places: tuple[Place, ...]
+    open_arm: str
     own_attention: int  # modules of the network's own attention, which are taken out
+
+    @property
+    def place(self) -> Place:
+        """The only place; of several, that of the run that was begun last, or the first."""
+        first, *others = self.places
+        begun = [place for place in others if made_as(self.open_arm, place.folder.path)]
+        return max(begun, key=lambda place: place.folder.begun, default=first)
+
+    @property
+    def identity(self) -> Identity:
+        """What the run is."""
+        return self.place.identity
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run lies."""
+        return self.place.folder
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names by which a study may declare its arm, the usual one first."""
+        made = [place.identity.arm for place in self.places]
+        return tuple(dict.fromkeys([*made, *filter(None, [self.open_arm])]))
+
+    def at_seed(self, seed: int) -> "Plan":
+        """The same arm at another seed: neither network nor identity depends on it."""
+        places = tuple(place.at_seed(seed) for place in self.places)
+        return replace(self, config=replace(self.config, seed=seed), places=places)
 
     @property
     def task(self) -> Task:
@@ -91,10 +138,11 @@ class Plan:
         }
 
 
-def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
+def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = True) -> Plan:
     """Check and resolve everything. Raises InputError.
 
-    `seeds` are those that the arm is to have, where they are not the configuration's one.
+    `seeds` are those that the arm is to have, where they are not the configuration's one. What a
+    machine has is neither asked nor resolved of a run that is not `made_here`.
     """
     task = TASKS[config.task]
     refuse_source(config.data.source.name, task)
@@ -104,7 +152,10 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
     )
     optim = replace(config.optim, schedule=shape)
     refuse_optim(config)
-    config = resolve_hardware(replace(builder.config, optim=optim))
+    config = replace(builder.config, optim=optim)
+    asked_precision = config.trainer.precision
+    refuse_devices(config, made_here=made_here)
+    config = resolve_hardware(config) if made_here else config
     task.refuse(config)
     asked = config.data.num_classes  # built before the data are looked for: they may take a while
     found = builder.build_on_meta(10 if asked == "auto" else asked)
@@ -116,7 +167,14 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
-    identity, folder = place_of(config, source, found.label)
+    places = [place_of(config, source, found.label)]
+    open_arm = ""
+    if asked_precision == "auto":
+        unresolved = with_precision(config, "auto")
+        open_arm = identify(unresolved, source.fingerprint, found.label).arm
+    if config.trainer.precision == "auto":
+        chosen = (with_precision(config, precision) for precision in PRECISIONS)
+        places += [place_of(one, source, found.label) for one in chosen]
     return Plan(
         config=config,
         builder=builder,
@@ -124,13 +182,26 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
         source=source,
         slots=found.slots,
         cost=cost,
-        identity=identity,
-        folder=folder,
+        places=tuple(places),
+        open_arm=open_arm,
         own_attention=len(found.network.taken_out),
     )
 
 
-def place_of(config: Config, source: Source, label: str) -> tuple[Identity, RunFolder]:
+def made_as(open_arm: str, run: Path) -> bool:
+    """Whether a run was begun in this folder, and with the precision `auto`."""
+    try:
+        return read_reference(run).arm == open_arm
+    except InputError:  # it is damaged: whoever needs it says so
+        return False
+
+
+def with_precision(config: Config, precision: Precision) -> Config:
+    """The same configuration in another precision."""
+    return replace(config, trainer=replace(config.trainer, precision=precision))
+
+
+def place_of(config: Config, source: Source, label: str) -> Place:
     """The identity of the run, and its folder.
 
     They are those of a run that was made before contents were part of the identity, if there is a
@@ -141,9 +212,9 @@ def place_of(config: Config, source: Source, label: str) -> tuple[Identity, RunF
     for fingerprint in filter(None, (source.fingerprint, source.earlier_fingerprint)):
         identity = identify(config, fingerprint, label)
         folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
-        places.append((identity, folder))
+        places.append(Place(identity, folder))
     now, earlier = places[0], places[-1]
-    found = earlier[1].finished and not now[1].path.exists() and not config.overwrite
+    found = earlier.folder.finished and not now.folder.path.exists() and not config.overwrite
     return earlier if found else now
 
 
@@ -172,7 +243,8 @@ def resolve_hardware(config: Config) -> Config:
     accelerator = choose_accelerator(config.trainer.accelerator)
     precision = choose_precision(config.trainer.precision, accelerator)
     trainer = config.trainer
-    alone = refuse_devices(config) == 1
-    kernel = choose_kernel(trainer.kernel, accelerator, trainer.channels_last, alone)
+    kernel = choose_kernel(
+        trainer.kernel, accelerator, trainer.channels_last, alone=trainer.devices == 1
+    )
     trainer = replace(trainer, accelerator=accelerator, precision=precision, kernel=kernel)
     return replace(config, trainer=trainer)

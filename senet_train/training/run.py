@@ -232,9 +232,10 @@ def train_in_folder(
 ) -> Trained:
     """Fill the run folder, but for the record; the record, and what draws its pictures."""
     folder = plan.folder
-    counted_by = plan_that_counts(folder.path.parents[1], folder.arm, folder.seed)
+    counted_by = plan_that_counts(folder.path.parents[1], plan.names, folder.seed)
+    counted_by = replace(counted_by, arm=plan.open_arm)
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
-    if counted_by.name and start.checkpoint is None:  # one that goes on keeps what it began with
+    if start.checkpoint is None:  # one that goes on keeps what it began with
         write_reference(folder.path, counted_by)
     settings = arithmetic(plan.config.trainer.deterministic, start.threads)
     with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:

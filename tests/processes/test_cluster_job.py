@@ -46,7 +46,7 @@ def job(folder: Path, by: int) -> None:
     signal.signal(TERM, signal.SIG_IGN)
     replace(STEP, lambda method: ending(ending(method, 8, by), 8, by))
     try:
-        os._exit(ClusterJob((*LINE, "hydra.mode=RUN"), threads=1)())
+        os._exit(ClusterJob((*LINE, "hydra.mode=RUN"), threads=1)()[0])
     except SystemExit as end:
         os._exit(int(end.code or 0))
 

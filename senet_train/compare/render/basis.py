@@ -2,8 +2,8 @@
 
 from senet_train.compare.comparison import Basis, Block
 from senet_train.compare.render.cells import arm_names
-from senet_train.compare.statistics.looks import ERROR
 from senet_train.errors import counted
+from senet_train.runs.study_plan import ERROR
 
 
 def in_a_line(basis: Basis, block: Block) -> str:

@@ -18,7 +18,6 @@ from scipy import special, stats
 
 from senet_train.compare.statistics.contrast import Contrast, paired_contrast
 
-ERROR = 0.05
 # Seeds -> error spent, without a plan. With two degrees of freedom only a large difference shows,
 # so the look at 3 seeds gets little. Most studies end at 5 seeds, so that look gets most.
 LOOKS: dict[int, float] = {3: 0.005, 5: 0.015, 8: 0.01, 12: 0.01, 20: 0.01}

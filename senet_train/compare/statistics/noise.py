@@ -10,8 +10,8 @@ from scipy import special
 from senet_train.compare import RESERVE
 from senet_train.compare.statistics.contrast import NO_NOISE
 from senet_train.compare.statistics.difference import seeds_needed
-from senet_train.compare.statistics.looks import ERROR
 from senet_train.errors import InputError
+from senet_train.runs.study_plan import ERROR
 
 SIZES = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)  # points
 NUMBERS_OF_ARMS = (1, 2, 4, 8)  # beside the control

@@ -31,6 +31,7 @@ from senet_train.errors import InputError, Interrupted
 from senet_train.sweeps.launchers.children import REPEATED_LINES
 from senet_train.sweeps.launchers.cluster_job import ClusterJob
 from senet_train.sweeps.launchers.local import run_names, without_mode
+from senet_train.sweeps.report import ProcessReturn
 from senet_train.system.safe_path import SAFE_PATH, leave_out_the_working_folder
 
 if TYPE_CHECKING:  # submitit is an extra: Hydra imports this file without it, too
@@ -39,6 +40,8 @@ if TYPE_CHECKING:  # submitit is an extra: Hydra imports this file without it, t
 log = logging.getLogger("senet_train")
 
 
+End = tuple[int | None, str]  # the exit code of a job, and the folder of its run
+NO_RESULT: End = (None, "")
 POLL_SECONDS = 1.0  # at the jobs' files
 SQUEUE_SECONDS = 15.0  # to squeue: SLURM's controller serves the whole cluster
 # The parameters without the cluster's name in front: submitit wants it before all others.
@@ -116,12 +119,15 @@ class SubmititLauncher(Launcher):
         )
         log.info("%d jobs, from %s to %s", len(jobs), jobs[0].job_id, jobs[-1].job_id)
         try:
-            codes = self.wait_for(jobs, run_names(settings))
+            ends = self.wait_for(jobs, run_names(settings))
         except Interrupted:
             log.warning("the jobs go on: the same line waits for what they make")
             raise
-        states = (JobStatus.COMPLETED if code == 0 else JobStatus.FAILED for code in codes)
-        return [JobReturn(status=status) for status in states]
+        done, failed = JobStatus.COMPLETED, JobStatus.FAILED
+        return [
+            ProcessReturn(status=done if code == 0 else failed, folder=folder)
+            for code, folder in ends
+        ]
 
     def read(self, settings: dict[str, Any]) -> Any:
         """The launcher's settings, typed and checked. Raises InputError."""
@@ -131,7 +137,7 @@ class SubmititLauncher(Launcher):
         except ValidationError as error:
             raise InputError(explain(error, given, "hydra.launcher.")) from None
 
-    def submit(self, queue: LocalQueue, commands: Sequence[ClusterJob]) -> "list[Job[int]]":
+    def submit(self, queue: LocalQueue, commands: Sequence[ClusterJob]) -> "list[Job[End]]":
         """One array of all commands. Raises InputError if it is refused, and leaves nothing."""
         import submitit
         from submitit.core.utils import FailedJobError, JobPaths
@@ -145,7 +151,7 @@ class SubmititLauncher(Launcher):
         executor = submitit.AutoExecutor(folder, cluster=self.cluster, **requeues)
         names = {key: key if key in COMMON_PARAMETERS else f"{self.cluster}_{key}" for key in given}
         executor.update_parameters(**{names[key]: value for key, value in given.items()})
-        jobs = []
+        jobs: list[Job[End]] = []
         try:
             with redirect_stderr(StringIO()), executor.batch():  # submitit prints what it raises
                 jobs = [executor.submit(command) for command in commands]
@@ -165,25 +171,24 @@ class SubmititLauncher(Launcher):
         empty |= {"gpus_per_node"} if queue.gpus_per_node == 0 else set()
         return {key: value for key, value in given.items() if key not in empty}
 
-    def wait_for(self, jobs: "Sequence[Job[int]]", names: Sequence[str]) -> list[int | None]:
-        """Each job's exit code, None for one that ended without; logged as they end."""
-        codes: list[int | None] = [None] * len(jobs)
+    def wait_for(self, jobs: "Sequence[Job[End]]", names: Sequence[str]) -> list[End]:
+        """How each job ended; logged as they end."""
+        ends = [NO_RESULT] * len(jobs)
         left = dict(enumerate(jobs))
         while left:
             time.sleep(POLL_SECONDS)
             ended = self.ended(left.values())
             for number in [number for number, job in left.items() if job.job_id in ended]:
                 job = left.pop(number)
-                codes[number] = exit_code(job)
+                code, _ = ends[number] = end_of(job)
                 for line in repeated_lines(job):
                     log.info("  %s", line)
-                code = codes[number]
                 how = "ended without a result" if code is None else "done" if code == 0 else ""
                 log.info("job %s, %s: %s", job.job_id, names[number], how or f"exit {code}")
-        return codes
+        return ends
 
     @abstractmethod
-    def ended(self, jobs: "Iterable[Job[int]]") -> set[str]:
+    def ended(self, jobs: "Iterable[Job[End]]") -> set[str]:
         """The ids of the jobs that have ended."""
 
 
@@ -192,7 +197,7 @@ class SubmititLocalLauncher(SubmititLauncher):
 
     cluster, queue = "local", LocalQueue
 
-    def ended(self, jobs: "Iterable[Job[int]]") -> set[str]:
+    def ended(self, jobs: "Iterable[Job[End]]") -> set[str]:
         return {job.job_id for job in jobs if job.done()}
 
 
@@ -218,7 +223,7 @@ class SlurmLauncher(SubmititLauncher):
         more = {"requeue": True, **given.get("additional_parameters", {})}
         return {**given, "additional_parameters": more}
 
-    def ended(self, jobs: "Iterable[Job[int]]") -> set[str]:
+    def ended(self, jobs: "Iterable[Job[End]]") -> set[str]:
         """Those with a result, and those that squeue twice in a row does not list any more.
 
         Twice: a file written on another node may appear here some seconds later.
@@ -240,19 +245,19 @@ def still_queued(ids: set[str]) -> set[str]:
     return ids & set(answer.stdout.split()) if answer.returncode == 0 else ids
 
 
-def exit_code(job: "Job[int]") -> int | None:
-    """What the job returned; None if it was killed before it could, or ended by an error."""
+def end_of(job: "Job[End]") -> End:
+    """What the job returned; NO_RESULT if it was killed before, or ended by an error."""
     from submitit.core.utils import UncompletedJobError
 
     if not job.paths.result_pickle.exists():
-        return None
+        return NO_RESULT
     try:
         return job.result()
     except UncompletedJobError:
-        return None
+        return NO_RESULT
 
 
-def repeated_lines(job: "Job[int]") -> list[str]:
+def repeated_lines(job: "Job[End]") -> list[str]:
     """The lines of the job's log that the sweep repeats."""
     file = job.paths.stderr
     lines = file.read_text().splitlines() if file.exists() else []

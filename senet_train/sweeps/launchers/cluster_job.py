@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -14,12 +15,15 @@ from senet_train.system.signals import HANDLED
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """The command for one run; called on a node, where it returns the exit code."""
+    """The command for one run; called on a node.
+
+    There it returns the exit code and the absolute path of the run's folder, "" without one.
+    """
 
     argv: tuple[str, ...]
     threads: int
 
-    def __call__(self) -> int:
+    def __call__(self) -> tuple[int, str]:
         """Run the command. A run stopped by a signal has saved itself: it is queued again, or ends.
 
         submitit's own handler of the signal before the time limit would queue the job again at
@@ -36,9 +40,10 @@ class ClusterJob:
         before_limit = getattr(signal, f"SIG{environment.USR_SIG}")
         queue_again = signal.getsignal(before_limit)
         signal.signal(before_limit, stop_as_by_sigterm)
-        code = main(self.argv, planned=True)
+        made: set[Path] = set()
+        code = main(self.argv, planned=True, made=made)
         if code == 0 or pending_signal() is None:
-            return code
+            return code, next((os.path.abspath(folder) for folder in made), "")
         near = has_arrived(before_limit)
         if callable(queue_again) and (near or counts_as_running(environment.job_id)):
             # SLURM ends the job as it takes it back: its SIGTERM may meet the scontrol that asked.

@@ -50,11 +50,13 @@ class SearchSweeper(ArmSweeper):
         from senet_train.sweeps.search.report import print_dry_run, print_report
         from senet_train.sweeps.search.space import read_space
         from senet_train.sweeps.search.study import Study
+        from senet_train.training.plan import resolve_hardware
 
         overrides = OverridesParser.create(config_loader=self.loader).parse_overrides(arguments)
         space, fixed = read_space(overrides)
         config = self.read_base(fixed)
-        content = content_of(config, space, options, self.plan_corners(fixed, space))
+        resolved = resolve_hardware(config) if self.made_here else config
+        content = content_of(resolved, space, options, self.plan_corners(fixed, space))
         name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         folder = Path(config.output_dir).expanduser() / "search" / name[:8]
         if config.dry_run:
@@ -124,8 +126,7 @@ class SearchSweeper(ArmSweeper):
         once = {job.plan.folder.path: (trial, job) for trial, job in reversed(planned)}
         to_run = [pair for pair in reversed(once.values()) if is_to_run(study, pair[1])]
         runs = [
-            WatchedRun(trial, job.plan.folder.path, job.plan.config.trainer.max_epochs)
-            for trial, job in to_run
+            WatchedRun(trial, job.plan, job.plan.config.trainer.max_epochs) for trial, job in to_run
         ]
         if to_run:
             settings = [[*job.settings, "hydra.mode=MULTIRUN"] for _, job in to_run]
@@ -219,9 +220,7 @@ def content_of(
     """The content of study.json, whose hash is the name of the search."""
     from optuna.distributions import distribution_to_json
 
-    from senet_train.training.plan import resolve_hardware
-
-    tree = as_tree(resolve_hardware(config))
+    tree = as_tree(config)
     tree["data"] = {key: tree["data"][key] for key in tree["data"] if key not in LOCAL_DATA_KEYS}
     tree["trainer"] = {key: tree["trainer"][key] for key in TRAINER_KEYS}
     chosen = vars(options)

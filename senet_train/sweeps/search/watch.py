@@ -14,21 +14,27 @@ from senet_train.runs.curves import read_epochs
 from senet_train.runs.status import read_status
 from senet_train.sweeps.search.study import Study
 from senet_train.training.callbacks.stop_request import request_stop, withdraw_stop
+from senet_train.training.plan import Plan
 
 POLL_SECONDS = 0.2
 
 
 @dataclass
 class WatchedRun:
-    """A trial, the folder of its run, and the reason to prune it once there is one."""
+    """A trial, the plan of its run, and the reason to prune it once there is one."""
 
     trial: Trial
-    run: Path
+    plan: Plan
     max_epochs: int
     reason: str = ""
     launched: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )  # a run that began earlier is not this trial's
+
+    @property
+    def run(self) -> Path:
+        """The folder of its run."""
+        return self.plan.folder.path
 
 
 @contextmanager
