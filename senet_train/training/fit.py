@@ -63,9 +63,10 @@ log = logging.getLogger("senet_train")
 PREFETCHED = 2  # batches that a data worker is ahead, torch's default
 
 
-LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
+LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     32: "32-true",
     "bf16-mixed": "bf16-mixed",
+    "16-mixed": "16-mixed",
 }
 
 
