@@ -1,6 +1,7 @@
-"""What `auto` is on this machine: accelerator, precision, kernel; and the kernels by name."""
+"""What `auto` is on this machine: accelerator, precision, kernel; and `Hardware`, all of it."""
 
 import logging
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -12,7 +13,7 @@ from senet_train.errors import InputError
 from senet_train.networks.kernels.folded import folded
 from senet_train.networks.kernels.joined import joined
 from senet_train.networks.kernels.library import NoLibrary, load_library
-from senet_train.system.cards import capability_of, card_fault
+from senet_train.system.cards import capability_of, card_fault, driver_version
 from senet_train.system.resources import usable_cores
 
 log = logging.getLogger("senet_train")
@@ -42,6 +43,43 @@ def choose_accelerator(
 def warn_once(line: str) -> None:
     """Log a warning, the same one only once in a process."""
     log.warning(line)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run computes with, `auto` resolved. A record's environment has all of it.
+
+    `capability` and `tf32` are of a GPU, `8.6` and `off`, and so are the versions.
+    """
+
+    accelerator: str
+    precision: str
+    kernel: str
+    capability: str = ""
+    tf32: str = ""
+    cudnn_benchmark: bool = False
+    cuda: str = ""  # or ROCm
+    cudnn: str = ""
+    driver: str = ""
+
+
+def hardware_of(
+    accelerator: str, precision: Precision, kernel: Kernel, *, deterministic: bool
+) -> Hardware:
+    """The hardware of this machine for a run in which no `auto` is left."""
+    if accelerator != "gpu":
+        return Hardware(accelerator, str(precision), kernel)
+    return Hardware(
+        accelerator,
+        str(precision),
+        kernel,
+        capability=".".join(map(str, capability_of())),
+        tf32="off",  # see system/arithmetic.py
+        cudnn_benchmark=not deterministic,
+        cuda=torch.version.cuda or f"ROCm {torch.version.hip}",
+        cudnn=str(torch.backends.cudnn.version() or ""),
+        driver=driver_version(),
+    )
 
 
 def device_of(accelerator: Literal["cpu", "gpu"]) -> torch.device:

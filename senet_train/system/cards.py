@@ -6,9 +6,15 @@ may have PTX, `compute_90`, which the driver compiles for every later card. Sour
 C++ Programming Guide", chapters "Binary compatibility", "PTX compatibility" and "Feature sets".
 """
 
+import re
+import subprocess
 import warnings
+from functools import cache
+from pathlib import Path
 
 import torch
+
+DRIVER = Path("/proc/driver/nvidia/version")  # of Linux
 
 
 def runs_on(architecture: str, capability: tuple[int, int]) -> bool:
@@ -48,3 +54,20 @@ def capability_of(card: int = 0) -> tuple[int, int]:
 def usable_cards() -> list[int]:
     """The numbers of the GPUs that can be used."""
     return [card for card in range(torch.cuda.device_count()) if not card_fault(card)]
+
+
+@cache
+def driver_version() -> str:
+    """The release of NVIDIA's driver, `580.65.06`; "" where nobody tells it."""
+    told = DRIVER.read_text() if DRIVER.exists() else asked_of_the_driver()
+    found = re.search(r"\d+\.\d+(\.\d+)?", told)
+    return found[0] if found else ""
+
+
+def asked_of_the_driver() -> str:
+    """What NVIDIA's own program says, which comes with the driver; "" without it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,6 +1,7 @@
 """What `auto` is on a machine, and what is refused there."""
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -11,11 +12,14 @@ from senet_train.config.schema import Precision
 from senet_train.errors import InputError
 from senet_train.networks import hardware
 from senet_train.networks.hardware import (
+    Hardware,
     autocast,
     choose_accelerator,
     choose_kernel,
     choose_precision,
+    hardware_of,
 )
+from senet_train.runs.environment import describe_environment
 from senet_train.training.checks import refuse_cards
 
 
@@ -109,3 +113,35 @@ def test_nothing_is_said_of_a_kernel_that_nobody_asked_for(
     assert caplog.messages == []
     with pytest.raises(InputError, match=r"trainer\.kernel=folded is for channels-last maps on a"):
         choose_kernel("folded", *where)
+
+
+def test_the_hardware_of_a_gpu_is_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_cards(monkeypatch, (8, 6))
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91900)
+    monkeypatch.setattr(hardware, "driver_version", lambda: "580.65.06")
+    found = hardware_of("gpu", "bf16-mixed", "composed", deterministic=False)
+    assert asdict(found) == {
+        "accelerator": "gpu",
+        "capability": "8.6",
+        "precision": "bf16-mixed",
+        "tf32": "off",
+        "kernel": "composed",
+        "cudnn_benchmark": True,
+        "cuda": "13.2",
+        "cudnn": "91900",
+        "driver": "580.65.06",
+    }
+    again = hardware_of("gpu", "bf16-mixed", "composed", deterministic=True)
+    assert again == replace(found, cudnn_benchmark=False)
+    environment = describe_environment(found)
+    assert environment.device == "Card 0"
+    assert asdict(found).items() <= asdict(environment).items()
+
+
+def test_a_cpu_has_no_gpu_in_its_record() -> None:
+    found = hardware_of("cpu", 32, "folded", deterministic=False)
+    assert found == Hardware("cpu", "32", "folded", "", "", False, "", "", "")
+    environment = describe_environment(found)
+    assert environment.device == environment.cpu
+    assert asdict(found).items() <= asdict(environment).items()

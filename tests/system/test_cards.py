@@ -1,12 +1,14 @@
 """Which cards a build of PyTorch has code for."""
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from pretended_cards import WHEEL, pretend_cards
 
-from senet_train.system.cards import card_fault, runs_on, usable_cards
+from senet_train.system import cards
+from senet_train.system.cards import card_fault, driver_version, runs_on, usable_cards
 
 # By architecture: capabilities that its code runs on, and those that it does not run on. From
 # NVIDIA's CUDA C++ Programming Guide.
@@ -80,3 +82,30 @@ def test_torch_does_not_say_the_same_in_a_paragraph(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", first_look)
     assert card_fault().startswith("this PyTorch has no code for GPU 0")
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19", "535.104.05"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65  Release", "580.65"),
+        ("nothing", ""),
+    ],
+)
+def test_the_driver_tells_its_release(
+    told: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "version").write_text(told)
+    monkeypatch.setattr(cards, "DRIVER", tmp_path / "version")
+    driver_version.cache_clear()
+    assert driver_version() == version
+    monkeypatch.setattr(cards, "DRIVER", tmp_path / "none")  # as on Windows
+    monkeypatch.setenv("PATH", str(tmp_path))
+    driver_version.cache_clear()
+    assert driver_version() == ""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 572.16\n")
+    program.chmod(0o755)
+    driver_version.cache_clear()
+    assert driver_version() == "572.16"
+    driver_version.cache_clear()

@@ -25,6 +25,7 @@ from senet_train.networks.hardware import (
 )
 from senet_train.runs.trained.load import Trained, load_run
 from senet_train.runs.trained.own_data import own_splits
+from senet_train.system.arithmetic import exact_float32
 
 SHOWN_CLASSES = 4  # as in the paper
 
@@ -63,15 +64,16 @@ def inspect_run(
     images = part_of(own_splits(run, root), part)
     device = device_of(choose_accelerator("auto"))
     report_progress(f"{run.label}: the gates of {len(images.labels):,} images")
-    gates = inspect_gates(run, images, device)
-    maps = overlays(run, images, shown, device)
     knockouts: list[Knockout] = []
     added: list[AddedTime] = []
-    if knockout and run.slots:
-        with as_tested(run, device):
-            knockouts = knock_out(run, gates.layers, images, report_progress)
-            report_progress(f"{run.label}: time of a forward pass")
-            added = added_times(run, gates.layers, device)
+    with exact_float32():
+        gates = inspect_gates(run, images, device)
+        maps = overlays(run, images, shown, device)
+        if knockout and run.slots:
+            with as_tested(run, device):
+                knockouts = knock_out(run, gates.layers, images, report_progress)
+                report_progress(f"{run.label}: time of a forward pass")
+                added = added_times(run, gates.layers, device)
     return RunInspection(run, part, images, gates, shown, knockouts, added, maps)
 
 
