@@ -15,8 +15,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-Precision = Literal["auto", "bf16-mixed", 32]
-PRECISIONS: tuple[Precision, ...] = ("bf16-mixed", 32)  # what `auto` may become
+Precision = Literal["auto", "bf16-mixed", "16-mixed", 32]
+PRECISIONS: tuple[Precision, ...] = ("bf16-mixed", "16-mixed", 32)  # what `auto` may become
 Accelerator = Literal["auto", "cpu", "gpu"]
 Kernel = Literal["auto", "folded", "joined", "composed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

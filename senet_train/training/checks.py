@@ -6,6 +6,7 @@ from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Config, Data
 from senet_train.errors import InputError
 from senet_train.networks.hardware import choose_accelerator
+from senet_train.system.cards import card_fault
 from senet_train.training.distributed.world import world
 
 
@@ -74,6 +75,17 @@ def refuse_devices(config: Config, *, made_here: bool) -> None:
     if not made_here:
         return
     here = devices if processes == 1 else world().local_size
+    if choose_accelerator(config.trainer.accelerator) == "gpu":
+        refuse_cards(devices, here)
+
+
+def refuse_cards(devices: int, here: int) -> None:
+    """Raises InputError unless this machine has a usable GPU for each of its processes."""
     present = torch.cuda.device_count()
-    if choose_accelerator(config.trainer.accelerator) == "gpu" and here > present:
+    if here > present:
         raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")
+    for fault in filter(None, map(card_fault, range(here))):
+        raise InputError(
+            f"trainer.devices={devices} and {fault}: choose fewer, or name the others in "
+            "CUDA_VISIBLE_DEVICES"
+        )

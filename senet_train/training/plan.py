@@ -17,7 +17,13 @@ from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
-from senet_train.networks.hardware import choose_accelerator, choose_kernel, choose_precision
+from senet_train.networks.hardware import (
+    Hardware,
+    choose_accelerator,
+    choose_kernel,
+    choose_precision,
+    hardware_of,
+)
 from senet_train.networks.insertion import Slot
 from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
@@ -99,6 +105,17 @@ class Plan:
     def on_gpu(self) -> bool:
         """Whether it trains on a GPU."""
         return self.config.trainer.accelerator == "gpu"
+
+    @property
+    def hardware(self) -> Hardware:
+        """What it computes with."""
+        trainer = self.config.trainer
+        return hardware_of(
+            trainer.accelerator,
+            trainer.precision,
+            trainer.kernel,
+            deterministic=trainer.deterministic,
+        )
 
     @property
     def weights(self) -> Weights | None:
