@@ -45,7 +45,8 @@ from senet_train.training.callbacks.speed import (
 from senet_train.training.callbacks.stop_request import StopOnRequest
 from senet_train.training.data_facts import data_line, facts_of
 from senet_train.training.data_module import DataModule
-from senet_train.training.distributed.batch_norm import synchronise_layers
+from senet_train.training.distributed.batch_norm import synchronise_batch_norms
+from senet_train.training.distributed.draws import divide_draws
 from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
@@ -181,7 +182,8 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[config.trainer.kernel])
     if world().size > 1:
-        synchronise_layers(network)
+        synchronise_batch_norms(network, on_gpu=plan.on_gpu)
+        divide_draws(network)
     return plan.task.learner(
         network,
         config.optim,
