@@ -13,7 +13,6 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 
 from senet_train.config.schema import Data, Precision
@@ -48,6 +47,7 @@ from senet_train.training.data_module import DataModule
 from senet_train.training.distributed.batch_norm import synchronise_batch_norms
 from senet_train.training.distributed.draws import divide_draws
 from senet_train.training.distributed.processes import WorldEnvironment
+from senet_train.training.distributed.strategy import strategy
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 from senet_train.training.optimizer import new_prefixes
@@ -210,7 +210,7 @@ def build_trainer(
         accelerator=config.accelerator,
         devices=here.local_size,
         num_nodes=here.size // here.local_size,
-        strategy="auto" if here.size == 1 else DDPStrategy(),
+        strategy=strategy(),
         use_distributed_sampler=False,
         precision=LIGHTNING_PRECISION[config.precision],
         max_epochs=config.max_epochs,
