@@ -105,7 +105,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         config.data,
         seed=config.seed,
         channels_last=config.trainer.channels_last,
-        shard=world().shard,
+        here=world(),
     )
     reset_peak_memory()
     module = build_learner(plan, data.steps_per_epoch, start)

@@ -4,7 +4,7 @@ In a run of one process each returns its input.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -82,6 +82,27 @@ def broadcast(*values: float) -> list[float]:
     dist.broadcast(tensor, src=0)
     result: list[float] = tensor.tolist()
     return result
+
+
+def gather(parts: Sequence[Tensor]) -> list[Tensor]:
+    """The parts (N, ...) of each process, one behind the other; [] on all but rank 0.
+
+    A process may have none. Bytes are sent, for any number type.
+    """
+    own = torch.cat(list(parts)) if parts else torch.empty(0)
+    here = world()
+    if here.size == 1:
+        return [own]
+    sent = own.flatten().view(torch.uint8)
+    sizes = all_reduce_sum(torch.tensor([len(sent) * (i == here.rank) for i in range(here.size)]))
+    padded = torch.zeros(int(sizes.max()), dtype=torch.uint8, device=communication_device())
+    padded[: len(sent)] = sent
+    received = [torch.empty_like(padded) for _ in sizes] if here.is_rank_zero else []
+    dist.gather(padded, received or None, dst=0)
+    return [
+        every[:size].to(own.device).view(own.dtype).view(-1, *own.shape[1:])
+        for every, size in zip(received, sizes.tolist(), strict=False)
+    ]
 
 
 def barrier() -> None:
