@@ -1,7 +1,9 @@
 """What the processes of one run share, and what they need not tell each other."""
 
+import errno
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -14,6 +16,7 @@ from processes.outcome import LINE, state_of
 from processes.two import run_two
 from support import run_folders
 
+from senet_train.errors import HeldError
 from senet_train.keyed import keyed_permutation
 from senet_train.training.callbacks.checkpoints import Averaging
 from senet_train.training.distributed.world import world
@@ -76,7 +79,30 @@ def noting_weights(function: Callable[..., Any]) -> Callable[..., Any]:
     return on_validation_end
 
 
+def drawing_slowly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What rank 0 does when its record is written."""
+
+    @wraps(function)
+    def draw_pictures(draw: Any) -> None:
+        time.sleep(0.3)
+        function(draw)
+        note("drawn", True)
+
+    return draw_pictures
+
+
+def noting_what_is_done(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def destroy_process_group() -> None:
+        note("left", [file.name for file in Path().glob("drawn*")])
+        function()
+
+    return destroy_process_group
+
+
 CHANGED = {
+    "senet_train.training.run:draw_pictures": drawing_slowly,
+    "torch.distributed:destroy_process_group": noting_what_is_done,
     "senet_train.training.callbacks.checkpoints:Checkpoints.on_validation_end": noting_weights,
     "torch.nn.parallel:DistributedDataParallel._sync_buffers": noting_broadcasts,
     "senet_train.training.tasks.classification:ImageClassifier.evaluate": noting_images,
@@ -157,3 +183,36 @@ def test_every_process_has_the_same_weights_and_averages(two: Path) -> None:
     first, second = (noted(two, "weights", rank) for rank in (0, 1))
     assert first == second
     assert len({digest for digests in first for digest in digests}) == 2 * EPOCHS  # they move
+
+
+def test_no_process_leaves_before_rank_0_is_done(two: Path) -> None:
+    """It measures latency, writes and draws: NCCL reports errors to it where others have gone."""
+    assert [noted(two, "left", rank) for rank in (0, 1)] == [[["drawn0.jsonl"]]] * 2
+
+
+def held(function: Callable[..., Any]) -> Callable[..., Any]:
+    def file_lock(*arguments: Any, **named: Any) -> Any:
+        raise HeldError("another process trains this run")
+
+    return file_lock
+
+
+def full_disk(function: Callable[..., Any]) -> Callable[..., Any]:
+    def write_record(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    return write_record
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "change", "exit_code"), [("file_lock", held, 4), ("write_record", full_disk, 1)]
+)
+def test_a_process_without_rank_0_says_so_in_a_line(
+    tmp_path: Path, name: str, change: Callable[..., Any], exit_code: int
+) -> None:
+    """At once, before training and behind it."""
+    codes = run_two(tmp_path, LINE, {f"senet_train.training.run:{name}": change})
+    assert codes == [exit_code, 1]
+    [line] = (tmp_path / "output1.txt").read_text().splitlines()
+    assert line.startswith("process 1: error: one of the 2 processes of this run is gone: ")

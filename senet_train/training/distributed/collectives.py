@@ -15,14 +15,19 @@ from torch import Tensor
 from senet_train.errors import PeerLost
 from senet_train.training.distributed.world import STORE, world
 
-TIMEOUT = timedelta(minutes=30)  # the others may still download, or read their data
+# The others may still download or read their data; and rank 0 draw.
+TIMEOUT = timedelta(minutes=30)
 # What the messages of gloo and NCCL say if another process has ended.
 LOST_PEER = ("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host")
 
 
 @contextmanager
 def process_group(on_gpu: bool) -> Iterator[None]:
-    """For the block, initialise the default process group if the run has several processes."""
+    """For the block, initialise the default process group if the run has several processes.
+
+    They leave it together: NCCL reports errors where one goes while others are at work. Raises
+    PeerLost.
+    """
     here = world()
     if here.size == 1:
         yield
@@ -36,7 +41,9 @@ def process_group(on_gpu: bool) -> Iterator[None]:
         timeout=TIMEOUT,
     )
     try:
-        yield
+        with explain_lost_peers():
+            yield
+            barrier()  # rank 0 writes and draws when the others are done
     finally:
         dist.destroy_process_group()
 
