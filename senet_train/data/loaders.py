@@ -3,6 +3,7 @@
 Everything random is keyed: the split by `split_seed`, an epoch's order and draws by (seed, epoch).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -132,17 +133,29 @@ class EvaluationBatches:
 
     Always the same mixed order: class folders come sorted, and an attention that looks at another
     image of the batch (the `shuffled` control) must not find its own class there.
+
+    Each of `world_size` processes reads every so many-th batch, whole: what is in a batch does not
+    depend on their number. They all have as many; for some the last one may be without images.
     """
 
-    def __init__(self, images: Images, data: Data) -> None:
+    def __init__(self, images: Images, data: Data, *, rank: int = 0, world_size: int = 1) -> None:
         self.images, self.data = images, data
-        self.batches = keyed_permutation(len(images.labels), "evaluation").split(data.batch_size)
+        batches = keyed_permutation(len(images.labels), "evaluation").split(data.batch_size)
+        self.batches = batches[rank::world_size]
+        self.num_rounds = math.ceil(len(batches) / world_size)
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.num_rounds
 
     def __iter__(self) -> Iterator[Batch]:
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
         read = self.images.read(self.batches)
         for batch, pixels in zip(self.batches, read, strict=True):
             yield normalise(pixels), self.images.targets(batch), batch
+        if len(self.batches) < self.num_rounds:
+            yield self.no_images()
+
+    def no_images(self) -> Batch:
+        """A batch of 0 images."""
+        side, nothing = self.data.image_size, torch.empty(0, dtype=torch.int64)
+        return torch.empty(0, 3, side, side), self.images.targets(nothing), nothing

@@ -7,6 +7,7 @@ from senet_train.config.schema import Config, Data
 from senet_train.errors import InputError
 from senet_train.networks.hardware import choose_accelerator
 from senet_train.system.cards import card_fault
+from senet_train.training.distributed.batch_norm import unknown_batch_norms
 from senet_train.training.distributed.world import world
 
 
@@ -33,6 +34,17 @@ def refuse_mixing(network: Backbone, devices: int) -> None:
         raise InputError(
             f"this attention takes something of another image of the batch, and trainer.devices="
             f"{devices} puts them in several processes: choose trainer.devices=1"
+        )
+
+
+def refuse_unknown_norms(network: Backbone, devices: int) -> None:
+    """Raises InputError for a BatchNorm that cannot be synchronised over several processes."""
+    unknown = unknown_batch_norms(network) if devices > 1 else set()
+    if unknown:
+        raise InputError(
+            f"{', '.join(sorted(unknown))}, a BatchNorm with a forward pass of its own, would have "
+            f"the statistics of each of trainer.devices={devices} processes: choose "
+            "trainer.devices=1"
         )
 
 

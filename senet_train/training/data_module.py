@@ -5,19 +5,22 @@ import torch
 from torch import Tensor
 
 from senet_train.config.schema import Data
+from senet_train.data.images import Images
 from senet_train.data.loaders import (
     Batch,
     EvaluationBatches,
-    Shard,
     Splits,
     TrainingBatches,
     num_full_batches,
-    whole_batch,
 )
+from senet_train.training.distributed.world import SINGLE_PROCESS, World
 
 
 class DataModule(pl.LightningDataModule):
-    """The splits as batches, an epoch at a time (`reload_dataloaders_every_n_epochs=1`)."""
+    """The splits as batches, an epoch at a time (`reload_dataloaders_every_n_epochs=1`).
+
+    `here` is the process that reads its share of them.
+    """
 
     def __init__(
         self,
@@ -26,10 +29,10 @@ class DataModule(pl.LightningDataModule):
         *,
         seed: int,
         channels_last: bool,
-        shard: Shard = whole_batch,
+        here: World = SINGLE_PROCESS,
     ) -> None:
         super().__init__()
-        self.splits, self.data, self.seed, self.shard = splits, data, seed, shard
+        self.splits, self.data, self.seed, self.here = splits, data, seed, here
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.first = (0, 0)  # epoch and batch to start with
 
@@ -61,11 +64,15 @@ class DataModule(pl.LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             start=start,
-            shard=self.shard,
+            shard=self.here.shard,
         )
 
     def val_dataloader(self) -> EvaluationBatches:
-        return EvaluationBatches(self.splits.validation, self.data)
+        return self.evaluation_batches(self.splits.validation)
 
     def test_dataloader(self) -> EvaluationBatches:
-        return EvaluationBatches(self.splits.test, self.data)
+        return self.evaluation_batches(self.splits.test)
+
+    def evaluation_batches(self, images: Images) -> EvaluationBatches:
+        """Those batches of the images that this process evaluates."""
+        return EvaluationBatches(images, self.data, rank=self.here.rank, world_size=self.here.size)

@@ -13,7 +13,6 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 
 from senet_train.config.schema import Data, Precision
@@ -45,8 +44,10 @@ from senet_train.training.callbacks.speed import (
 from senet_train.training.callbacks.stop_request import StopOnRequest
 from senet_train.training.data_facts import data_line, facts_of
 from senet_train.training.data_module import DataModule
-from senet_train.training.distributed.batch_norm import synchronise_layers
+from senet_train.training.distributed.batch_norm import synchronise_batch_norms
+from senet_train.training.distributed.draws import divide_draws
 from senet_train.training.distributed.processes import WorldEnvironment
+from senet_train.training.distributed.strategy import strategy
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 from senet_train.training.optimizer import new_prefixes
@@ -105,7 +106,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         config.data,
         seed=config.seed,
         channels_last=config.trainer.channels_last,
-        shard=world().shard,
+        here=world(),
     )
     reset_peak_memory()
     module = build_learner(plan, data.steps_per_epoch, start)
@@ -182,7 +183,8 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         network = network.to(memory_format=torch.channels_last)
     network.use_tail(TAILS[config.trainer.kernel])
     if world().size > 1:
-        synchronise_layers(network)
+        synchronise_batch_norms(network, on_gpu=plan.on_gpu)
+        divide_draws(network)
     return plan.task.learner(
         network,
         config.optim,
@@ -209,7 +211,7 @@ def build_trainer(
         accelerator=config.accelerator,
         devices=here.local_size,
         num_nodes=here.size // here.local_size,
-        strategy="auto" if here.size == 1 else DDPStrategy(),
+        strategy=strategy(),
         use_distributed_sampler=False,
         precision=LIGHTNING_PRECISION[config.precision],
         max_epochs=config.max_epochs,

@@ -16,7 +16,7 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
 from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
-from senet_train.training.distributed.collectives import all_reduce_max, broadcast
+from senet_train.training.distributed.collectives import all_reduce_max, broadcast, gather
 from senet_train.training.optimizer import (
     EVERYTHING,
     freeze_backbone,
@@ -100,15 +100,21 @@ class Learner(pl.LightningModule, ABC):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, "val")
+        self.evaluate_if_any(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, "test")
+        self.evaluate_if_any(batch, "test")
+
+    def evaluate_if_any(self, batch: Batch, part: str) -> None:
+        """Evaluate a batch, unless it has no images: other processes may have one batch more."""
+        if len(batch[2]):
+            self.evaluate(batch, part)
 
     def on_validation_epoch_end(self) -> None:
-        num_images, progress = self.sums["val"].num_images, self.progress
-        means = self.sums["val"].compute("val")
-        # Each process has evaluated all: should they round differently, rank 0 decides.
+        sums, progress = self.sums["val"].all_reduced(), self.progress
+        self.sums["val"].reset()
+        num_images, means = sums.num_images, sums.compute("val")
+        # Should the processes round differently, rank 0 decides.
         means = dict(zip(means, broadcast(*means.values()), strict=True))
         loss = means.get("val_loss", 0.0)  # detection has none
         self.raise_if_not_finite(loss, f"in validation of epoch {progress.epoch}")
@@ -130,12 +136,17 @@ class Learner(pl.LightningModule, ABC):
         return "train_loss", f"train_{self.score.key}"
 
     def test_predictions(self) -> Tensor:
-        """The predictions for the test images, (N, ...), in the order of the data set."""
+        """The predictions for the test images, (N, ...), in the order of the data set.
+
+        Rank 0 has them once the test has ended.
+        """
         indices, predicted = (torch.cat(parts) for parts in zip(*self.test_batches, strict=True))
         return predicted[indices.argsort()]
 
     def on_test_epoch_end(self) -> None:
-        self.test_means = self.sums["test"].compute("test")
+        self.test_means = self.sums["test"].all_reduced().compute("test")
+        indices, predicted = ([batch[i] for batch in self.test_batches] for i in (0, 1))
+        self.test_batches = list(zip(gather(indices), gather(predicted), strict=True))
 
     def raise_if_not_finite(self, loss: Tensor | float, when: str) -> None:
         """Raise Diverged on every process if the loss of one of them is NaN or infinite."""

@@ -5,11 +5,13 @@ import os
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from senet_train.networks.cost import measure_cost
 from senet_train.runs.finished import read_finished
 from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.summary import network_line, print_summary
+from senet_train.training.distributed.draws import draws_of_libraries
 from senet_train.training.distributed.world import (
     left_behind,
     trains_alone_as_one_of_several,
@@ -38,6 +40,12 @@ def announce(plan: Plan) -> None:
             "network's logits are others than those of the weights that it loads",
             plan.config.attention.name,
         )
+    if plan.config.trainer.devices > 1 and draws_of_libraries(*meta_network(plan)):
+        log.warning(
+            "warning: this network draws at random in layers of a library (dropout, say): with "
+            "trainer.devices=%d its numbers are not those of one process",
+            plan.config.trainer.devices,
+        )
     if trains_alone_as_one_of_several():
         log.warning(
             "warning: RANK=%s and WORLD_SIZE=%s are set, and this process trains alone, as no "
@@ -52,6 +60,12 @@ def announce(plan: Plan) -> None:
         )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
+
+
+def meta_network(plan: Plan) -> tuple[nn.Module, int]:
+    """The network of the plan on the meta device, and the size of its images."""
+    found = plan.builder.build_on_meta(int(plan.config.data.num_classes))
+    return found.network, plan.config.data.image_size
 
 
 WORTH_SAYING = 1.5  # times

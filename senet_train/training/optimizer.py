@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from senet_train.config.schema import Optim
 from senet_train.networks.insertion import Slot
@@ -27,7 +27,7 @@ def freeze_backbone(network: nn.Module, new: tuple[str, ...]) -> None:
 def freeze_batch_norms(network: nn.Module, new: tuple[str, ...]) -> None:
     """Put the backbone's BatchNorms in evaluation mode: their running statistics stay."""
     for name, module in network.named_modules():
-        if isinstance(module, BatchNorm1d | BatchNorm2d) and not f"{name}.".startswith(new):
+        if isinstance(module, _BatchNorm) and not f"{name}.".startswith(new):
             module.eval()
 
 

@@ -30,7 +30,13 @@ from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity, identify
 from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.study_plan import read_reference
-from senet_train.training.checks import refuse_batch, refuse_devices, refuse_mixing, refuse_optim
+from senet_train.training.checks import (
+    refuse_batch,
+    refuse_devices,
+    refuse_mixing,
+    refuse_optim,
+    refuse_unknown_norms,
+)
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import Task
@@ -184,6 +190,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
+        refuse_unknown_norms(found.network, config.trainer.devices)
     places = [place_of(config, source, found.label)]
     open_arm = ""
     if asked_precision == "auto":

@@ -13,7 +13,7 @@ from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones import BACKBONES
 from senet_train.backbones.shake_shake import Mixing, Mixture, ShakeShake
 from senet_train.networks.insertion import insert
-from senet_train.training.distributed.batch_norm import synchronise_layers
+from senet_train.training.distributed.draws import divide_draws
 from senet_train.training.distributed.world import World
 
 # Parameters with 10 and 100 classes. 2x32d: those in the tests of
@@ -175,10 +175,8 @@ def test_arms_see_the_same_mixtures() -> None:
 
 def test_processes_share_the_draw_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, part = Mixing(2), Mixing(2)
-    monkeypatch.setattr(
-        "senet_train.training.distributed.batch_norm.world", lambda: World(1, 2, 1, 2)
-    )
-    synchronise_layers(part)
+    monkeypatch.setattr("senet_train.training.distributed.draws.world", lambda: World(1, 2, 1, 2))
+    divide_draws(part)
     ones = torch.ones(4, 1, 1, 1)
     torch.manual_seed(0)
     every = [mix(ones, 0 * ones) for mix in whole(ones)]

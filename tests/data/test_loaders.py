@@ -138,6 +138,28 @@ def test_evaluation_sees_every_image_once_unaugmented() -> None:
     assert torch.equal(labels, splits.test.labels[indices])
 
 
+@pytest.mark.parametrize("num_images", [1, 3, 4, 29])
+@pytest.mark.parametrize("world_size", [2, 3, 5])
+def test_processes_share_the_batches_of_an_evaluation(world_size: int, num_images: int) -> None:
+    """Whole batches, each once; all processes have as many, and at most the last has no image."""
+    pixels = torch.randint(0, 256, (num_images, 8, 8, 3), dtype=torch.uint8)
+    images = MemoryImages(pixels, torch.arange(num_images), [""] * num_images)
+    data = dataclasses.replace(DATA, batch_size=2)
+    whole = list(EvaluationBatches(images, data))
+    shares = [
+        EvaluationBatches(images, data, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    rounds = list(zip(*shares, strict=True))
+    every = [batch for batches in rounds for batch in batches]
+    assert len(every) - len(whole) < world_size
+    for i, (pixels, labels, indices) in enumerate(every):
+        seen = whole[i] if i < len(whole) else (whole[0][0][:0], labels[:0], indices[:0])
+        assert all(map(torch.equal, (pixels, labels, indices), seen))
+        assert pixels.shape[1:] == whole[0][0].shape[1:]
+
+
 def test_evaluation_mixes_the_classes() -> None:
     """Class folders come sorted; a batch must not be one class (see the `shuffled` control)."""
     images = MemoryImages(torch.zeros(100, 8, 8, 3), torch.arange(100) // 50, [""] * 100)

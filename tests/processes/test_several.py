@@ -1,6 +1,5 @@
 """One run as several processes: the same numbers as one process, and the same promises."""
 
-import copy
 import csv
 import json
 import os
@@ -10,20 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes.dying import SERVER
 from processes.outcome import EVERY_STEP, LINE, equal, state_of
 from support import DATA, Command, Senet, run_folders, wait_for, weights_in
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
-from senet_train.backbones.wide_resnet import Dropout
+from senet_train.backbones.shake_shake import shakeshake26_2x32d
+from senet_train.backbones.wide_resnet import Dropout, WideResNet
 from senet_train.config.schema import Data
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
 from senet_train.errors import InputError
 from senet_train.runs.status import is_alive, read_status
-from senet_train.training.distributed.batch_norm import synchronise_layers
-from senet_train.training.distributed.collectives import process_group
+from senet_train.training.distributed.draws import divide_draws, draws_of_libraries
 from senet_train.training.distributed.world import SINGLE_PROCESS, STORE, World, world
 from senet_train.training.fit import refuse_uneven
 
@@ -138,69 +137,32 @@ def test_dropout_is_that_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> 
     for rank in (0, 1):
         place(monkeypatch, rank)
         network = nn.Sequential(Dropout(0.5))
-        synchronise_layers(network)
+        divide_draws(network)
         torch.manual_seed(5)
         assert torch.equal(network(x[rank::2]), whole[rank::2])
 
 
-def normalise(rank: int, folder: Path, norm: nn.Module, x: Tensor, weight: Tensor) -> None:
-    """In one of two processes: forward and backward of its share; the results to a file."""
-    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-    os.environ.update({name: str(value) for name, value in places.items()})
-    os.environ.update({STORE: str(folder / "store"), "GLOO_SOCKET_IFNAME": "lo"})
-    network = nn.Sequential(copy.deepcopy(norm))  # tensors come to a process as shared memory
-    with process_group(on_gpu=False):
-        synchronise_layers(network)
-        mine = x[rank::2].requires_grad_()
-        y = network(mine)
-        (y * weight[rank::2]).sum().backward()
-        # A frozen norm asks nothing of the other process, which may not have connected yet.
-        torch.distributed.barrier()
-    assert mine.grad is not None
-    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    grads = [parameter.grad for parameter in network.parameters()]
-    torch.save({"y": y.detach(), "x": mine.grad, "grads": grads, "kept": kept}, folder / str(rank))
-
-
-@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("shape", "kind"), [((6, 3, 4, 5), nn.BatchNorm2d), ((6, 3), nn.BatchNorm1d)]
+    ("layer", "draws"),
+    [
+        (nn.Dropout(0.5), 1),
+        (nn.Dropout(0.0), 0),
+        (StochasticDepth(0.2, "row"), 1),
+        (Dropout(0.5), 0),
+        (WideResNet(3, depth=10, widen=1, dropout=0.5), 0),
+        (shakeshake26_2x32d(3), 0),
+    ],
 )
-def test_shared_layers_is_the_norm_of_the_whole_batch(
-    tmp_path: Path, shape: tuple[int, ...], kind: type[nn.Module], training: bool
-) -> None:
-    """Output, gradients, running statistics; and frozen, where nothing is shared."""
-    norm = kind(3).train(training)
-    with torch.no_grad():
-        for name, tensor in norm.state_dict().items():
-            if name != "num_batches_tracked":
-                tensor.uniform_(0.5, 2)
-    x, weight = 3 + torch.randn(shape), torch.randn(shape)
-    arguments = [(rank, tmp_path, norm, x, weight) for rank in (0, 1)]
-    processes = [SERVER.Process(target=normalise, args=a) for a in arguments]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-        assert process.exitcode == 0
-    parts = [torch.load(tmp_path / str(rank), weights_only=True) for rank in (0, 1)]
-    plain = nn.Sequential(kind(3).train(training))
-    plain[0].load_state_dict(norm.state_dict())
-    whole = x.clone().requires_grad_()
-    y = plain(whole)
-    (y * weight).sum().backward()
-    assert whole.grad is not None
-    for rank, part in enumerate(parts):
-        torch.testing.assert_close(part["y"], y.detach()[rank::2], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(part["x"], whole.grad[rank::2], rtol=1e-5, atol=1e-5)
-        for name, tensor in plain.state_dict().items():
-            torch.testing.assert_close(part["kept"][name], tensor, rtol=1e-5, atol=1e-5)
-    for number, parameter in enumerate(plain.parameters()):
-        both = parts[0]["grads"][number] + parts[1]["grads"][number]
-        torch.testing.assert_close(both, parameter.grad, rtol=1e-5, atol=1e-5)
-    if training:  # the comparison can tell: a norm of half a batch is another
-        half = kind(3)(x[::2])
-        assert not torch.allclose(half, parts[0]["y"], rtol=1e-3)
+def test_layers_of_libraries_that_draw(layer: nn.Module, draws: int) -> None:
+    """For the images that they see, where ours draw for the whole batch."""
+    assert draws_of_libraries(layer.to("meta"), 8) == draws
+
+
+def test_a_network_that_draws_by_itself_says_so(senet: Senet) -> None:
+    line = ("data=fake", "model=torchvision", "model.name=mobilenet_v3_small", "dry_run=true")
+    said = "with trainer.devices=2 its numbers are not those of one process"
+    assert said in senet(*line, "trainer.devices=2").err
+    assert said not in senet(*TWO, "dry_run=true", "trainer.devices=2").err
 
 
 def metrics(base: Path) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ In a run of one process each returns its input.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -15,14 +15,19 @@ from torch import Tensor
 from senet_train.errors import PeerLost
 from senet_train.training.distributed.world import STORE, world
 
-TIMEOUT = timedelta(minutes=30)  # the others may still download, or read their data
+# The others may still download or read their data; and rank 0 draw.
+TIMEOUT = timedelta(minutes=30)
 # What the messages of gloo and NCCL say if another process has ended.
 LOST_PEER = ("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host")
 
 
 @contextmanager
 def process_group(on_gpu: bool) -> Iterator[None]:
-    """For the block, initialise the default process group if the run has several processes."""
+    """For the block, initialise the default process group if the run has several processes.
+
+    They leave it together: NCCL reports errors where one goes while others are at work. Raises
+    PeerLost.
+    """
     here = world()
     if here.size == 1:
         yield
@@ -36,7 +41,9 @@ def process_group(on_gpu: bool) -> Iterator[None]:
         timeout=TIMEOUT,
     )
     try:
-        yield
+        with explain_lost_peers():
+            yield
+            barrier()  # rank 0 writes and draws when the others are done
     finally:
         dist.destroy_process_group()
 
@@ -82,6 +89,27 @@ def broadcast(*values: float) -> list[float]:
     dist.broadcast(tensor, src=0)
     result: list[float] = tensor.tolist()
     return result
+
+
+def gather(parts: Sequence[Tensor]) -> list[Tensor]:
+    """The parts (N, ...) of each process, one behind the other; [] on all but rank 0.
+
+    A process may have none. Bytes are sent, for any number type.
+    """
+    own = torch.cat(list(parts)) if parts else torch.empty(0)
+    here = world()
+    if here.size == 1:
+        return [own]
+    sent = own.flatten().view(torch.uint8)
+    sizes = all_reduce_sum(torch.tensor([len(sent) * (i == here.rank) for i in range(here.size)]))
+    padded = torch.zeros(int(sizes.max()), dtype=torch.uint8, device=communication_device())
+    padded[: len(sent)] = sent
+    received = [torch.empty_like(padded) for _ in sizes] if here.is_rank_zero else []
+    dist.gather(padded, received or None, dst=0)
+    return [
+        every[:size].to(own.device).view(own.dtype).view(-1, *own.shape[1:])
+        for every, size in zip(received, sizes.tolist(), strict=False)
+    ]
 
 
 def barrier() -> None:
