@@ -12,7 +12,7 @@ import torch
 
 from senet_train.backbones.slots import Backbone
 from senet_train.config.options import bind
-from senet_train.config.schema import PRECISIONS, Config, Data, Precision
+from senet_train.config.schema import Config, Data
 from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.errors import InputError
@@ -27,9 +27,8 @@ from senet_train.networks.hardware import (
 from senet_train.networks.insertion import Slot
 from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
-from senet_train.runs.identity import Identity, identify
+from senet_train.runs.identity import Identity
 from senet_train.runs.network import NetworkBuilder
-from senet_train.runs.study_plan import read_reference
 from senet_train.training.checks import (
     refuse_batch,
     refuse_devices,
@@ -37,21 +36,10 @@ from senet_train.training.checks import (
     refuse_optim,
     refuse_unknown_norms,
 )
+from senet_train.training.places import Place, open_arm_of, places_of, with_precision
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a run is, and where it lies."""
-
-    identity: Identity
-    folder: RunFolder
-
-    def at_seed(self, seed: int) -> "Place":
-        """The same arm at another seed."""
-        return replace(self, folder=replace(self.folder, seed=seed))
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ class Plan:
     def place(self) -> Place:
         """The only place; of several, that of the run that was begun last, or the first."""
         first, *others = self.places
-        begun = [place for place in others if made_as(self.open_arm, place.folder.path)]
+        begun = [place for place in others if place.was_made_as(self.open_arm)]
         return max(begun, key=lambda place: place.folder.begun, default=first)
 
     @property
@@ -191,14 +179,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
         refuse_unknown_norms(found.network, config.trainer.devices)
-    places = [place_of(config, source, found.label)]
-    open_arm = ""
-    if asked_precision == "auto":
-        unresolved = with_precision(config, "auto")
-        open_arm = identify(unresolved, source.fingerprint, found.label).arm
-    if config.trainer.precision == "auto":
-        chosen = (with_precision(config, precision) for precision in PRECISIONS)
-        places += [place_of(one, source, found.label) for one in chosen]
+    unresolved = with_precision(config, asked_precision)
     return Plan(
         config=config,
         builder=builder,
@@ -206,40 +187,10 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         source=source,
         slots=found.slots,
         cost=cost,
-        places=tuple(places),
-        open_arm=open_arm,
+        places=places_of(config, source, found.label),
+        open_arm=open_arm_of(unresolved, source, found.label),
         own_attention=len(found.network.taken_out),
     )
-
-
-def made_as(open_arm: str, run: Path) -> bool:
-    """Whether a run was begun in this folder, and with the precision `auto`."""
-    try:
-        return read_reference(run).arm == open_arm
-    except InputError:  # it is damaged: whoever needs it says so
-        return False
-
-
-def with_precision(config: Config, precision: Precision) -> Config:
-    """The same configuration in another precision."""
-    return replace(config, trainer=replace(config.trainer, precision=precision))
-
-
-def place_of(config: Config, source: Source, label: str) -> Place:
-    """The identity of the run, and its folder.
-
-    They are those of a run that was made before contents were part of the identity, if there is a
-    finished one of these words and not one of these contents.
-    """
-    output_dir = Path(config.output_dir).expanduser()
-    places = []
-    for fingerprint in filter(None, (source.fingerprint, source.earlier_fingerprint)):
-        identity = identify(config, fingerprint, label)
-        folder = RunFolder(output_dir, config.data.source.name, identity.arm, config.seed)
-        places.append(Place(identity, folder))
-    now, earlier = places[0], places[-1]
-    found = earlier.folder.finished and not now.folder.path.exists() and not config.overwrite
-    return earlier if found else now
 
 
 def refuse_source(name: str, task: Task) -> None:
