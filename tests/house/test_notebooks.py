@@ -1,6 +1,7 @@
 """The notebooks of docs/ run, are small, and name nothing of the machine that ran them."""
 
 import base64
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ def outputs_of(book: Any) -> list[list[Any]]:
 
 
 def kinds(book: Any) -> list[list[str]]:
-    """What each code cell puts out: "stream", "display_data"."""
-    return [[output.output_type for output in outputs] for outputs in outputs_of(book)]
+    """What each code cell puts out: "stream", "display_data".
+
+    A slow machine sends one text in several parts.
+    """
+    each = ([output.output_type for output in outputs] for outputs in outputs_of(book))
+    return [[kind for kind, _ in groupby(types)] for types in each]
 
 
 def test_there_are_notebooks() -> None:
