@@ -29,7 +29,13 @@ from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity, identify
 from senet_train.runs.network import NetworkBuilder
-from senet_train.training.checks import refuse_batch, refuse_devices, refuse_mixing, refuse_optim
+from senet_train.training.checks import (
+    refuse_batch,
+    refuse_devices,
+    refuse_mixing,
+    refuse_not_deterministic,
+    refuse_optim,
+)
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import Task
@@ -133,6 +139,7 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
+        refuse_not_deterministic(found.network, found.slots, config)
     identity, folder = place_of(config, source, found.label)
     return Plan(
         config=config,
