@@ -1,14 +1,19 @@
 """Checks of settings that are wrong only together. Each raises InputError."""
 
+from collections.abc import Sequence
+
 import torch
 
 from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Config, Data
 from senet_train.errors import InputError
+from senet_train.networks.determinism import not_deterministic
 from senet_train.networks.hardware import choose_accelerator
+from senet_train.networks.insertion import Slot
 from senet_train.system.cards import card_fault
 from senet_train.training.distributed.batch_norm import unknown_batch_norms
 from senet_train.training.distributed.world import world
+from senet_train.training.optimizer import freeze_backbone, new_prefixes
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
@@ -45,6 +50,20 @@ def refuse_unknown_norms(network: Backbone, devices: int) -> None:
             f"{', '.join(sorted(unknown))}, a BatchNorm with a forward pass of its own, would have "
             f"the statistics of each of trainer.devices={devices} processes: choose "
             "trainer.devices=1"
+        )
+
+
+def refuse_not_deterministic(network: Backbone, slots: Sequence[Slot], config: Config) -> None:
+    """Raises InputError for a network on meta that `deterministic=true` would stop on a GPU."""
+    if not (config.trainer.deterministic and config.trainer.accelerator == "gpu"):
+        return
+    if config.optim.frozen == "backbone":
+        freeze_backbone(network, new_prefixes(network, slots))
+    for found in not_deterministic(network, config.data.image_size):
+        raise InputError(
+            f"trainer.deterministic=true and this network has {found}, which PyTorch cannot train "
+            "deterministically on a GPU: choose trainer.deterministic=false, "
+            "trainer.accelerator=cpu, or another network"
         )
 
 

@@ -33,6 +33,7 @@ from senet_train.training.checks import (
     refuse_batch,
     refuse_devices,
     refuse_mixing,
+    refuse_not_deterministic,
     refuse_optim,
     refuse_unknown_norms,
 )
@@ -179,6 +180,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
         refuse_unknown_norms(found.network, config.trainer.devices)
+        refuse_not_deterministic(found.network, found.slots, config)
     unresolved = with_precision(config, asked_precision)
     return Plan(
         config=config,
