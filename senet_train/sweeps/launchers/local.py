@@ -1,16 +1,17 @@
 """`hydra/launcher=local`: a process for each run, several at once; one that dies ends no other.
 
 Processes are forked from a server that has imported torch already: a run starts in hundredths of a
-second. On a GPU each is a fresh interpreter, as a forked process must not touch CUDA. A run whose
-sweep was killed saves itself and ends.
+second. On a GPU, and on Windows, each is a fresh interpreter: a forked process must not touch CUDA,
+and Windows forks none. A run whose sweep was killed saves itself and ends.
 """
 
 import logging
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Literal
 
@@ -78,8 +79,8 @@ class ProcessLauncher(Launcher):
                 argv = [*self.flags, *words, "hydra.mode=RUN"]
                 gpus = gpus_of(place, num_gpus, self.devices)
                 with hold_signals():  # else a process could be started that nobody waits for
-                    process = start(context, argv, threads, gpus, output)
-                    running.append(Child(process, number, place, names[number], output))
+                    process, stop = start(context, argv, threads, gpus, output)
+                    running.append(Child(process, stop, number, place, names[number], output))
             while running:
                 wait_for_one(running, returns)
         return returns
@@ -96,10 +97,10 @@ def run_names(settings: Sequence[Sequence[str]]) -> list[str]:
     return [" ".join(w for w in words if w not in shared) or "the run" for words in settings]
 
 
-def start_method(on_gpu: bool) -> SpawnContext | ForkServerContext:
-    """The multiprocessing context that starts the runs."""
+def start_method(on_gpu: bool) -> BaseContext:
+    """The multiprocessing context that starts the runs. Windows has no fork server."""
     leave_out_the_working_folder()
-    if on_gpu:
+    if on_gpu or sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
     # The second imports torch and Lightning.
