@@ -9,7 +9,7 @@ from senet_train.runs.folder import RunFolder
 from senet_train.system.file_names import longest_path
 from senet_train.system.foreign_files import TREE, BadFile, read_json
 
-BELOW = 80  # characters that a file below the folder of a run has at most, in its folder
+BELOW = 110  # characters of the longest file in the folder of a run: TensorBoard names the host
 
 
 def refuse_clash(file: Path, sha256: str) -> None:

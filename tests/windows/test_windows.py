@@ -136,3 +136,13 @@ def test_every_name_is_there_on_other_systems(platform: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout
     done = subprocess.run([*check, control], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert ("getuid" in done.stdout) == (platform == "win32")
+
+
+def test_every_text_has_an_encoding(tmp_path: Path) -> None:
+    """The rule is a preview of ruff, and with previews on, others of its rules change as well."""
+    (tmp_path / "control.py").write_text("open('a')\n", "utf-8")
+    ours = [ROOT / "senet_train", ROOT / "scripts", HERE]
+    for folders, code in ((ours, 0), ([tmp_path], 1)):
+        rule = ["ruff", "check", "--isolated", "--preview", "--select", "PLW1514", *folders]
+        done = subprocess.run([sys.executable, "-m", *rule], capture_output=True, encoding="utf-8")
+        assert done.returncode == code, done.stdout
