@@ -5,12 +5,12 @@ from senet_train.system.safe_path import take_out_the_working_folder
 take_out_the_working_folder()  # before anything is imported that is not loaded yet
 
 import os  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 
 from senet_train.cli import main  # noqa: E402
 from senet_train.system.console import end_quietly  # noqa: E402
+from senet_train.system.signals import stop_this_process  # noqa: E402
 from senet_train.system.start import start_process  # noqa: E402
 from senet_train.training.distributed.world import STORE  # noqa: E402
 
@@ -18,7 +18,7 @@ from senet_train.training.distributed.world import STORE  # noqa: E402
 def end_with_the_parent() -> None:
     """Wait for the end of the process that started this one, then stop as by SIGTERM."""
     os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns at the pipe's end
-    os.kill(os.getpid(), signal.SIGTERM)
+    stop_this_process()
 
 
 if __name__ == "__main__":

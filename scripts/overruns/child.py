@@ -51,7 +51,7 @@ def main() -> None:
     first, last, threads = map(int, sys.argv[2:])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    with open(path) as lines:
+    with open(path, encoding="utf-8") as lines:
         jobs = [json.loads(line) for line in lines]
     for number in range(first, last):
         if GUARD.guard_live() > MOST_KEPT:

@@ -31,7 +31,7 @@ def versions() -> str:
 def has(flag: str) -> str:
     """Whether the processor says so."""
     try:
-        with open("/proc/cpuinfo") as lines:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return "with" if flag in lines.read().split() else "without"
     except OSError:
         return "unknown"

@@ -36,4 +36,4 @@ def attention_parts(name: str) -> list[str]:
 
 def module_text(file: Path) -> str:
     """The docstring of a source file."""
-    return ast.get_docstring(ast.parse(file.read_text())) or ""
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""

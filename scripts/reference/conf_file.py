@@ -23,14 +23,18 @@ class Key:
 
 def header_of(file: Path) -> list[str]:
     """The comment at the top, without Hydra's own line."""
-    lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
+    lines = [
+        line
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("# @package")
+    ]
     number = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return [line.removeprefix("#").removeprefix(" ") for line in lines[:number]]
 
 
 def sets_other_groups(file: Path) -> bool:
     """Whether its keys are whole paths, not those of the file's own group."""
-    return file.read_text().startswith("# @package _global_")
+    return file.read_text(encoding="utf-8").startswith("# @package _global_")
 
 
 def keys_of(file: Path) -> list[Key]:
@@ -63,7 +67,7 @@ def keys_of(file: Path) -> list[Key]:
 
 def body_of(file: Path) -> list[str]:
     """The lines below the header."""
-    lines = file.read_text().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     number = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return lines[number:]
 

@@ -46,7 +46,7 @@ def groups_of_conf() -> dict[str, list[str]]:
 
 def read(file: Path) -> dict[str, Any]:
     """A file of conf/ without Hydra's own settings; OVERLAY for one that sets several groups."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     if text.startswith("# @package _global_"):
         return OVERLAY
     content = yaml.safe_load(text) or {}

@@ -5,7 +5,7 @@
 
 import errno
 import logging
-import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +16,13 @@ from typing_extensions import TypedDict
 from senet_train.config.schema import Natural
 from senet_train.errors import RunError
 from senet_train.runs.folder import LAST
-from senet_train.system.files import write_atomic
+from senet_train.system.files import replace, write_atomic
 from senet_train.system.foreign_files import refuse_special
 
 log = logging.getLogger("senet_train")
 
 
+MMAP = sys.platform != "win32"  # where a mapped file could not be renamed
 MOST_THREADS = 1024  # of one process; more than that is damage
 
 
@@ -54,13 +55,13 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     fresh = path.with_suffix(".new")
     try:
         write_atomic(fresh, lambda file: torch.save(checkpoint, file))
-        read_checkpoint(fresh, mmap=True)  # its structure; the numbers are still in memory anyway
+        read_checkpoint(fresh, mmap=MMAP)  # its structure; the numbers are still in memory anyway
     except RuntimeError as error:  # what torch raises if the disk is full
         fresh.unlink(missing_ok=True)
         raise OSError(f"{path} could not be written whole (is the disk full?): {error}") from error
     if path.name == LAST and path.exists():
-        os.replace(path, previous(path))
-    os.replace(fresh, path)
+        replace(path, previous(path))
+    replace(fresh, path)
 
 
 def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from senet_train.runs.metrics import score_among
 from senet_train.system.csv_files import as_csv
-from senet_train.system.files import own_file, write_text
+from senet_train.system.files import write_text
 from senet_train.system.foreign_files import (
     TABLE,
     read_bytes,
     read_numbers,
     read_rows,
 )
+from senet_train.system.regular_file import own_file
 
 METRICS_FILE = "metrics.csv"
 
@@ -37,7 +38,7 @@ def append_row(run: Path, row: Mapping[str, float], *, header: bool) -> None:
     """Append the row of an epoch, after the names of its columns if `header`."""
     text = as_csv([row])
     _, _, line = text.partition("\n")
-    with open(run / METRICS_FILE, "a", newline="", opener=own_file) as file:
+    with open(run / METRICS_FILE, "a", encoding="utf-8", newline="", opener=own_file) as file:
         file.write(text if header else line)
 
 

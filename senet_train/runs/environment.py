@@ -41,7 +41,7 @@ def describe_environment(hardware: Hardware, further: Sequence[str] = ()) -> Env
 def cpu_name() -> str:
     """The processor's model name where the system tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -55,7 +55,7 @@ def git_commit() -> str:
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(
-            [*command, "--dirty=+dirty"], capture_output=True, text=True, timeout=10
+            [*command, "--dirty=+dirty"], capture_output=True, encoding="utf-8", timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

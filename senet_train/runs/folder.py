@@ -18,7 +18,8 @@ from senet_train.errors import InputError
 from senet_train.runs.identity import Identity
 from senet_train.runs.record import read_record
 from senet_train.runs.status import State, read_status, write_status
-from senet_train.system.files import TEMPORARY, remove_abandoned, write_json
+from senet_train.system.file_names import possible
+from senet_train.system.files import TEMPORARY, remove_abandoned, replace, write_json
 
 LAST, BEST = "last.ckpt", "best.ckpt"  # in the folder of the checkpoints
 RECORD_FILE = "result.json"
@@ -36,7 +37,12 @@ class RunFolder:
     @property
     def path(self) -> Path:
         """The folder of the run."""
-        return self.output_dir / self.data / self.arm / f"seed{self.seed}"
+        return self.output_dir / self.place
+
+    @property
+    def place(self) -> Path:
+        """The folder of the run, below `output_dir`."""
+        return Path(possible(self.data), possible(self.arm), f"seed{self.seed}")
 
     @property
     def identity_file(self) -> Path:
@@ -56,7 +62,7 @@ class RunFolder:
     @property
     def aside(self) -> Path:
         """The folder of the run that this one replaces, until this one has finished."""
-        return self.output_dir / ".aside" / self.data / self.arm / f"seed{self.seed}"
+        return self.output_dir / ".aside" / self.place
 
     @property
     def finished(self) -> bool:
@@ -111,7 +117,7 @@ class RunFolder:
             remove_ours(self.path)
             return ""
         self.aside.parent.mkdir(parents=True, exist_ok=True)
-        self.path.rename(self.aside)
+        replace(self.path, self.aside)
         self.return_what_is_not_ours()
         hide_events(self.aside)
         return f"the earlier run waits in {self.aside} until this one has finished"
@@ -121,7 +127,7 @@ class RunFolder:
         self.path.mkdir(exist_ok=True)
         for name in names_in(self.aside):
             if not is_ours(name) and not os.path.lexists(self.path / name):
-                (self.aside / name).rename(self.path / name)
+                replace(self.aside / name, self.path / name)
 
     def remove_abandoned(self) -> None:
         """Delete what a kill left half written. The lock is held: only others' are spared."""
@@ -200,4 +206,4 @@ def write_identity(file: Path, identity: Identity) -> None:
 def hide_events(folder: Path) -> None:
     """Rename the event files: TensorBoard reads hidden folders too, and must not show this run."""
     for events in folder.glob("*tfevents*"):
-        events.rename(folder / events.name.replace("tfevents", "events"))
+        replace(events, folder / events.name.replace("tfevents", "events"))

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from senet_train.errors import InputError
 from senet_train.runs.folder import RunFolder
+from senet_train.system.file_names import longest_path
 from senet_train.system.foreign_files import TREE, BadFile, read_json
+
+BELOW = 110  # characters of the longest file in the folder of a run: TensorBoard names the host
 
 
 def refuse_clash(file: Path, sha256: str) -> None:
@@ -38,6 +41,17 @@ def refuse_full_disk(folder: Path, num_bytes: int) -> None:
         raise InputError(
             f"{existing} has {disk.free / 1e6:.0f} MB free and the run's checkpoints may take "
             f"{num_bytes / 1e6:.0f} MB: free some, or choose another output_dir"
+        )
+
+
+def refuse_long_path(folder: RunFolder) -> None:
+    """Raises InputError where a file of the run would have too long a path, as on Windows."""
+    length, longest = len(str(folder.aside.absolute())) + BELOW, longest_path()
+    if length > longest:
+        raise InputError(
+            f"files in {folder.path.absolute()} would have paths of {length} characters, and here "
+            f"they may have {longest}: choose a shorter output_dir, or set LongPathsEnabled in the "
+            "registry of Windows"
         )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from senet_train.errors import InputError
 from senet_train.system.files import write_json
 from senet_train.system.foreign_files import SMALL, read_bytes
-from senet_train.system.resources import PROC, read
 
 STATUS_FILE = "status.json"
 LONGEST_REASON = 5000  # characters: in JSON up to 60 kB, and a status is read up to 64 KiB
+ENDED = ("zombie", "dead")  # psutil's words: it has ended, and nobody has asked how
 CLOCKS_DIFFER_SECONDS = 2.0  # both the moment of the boot and a heartbeat are whole seconds
 
 
@@ -92,31 +93,43 @@ def count_running(output_dir: Path, but: Path) -> int:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this machine has this number, and has not ended."""
-    if pid <= 0:  # to the system it is a group of processes, or all of them
+    state = state_of(pid)
+    return is_hidden(pid) if state is None else state not in ENDED
+
+
+def start_of(pid: int) -> float | None:
+    """When the living process with this number began, in seconds since 1970; None if unknown."""
+    import psutil
+
+    if state_of(pid) in (None, *ENDED):
+        return None
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+def state_of(pid: int) -> str | None:
+    """psutil's word for the state of the process; None if there is none, or it is not shown."""
+    import psutil  # here: it takes 20 ms, and most who read a status do not ask
+
+    try:
+        return str(psutil.Process(pid).status())
+    except (psutil.Error, ValueError):  # ValueError: to the system it is a group of processes
+        return None
+
+
+def is_hidden(pid: int) -> bool:
+    """Whether it is there and not shown, as those of other users on many clusters (hidepid)."""
+    if sys.platform == "win32" or pid <= 0:
         return False
     try:
         os.kill(pid, 0)  # signal 0 only asks
     except (ProcessLookupError, OverflowError):  # none, or more digits than a number has here
         return False
     except PermissionError:
-        return True
-    return state_and_ticks(pid)[0] not in ("Z", "X")  # ended, and nobody has asked how
-
-
-def start_of(pid: int) -> float | None:
-    """When the living process with this number began, in seconds since 1970; None if unknown."""
-    state, ticks = state_and_ticks(pid)
-    lines = read(PROC / "stat").splitlines()
-    booted = [float(line.split()[1]) for line in lines if line.startswith("btime ")]
-    if state in ("", "Z", "X") or not booted:
-        return None
-    return booted[0] + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def state_and_ticks(pid: int) -> tuple[str, float]:
-    """A letter for the state of the process, and its start in ticks after boot; "" if unknown."""
-    words = read(PROC / str(pid) / "stat").rpartition(")")[2].split()  # its name may hold anything
-    return (words[0], float(words[19])) if len(words) > 19 else ("", 0.0)
+        pass
+    return True
 
 
 def seconds_of(moment: str) -> float:

@@ -62,7 +62,7 @@ def print_next(plans: Sequence["Plan"]) -> None:
     alone = controls_alone(plans)
     if alone and any(plan.folder.finished for plan in plans):
         print_noise(alone)
-    folders = alone or [plan.folder.output_dir / plan.folder.data for plan in plans]
+    folders = alone or [plan.folder.path.parents[1] for plan in plans]
     for folder in dict.fromkeys(folders):
         say(f"{'noise' if alone else 'verdict'}: senet-compare {shlex.quote(str(folder))}")
 

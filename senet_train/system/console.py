@@ -5,7 +5,6 @@ import io
 import logging
 import os
 import select
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 WIDTH = 110  # characters, where nothing else is known
 
 
-CLOSED_PIPE = 128 + signal.SIGPIPE  # the exit code of a command whose reader has gone
+CLOSED_PIPE = 128 + 13  # the exit code of a command whose reader has gone: 13 is SIGPIPE
+# How the system says that it has. Windows says EINVAL.
+READER_GONE = (None, errno.EPIPE, *((errno.EINVAL,) if sys.platform == "win32" else (errno.EIO,)))
 
 
 def end_quietly(run: Callable[[], int]) -> int:
@@ -42,8 +43,7 @@ def end_quietly(run: Callable[[], int]) -> int:
 
 def is_of_the_reader(error: BaseException) -> bool:
     """Whether the error means that nobody reads standard output any more."""
-    gone = isinstance(error, OSError) and error.errno in (None, errno.EPIPE, errno.EIO)
-    return gone and reader_has_gone()
+    return isinstance(error, OSError) and error.errno in READER_GONE and reader_has_gone()
 
 
 def reader_has_gone() -> bool:
@@ -52,9 +52,20 @@ def reader_has_gone() -> bool:
         descriptor = sys.stdout.fileno()
     except (ValueError, io.UnsupportedOperation):  # closed; or no file, as in a notebook
         return False
+    if sys.platform == "win32":
+        return what_is_printed_stays()
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def what_is_printed_stays() -> bool:
+    """Whether what standard output could not write, and keeps for that, cannot be written again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def output_console(**options: Any) -> "Console":

@@ -18,8 +18,9 @@ from rich.progress import (
 )
 
 from senet_train.errors import InputError
-from senet_train.system.files import own_file
+from senet_train.system.files import replace
 from senet_train.system.lock import file_lock
+from senet_train.system.regular_file import own_file
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 18
@@ -44,7 +45,7 @@ def fetch(mirrors: Sequence[str], path: Path, sha256: str) -> Path:
             if reason and resumed and not part.exists():  # what was continued may have been bad
                 reason = try_mirror(url, part, sha256)
             if not reason:
-                part.replace(path)
+                replace(part, path)
                 return path
             reasons.append(f"{url}: {reason}")
     raise InputError(

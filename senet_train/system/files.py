@@ -4,36 +4,26 @@ And the folder for what can be made again.
 """
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import secrets
-import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from senet_train.system.kernel_lock import lock_now
+from senet_train.system.regular_file import own_file
+
 TEMPORARY = ".*.tmp"  # the files that a process leaves if it is killed while it writes
 
 ABANDONED_SECONDS = 3600
+IN_USE = (5, 32)  # Windows' words: access denied, sharing violation
+PAUSES = (0.01, 0.03, 0.1, 0.3, 0.6)  # seconds
 Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 # A file that has changed so shortly before may change again within one tick of its clock.
 SETTLED_NS = 2_000_000_000
-
-
-def own_file(path: str, flags: int) -> int:
-    """Open a file of ours to write to it, as `opener=`: no link is followed, no pipe waited for.
-
-    Raises OSError for what is no regular file.
-    """
-    safe = flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(path, safe, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", path)
-    return descriptor
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -49,16 +39,33 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def replace(source: Path, target: Path) -> None:
+    """Rename a file or folder to `target`; a file there is replaced. Raises OSError.
+
+    Windows refuses it while anybody has one of them open, such as a scanner of viruses, or a
+    command that reads the run: it is tried again for a moment.
+    """
+    for seconds in PAUSES:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+            time.sleep(seconds)
+    os.replace(source, target)
+
+
 def hold(file: IO[bytes]) -> None:
     """Lock a file that is being written, so that `remove_abandoned` leaves it."""
     with contextlib.suppress(OSError):  # no locks here: its age protects it
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_now(file)
 
 
 def remove_abandoned(folder: Path, seconds: float = ABANDONED_SECONDS) -> None:
@@ -72,8 +79,8 @@ def remove_abandoned(folder: Path, seconds: float = ABANDONED_SECONDS) -> None:
             if time.time() - file.lstat().st_mtime < seconds:
                 continue
             with open(file, "ab", opener=own_file) as opened:
-                fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                file.unlink()
+                lock_now(opened)
+            file.unlink()  # closed, as Windows wants it: nobody opens a file of this name again
 
 
 def write_text(path: Path, text: str) -> None:
@@ -114,7 +121,7 @@ def cache_folder() -> Path:
     folder = Path(base) / "senet-train"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
-    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+    if sys.platform != "win32" and (found.st_uid != os.getuid() or found.st_mode & 0o022):
         raise OSError(f"{folder} can be written by others")
     remove_abandoned(folder)
     return folder

@@ -10,13 +10,13 @@ import csv
 import io
 import json
 import os
-import stat
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from senet_train.errors import InputError
+from senet_train.system.regular_file import open_regular
 
 if TYPE_CHECKING:  # most of who reads files needs no arrays
     from numpy.typing import NDArray
@@ -28,8 +28,6 @@ TABLE = 16 * MIB  # metrics.csv has some 160 bytes an epoch
 CACHE = 1024 * MIB  # what is known of files: some 150 bytes for each image
 ARRAYS = 256 * MIB  # unpacked; 20,000 images and 1,600 classes of overlaps
 WAY_OUT = "run it anew with overwrite=true, or move it away"
-# Of O_NONBLOCK: to open a pipe that nobody writes to would wait for ever.
-OPENING = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class BadFile(InputError):
@@ -43,14 +41,11 @@ class BadFile(InputError):
 def open_foreign(path: Path) -> IO[bytes]:
     """The opened file, a regular one. Raises FileNotFoundError, BadFile."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | OPENING)
+        descriptor = open_regular(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except (OSError, ValueError) as error:  # no permission, a link; a NUL in its name
         raise BadFile(path, reason_of(path, error)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BadFile(path, "it is no regular file")
     return os.fdopen(descriptor, "rb")
 
 

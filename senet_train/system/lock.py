@@ -1,30 +1,21 @@
-"""A lock on a file, which the kernel releases when the process that holds it ends.
+"""A lock on a path, in whose file stands which process holds it."""
 
-It is `lockf`, not `flock`: a forked data worker inherits a `flock`, and holds it for seconds after
-the trainer was killed. A process must not open the file of a lock that it holds a second time:
-closing any handle of the file releases the lock.
-"""
-
-import errno
-import fcntl
 import logging
 import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from senet_train.errors import HeldError, InputError
-from senet_train.system.files import own_file
+from senet_train.system.kernel_lock import NO_LOCKS, lock_now, lock_when_free, unlock
+from senet_train.system.regular_file import own_file
 
 HOLDER, LONGEST_HOLDER = "process", 300  # how the line in a lock begins; characters
 
 log = logging.getLogger("senet_train")
-
-# Lustre without flock, NFS without lockd and some FUSE.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -38,13 +29,13 @@ def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     with open_lock(path) as file:
         holder = holder_in(file, path)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
+            lock_now(file)
+        except BlockingIOError as error:
             held = f"{what} is held by {holder or 'another process'}"
             if not wait:
                 raise HeldError(f"{held}: wait for it, or stop it") from error
             log.info("%s: waiting for it", held)
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            lock_when_free(file)
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
@@ -56,14 +47,18 @@ def file_lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{HOLDER} {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # there are no locks
+                unlock(file)
 
 
 def open_lock(path: Path) -> IO[str]:
     """The opened lock file, made with its folder if they do not exist. Raises InputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "a+", errors="replace", opener=own_file)
+        return open(path, "a+", encoding="utf-8", errors="replace", opener=own_file)
     except OSError as error:
         if os.path.lexists(path) and not path.is_dir() and not is_regular(path):
             raise InputError(f"{path} is no lock, but a link or a device: remove it") from error

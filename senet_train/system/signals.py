@@ -7,6 +7,8 @@ step. While an end is written, nothing is raised at all: batch systems send seve
 milliseconds, and the second would leave a status that says that the run still runs.
 """
 
+import ctypes
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,11 +17,20 @@ from types import FrameType
 
 from senet_train.errors import Interrupted
 
-# Without a handler each of them would end the process at once. A terminal that is gone sends
-# SIGHUP; SLURM, Grid Engine and LSF send SIGUSR1 or SIGUSR2 before a limit; `ulimit -t` SIGXCPU.
-ALWAYS_HANDLED = (signal.SIGINT, signal.SIGTERM)
-HANDLED = (*ALWAYS_HANDLED, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+ALWAYS_HANDLED: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+CRASHES: tuple[signal.Signals, ...]
+# Without a handler each of them would end the process at once.
+if sys.platform == "win32":
+    # Ctrl-Break, and a console that is closed.
+    HANDLED = ALWAYS_HANDLED = (*ALWAYS_HANDLED, signal.SIGBREAK)
+    CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+else:
+    # A terminal that is gone sends SIGHUP; SLURM, Grid Engine and LSF send SIGUSR1 or SIGUSR2
+    # before a limit; `ulimit -t` SIGXCPU.
+    HANDLED = (*ALWAYS_HANDLED, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+    CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+WINDOWS_ERRORS = 0xC0000000  # from here on an exit code is what Windows ended the process for
+WAY_OUT_OF_A_CRASH = ": try trainer.channels_last=false"
 STOP_SECONDS = 120.0  # for a process that was asked to stop: a step, and writing a checkpoint
 
 
@@ -32,14 +43,42 @@ class Stopped(Interrupted):
     """The signal, raised between two steps: what is in memory may be saved."""
 
 
-def describe_kill(signum: int) -> str:
-    """`killed by SIGKILL`, and what to try after a crash, which is never what the user asked."""
+def describe_end(code: int) -> str:
+    """`exit code 1`, or of a negative one `killed by SIGKILL`, in multiprocessing's words.
+
+    And what to try after a crash, which is never what the user asked.
+    """
+    if code >= WINDOWS_ERRORS:
+        return f"ended by Windows (0x{code:X}){WAY_OUT_OF_A_CRASH}"
+    if code >= 0:
+        return f"exit code {code}"
     try:
-        name = signal.Signals(signum).name
+        name = signal.Signals(-code).name
     except ValueError:  # a real-time signal has no name
-        name = f"signal {signum}"
-    way_out = ": try trainer.channels_last=false" if signum in CRASHES else ""
-    return f"killed by {name}{way_out}"
+        name = f"signal {-code}"
+    return f"killed by {name}{WAY_OUT_OF_A_CRASH if -code in CRASHES else ''}"
+
+
+@contextmanager
+def ignoring_ctrl_c() -> Iterator[None]:
+    """On Windows, for the block: Ctrl-C is lost here, and for good in processes that it starts."""
+    if sys.platform == "win32":
+        kernel = ctypes.WinDLL("kernel32")
+        kernel.SetConsoleCtrlHandler(None, True)
+        try:
+            yield
+        finally:
+            kernel.SetConsoleCtrlHandler(None, False)
+    else:
+        raise NotImplementedError("elsewhere signals are blocked")
+
+
+def stop_this_process() -> None:
+    """Have this process stop as by SIGTERM, from any of its threads."""
+    if sys.platform == "win32":  # os.kill would end it at once there
+        signal.raise_signal(signal.SIGTERM)
+    else:  # to the process: a system call of its main thread is interrupted
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def pending_signal() -> int | None:

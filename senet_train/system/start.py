@@ -17,11 +17,24 @@ def start_process() -> None:
     """Before anything else of a command. Call it where the process is the command's own."""
     take_out_the_working_folder()
     open_missing_streams()
+    if sys.platform == "win32":
+        print_utf_8()
     sys.stderr = losing(sys.stderr.fileno())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Before and after our own handler it ends the process as well, but without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     wait_passively_where_cores_are_shared()
+
+
+def print_utf_8() -> None:
+    """Into files and pipes, here and in interpreters that this process starts.
+
+    Windows has an encoding of the country for them, in which no table can be printed.
+    """
+    os.environ.setdefault("PYTHONUTF8", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
 
 
 def open_missing_streams() -> None:

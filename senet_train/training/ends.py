@@ -14,8 +14,8 @@ from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.status import State, read_status
 from senet_train.system.console import PrintableLines
-from senet_train.system.files import own_file
 from senet_train.system.memory import explain_out_of_memory
+from senet_train.system.regular_file import own_file
 from senet_train.system.signals import pending_signal
 from senet_train.training.distributed.collectives import explain_lost_peers
 
@@ -86,7 +86,7 @@ def log_to_file(path: Path) -> Iterator[None]:
 
     Where a line cannot be written it is lost: what filled the disk is said by what needs the room.
     """
-    handler = LosingLog(path)
+    handler = LosingLog(path, encoding="utf-8")
     handler.setFormatter(PrintableLines("%(asctime)s %(message)s"))
     log.addHandler(handler)
     try:
@@ -106,7 +106,7 @@ class LosingLog(logging.FileHandler):
     def _open(self) -> TextIOWrapper:
         """As a file of ours: no link is followed."""
         name = self.baseFilename
-        return open(name, "a", encoding="utf-8", errors="backslashreplace", opener=own_file)
+        return open(name, "a", encoding=self.encoding, errors="backslashreplace", opener=own_file)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Called for a line that could not be written."""

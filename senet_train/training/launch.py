@@ -8,7 +8,7 @@ from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import read_record
 from senet_train.runs.status import read_status
 from senet_train.system.lock import file_lock
-from senet_train.system.signals import describe_kill
+from senet_train.system.signals import describe_end
 from senet_train.training.distributed.processes import run_in_processes
 from senet_train.training.ends import add_way_on
 from senet_train.training.make_record import environment_of
@@ -57,5 +57,5 @@ def result_of(folder: RunFolder, num_processes: int, exit_code: int) -> float:
     if exit_code == Diverged.exit_code and status and status.state == "diverged":
         error = Diverged
     became = f"{status.state} ({status.reason})" if status else "not begun"
-    how = describe_kill(-exit_code) if exit_code < 0 else f"exit code {exit_code}"
+    how = describe_end(exit_code)
     raise error(f"{folder.path} of {num_processes} processes: {became}, {how}")

@@ -21,6 +21,7 @@ from senet_train.runs.place import (
     refuse_clash,
     refuse_full_disk,
     refuse_link,
+    refuse_long_path,
     refuse_unwritable,
 )
 from senet_train.runs.record import Environment, RunRecord, write_record
@@ -130,6 +131,7 @@ def make_ready(plan: Plan) -> None:
 
     Raises InputError where that fails, or the run's files would find no place.
     """
+    refuse_long_path(plan.folder)
     refuse_unwritable(plan.folder.output_dir)
     refuse_link(plan.folder)
     refuse_full_disk(plan.folder.output_dir, checkpoint_bytes(plan.cost.parameters))

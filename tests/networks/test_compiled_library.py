@@ -224,7 +224,7 @@ def test_a_full_cache_is_not_compiled_for_in_every_process(
         tried.append(command[0])
         raise OSError(28, "No space left on device")
 
-    def empty(path: Path, *content: object) -> None:
+    def empty(path: Path, *content: object, **named: object) -> None:
         path.touch()
         raise OSError(28, "No space left on device")
 

@@ -20,7 +20,7 @@ from senet_train.backbones.cifar_resnet import CifarResNet
 from senet_train.networks.graph.weave import weave
 from senet_train.networks.insertion import insert, insert_into
 from senet_train.networks.onednn import avoid_overruns, may_overrun
-from senet_train.system.signals import describe_kill
+from senet_train.system.signals import describe_end
 
 # Each network is trained on bad shapes in a forked process; how each ended is printed.
 PROGRAM = """
@@ -239,7 +239,7 @@ def test_every_way_in_leads_through_the_mend() -> None:
 
 
 def test_a_crash_is_named_with_a_way_out() -> None:
-    assert describe_kill(signal.SIGSEGV) == "killed by SIGSEGV: try trainer.channels_last=false"
-    assert describe_kill(signal.SIGABRT) == "killed by SIGABRT: try trainer.channels_last=false"
-    assert describe_kill(signal.SIGKILL) == "killed by SIGKILL"
-    assert describe_kill(40) == "killed by signal 40"
+    assert describe_end(-signal.SIGSEGV) == "killed by SIGSEGV: try trainer.channels_last=false"
+    assert describe_end(-signal.SIGABRT) == "killed by SIGABRT: try trainer.channels_last=false"
+    assert describe_end(-signal.SIGKILL) == "killed by SIGKILL"
+    assert describe_end(-40) == "killed by signal 40"

@@ -38,14 +38,14 @@ PROTECTIONS = {
         "tests/processes/test_exact_resume.py::test_killed_while_it_saves",
     ),
     "the run is locked": (
-        "system/lock.py",
+        "system/kernel_lock.py",
         "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
         "tests/runs/test_run_folder.py::test_lock",
     ),
     "a run ends when its sweep is killed": (
         "sweeps/launchers/children.py",
-        "threading.Thread(target=end_with_the_sweep, daemon=True).start()",
+        "threading.Thread(target=end_when_asked, args=[stopped], daemon=True).start()",
         "pass",
         "tests/processes/test_local_sweep.py::test_a_killed_sweep_leaves_no_orphans",
     ),

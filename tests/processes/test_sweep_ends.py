@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,7 +43,8 @@ def test_a_run_that_does_not_end_is_killed(
     monkeypatch.setattr(children, "STOP_SECONDS", 0.3)
     process = SERVER.Process(target=sleep_through_sigterm)
     process.start()
-    wait_or_kill([Child(process, 0, 0, "ratio=4", Path("output"))])
+    stop = SERVER.Pipe()[1]
+    wait_or_kill([Child(process, stop, 0, 0, "ratio=4", Path("output"))])
     process.join(5)
     assert process.exitcode == -signal.SIGKILL
     assert "ratio=4: killed, as it went on for 0 s" in caplog.text
@@ -62,7 +64,8 @@ def test_a_run_is_started_with_its_signals_blocked(monkeypatch: pytest.MonkeyPat
     process = SimpleNamespace(start=lambda: seen.append(("run", blocked())))
     monkeypatch.setattr(children, "resource_tracker", tracker)
     before = blocked()
-    start(SimpleNamespace(Process=lambda **named: process), [], 1, "", Path("output"))
+    context = SimpleNamespace(Process=lambda **named: process, Pipe=SERVER.Pipe)
+    start(context, [], 1, "", Path("output"))
     assert seen == [("tracker", before), ("run", before | set(HANDLED))]
     assert blocked() == before
 
@@ -113,5 +116,5 @@ def test_the_processes_of_a_run_talk_on_this_machine_alone(
     given: dict[str, str] = {}
     monkeypatch.setattr(several.subprocess, "Popen", lambda words, env, **named: given.update(env))
     several.start_process([], tmp_path / "store", 1, 2, 1)
-    loopback = "lo" if several.sys.platform == "linux" else "lo0"
+    loopback = "lo" if sys.platform == "linux" else "lo0"
     assert given["GLOO_SOCKET_IFNAME"] == given["NCCL_SOCKET_IFNAME"] == loopback

@@ -18,7 +18,7 @@ from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity
 from senet_train.runs.place import refuse_clash
 from senet_train.runs.status import count_running, read_status, renew_heartbeat
-from senet_train.system import lock
+from senet_train.system import kernel_lock
 from senet_train.system.files import write_atomic, write_json, write_text
 from senet_train.system.lock import file_lock
 from senet_train.training import launch, run
@@ -320,7 +320,7 @@ def test_a_file_system_without_locks(
     def refuse(file: object, how: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(lock.fcntl, "lockf", refuse)
+    monkeypatch.setattr(kernel_lock.fcntl, "lockf", refuse)
     with file_lock(tmp_path / "lock", "outputs/x/seed0"):
         assert "process" in (tmp_path / "lock").read_text()
     assert f"of {tmp_path} has no locks ({os.strerror(code)})" in caplog.text
@@ -333,7 +333,7 @@ def test_another_error_of_a_lock_is_not_hidden(
     def refuse(file: object, how: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(lock.fcntl, "lockf", refuse)
+    monkeypatch.setattr(kernel_lock.fcntl, "lockf", refuse)
     with pytest.raises(OSError, match="Input/output error"), file_lock(tmp_path / "lock", "it"):
         pass
 

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from senet_train.system import resources
@@ -22,7 +24,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     for name in ("OMP_NUM_THREADS", *resources.WAITING):
         monkeypatch.delenv(name, raising=False)
-    write(tmp_path / "proc" / "meminfo", f"MemTotal: 1 kB\nMemAvailable: {4 * GIB // 1024} kB\n")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4 * GIB))
     write(tmp_path / "proc" / "stat", "cpu 1 2 3\nprocs_running 1\n")
     return tmp_path
 
@@ -121,7 +123,7 @@ def test_another_system(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in (machine / "proc").iterdir():
         file.unlink()
     assert resources.usable_cores() == 8
-    assert resources.available_memory_bytes() == sys.maxsize
+    assert resources.available_memory_bytes() == 4 * GIB
     assert resources.busy_others() == 0
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +18,7 @@ from senet_train.commands.board.columns import plugins
 from senet_train.errors import InputError
 from senet_train.system.console import say
 
+WAKING_SECONDS = 1  # Windows wakes a sleeping process for Ctrl-C alone
 HOST = "127.0.0.1"
 OWN_NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
@@ -58,4 +59,4 @@ def serve(folder: Path, port: int | None, shown: str) -> NoReturn:
         ) from error
     say(f"{address} shows {shown}; Ctrl-C ends it")
     while True:
-        signal.pause()
+        time.sleep(WAKING_SECONDS)

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -144,8 +145,9 @@ def start_worker() -> None:
 
     Ctrl-C and the end of a terminal are the parent's. SIGTERM is how a broken pool ends the others.
     """
-    for signum in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     threading.Thread(target=exit_with_parent, daemon=True).start()
 

@@ -11,6 +11,7 @@ from senet_train.commands.command_line import Parser, add_run, command, refuse_f
 from senet_train.errors import InputError
 from senet_train.runs.inputs import find_run
 from senet_train.system.console import say
+from senet_train.system.file_names import possible
 from senet_train.system.files import write_atomic, write_text
 
 DESCRIPTION = """Write a trained run as one file, pixels in and probabilities out: normalisation and
@@ -122,7 +123,7 @@ def output_files(out: Path, label: str, formats: Sequence[str]) -> list[Path]:
     """
     out = out.expanduser()
     suffixes = [FORMATS[name].suffix for name in formats]
-    folder, stem = out, label
+    folder, stem = out, possible(label)
     if out.suffix in {known.suffix for known in FORMATS.values()}:
         if [out.suffix] != suffixes:
             raise InputError(f"--out {out} is not named {' and '.join(suffixes)}: give a folder")

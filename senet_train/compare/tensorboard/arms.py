@@ -24,6 +24,7 @@ from senet_train.compare.tensorboard.protos import (
 )
 from senet_train.runs.identity import LONGEST_LABEL
 from senet_train.runs.metrics import Score
+from senet_train.system.file_names import possible
 
 # Tag -> name of the column, in points. TensorBoard 2.21 shows five columns at first, so the
 # interval of the mean is one cell of text.
@@ -113,7 +114,7 @@ def folders_of(block: Block) -> list[str]:
 def folder_name(text: str) -> str:
     """The text as the name of one folder that is not hidden, valid on any file system."""
     plain = re.sub(r"[^\w.+=, -]", "_", re.sub(r"[()]", "", text), flags=re.ASCII)
-    return plain[:LONGEST_LABEL].strip(" .") or "arm"
+    return possible(plain[:LONGEST_LABEL].strip(" .") or "arm")
 
 
 def content_of(arm: ArmRun, layouts: Sequence[Summary]) -> bytes:

@@ -1,4 +1,4 @@
-"""Build `passes.cpp` with the machine's C++ compiler, once, and load it.
+"""Build `passes.cpp` with the machine's C++ compiler, once, and load it. On Linux alone.
 
 The library is kept in the user's cache folder under a name that holds the source, the compiler,
 the processor and torch's version, so a stale one is never loaded. Beside it is its checksum: code
@@ -13,6 +13,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -47,6 +48,8 @@ def load_library() -> ctypes.CDLL:
 @cache
 def find_library() -> ctypes.CDLL | NoLibrary:
     """One attempt a process: compilers that fail once would fail again."""
+    if sys.platform != "linux":  # Apple's compiler has no OpenMP, and torch's is not GNU's there
+        return NoLibrary("its passes are compiled on Linux alone")
     compilers = list(filter(None, map(shutil.which, COMPILERS)))
     found = NoLibrary("there is no C++ compiler (c++, g++ or clang++)")
     for compiler in compilers:
@@ -83,7 +86,7 @@ def library_of(compiler: str) -> ctypes.CDLL:
 def is_whole(path: Path) -> bool:
     """Whether the file has the checksum beside it. A file without one was cut in its making."""
     try:
-        return path.with_suffix(".sha256").read_text().strip() == checksum(path)
+        return path.with_suffix(".sha256").read_text(encoding="utf-8").strip() == checksum(path)
     except (OSError, ValueError):
         return False
 
@@ -96,7 +99,7 @@ def checksum(path: Path) -> str:
 def refuse_failed(failed: Path) -> None:
     """Raises OSError if a build has failed shortly before: another would take as long to fail."""
     try:
-        age, reason = time.time() - failed.stat().st_mtime, failed.read_text(errors="replace")
+        age, reason = time.time() - failed.stat().st_mtime, failed.read_text("utf-8", "replace")
     except OSError:
         return
     if 0 <= age < REMEMBERED_SECONDS:
@@ -107,7 +110,7 @@ def refuse_failed(failed: Path) -> None:
 def remember(failed: Path, reason: str) -> None:
     """Note that the build failed. On a full disk there is still room for an empty file."""
     with suppress(OSError):
-        failed.write_text(f"{reason}\n")
+        failed.write_text(f"{reason}\n", encoding="utf-8")
 
 
 def fingerprint(compiler: str) -> str:
@@ -120,7 +123,7 @@ def fingerprint(compiler: str) -> str:
 def processor() -> bytes:
     """The instruction sets of this machine, which -march=native compiles for."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     flags = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
     return "\n".join([platform.machine(), platform.system(), *flags]).encode()
 
@@ -156,7 +159,8 @@ def compile_in(folder: str, command: list[str]) -> None:
     try:
         _, complaints = process.communicate(timeout=BUILD_SECONDS)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        if sys.platform != "win32":  # where nothing is compiled
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
     if process.returncode:

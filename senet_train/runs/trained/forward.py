@@ -4,7 +4,6 @@ Shapes: B batch, H height, W width, K classes.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from senet_train.networks.hardware import choose_accelerator, device_of
 from senet_train.runs.trained.load import Trained
 from senet_train.system.arithmetic import exact_float32
 from senet_train.system.memory import explain_out_of_memory
+from senet_train.system.resources import available_memory_bytes
 
 log = logging.getLogger("senet_train")
 
@@ -71,12 +71,10 @@ def largest_batch(run: Trained, device: torch.device) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of the GPU, or of this machine (1 GiB if unknown)."""
+    """Free memory of the GPU, or what this process may have of the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return 2**30
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return available_memory_bytes()
 
 
 def largest_map_bytes(run: Trained) -> int:

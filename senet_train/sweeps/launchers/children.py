@@ -4,22 +4,38 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobStatus
 
 from senet_train.errors import Interrupted
 from senet_train.sweeps.report import ProcessReturn
-from senet_train.system.signals import HANDLED, STOP_SECONDS, describe_kill
+from senet_train.system.signals import (
+    HANDLED,
+    STOP_SECONDS,
+    describe_end,
+    ignoring_ctrl_c,
+    stop_this_process,
+)
+
+if sys.platform != "win32":
+    from multiprocessing import forkserver, resource_tracker
+
+if TYPE_CHECKING:
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection as PipeEnd
+    else:
+        from multiprocessing.connection import Connection as PipeEnd
 
 log = logging.getLogger("senet_train")
 
@@ -30,9 +46,13 @@ REPEATED_LINES = ("error: ", "warning: ", "notice: ", "found finished", "an earl
 
 @dataclass
 class Child:
-    """A run in a process of its own, and the file with its output."""
+    """A run in a process of its own, the file with its output, and the end of a pipe to it.
+
+    Once that is closed, by us or because the sweep is gone, the run saves itself and ends.
+    """
 
     process: BaseProcess
+    stop: "PipeEnd"
     number: int
     place: int  # among those that run at once, from 0: chooses its GPU where there are several
     name: str
@@ -40,17 +60,16 @@ class Child:
 
 
 def start(
-    context: SpawnContext | ForkServerContext,
-    argv: list[str],
-    threads: int,
-    gpus: str,
-    output: Path,
-) -> BaseProcess:
-    """Start the process of one run."""
-    process = context.Process(target=run_in_child, args=(argv, threads, gpus, str(output)))
+    context: BaseContext, argv: list[str], threads: int, gpus: str, output: Path
+) -> "tuple[BaseProcess, PipeEnd]":
+    """Start the process of one run; with it, the end of a pipe that `Child` speaks of."""
+    stopped, stop = context.Pipe(duplex=False)
+    given = (argv, threads, gpus, str(output), stopped)
+    process: BaseProcess = context.Process(target=run_in_child, args=given)  # type: ignore[attr-defined]
     with without_signals():  # until it is in a process group of its own
         process.start()
-    return process
+    stopped.close()
+    return process, stop
 
 
 @contextmanager
@@ -58,17 +77,22 @@ def without_signals() -> Iterator[None]:
     """For the block, the signals that end a command are blocked, and in processes that it starts.
 
     A terminal or a batch system sends them to the whole group. The fork server keeps them blocked:
-    without it the sweep learns of no run's end. It ends with the sweep.
+    without it the sweep learns of no run's end. It ends with the sweep. On Windows, processes that
+    it starts ignore Ctrl-C for good, which a console sends to all.
     """
-    resource_tracker.ensure_running()  # unblocks them when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if sys.platform == "win32":
+        with ignoring_ctrl_c():
+            yield
+    else:
+        resource_tracker.ensure_running()  # unblocks them when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run_in_child(argv: list[str], threads: int, gpus: str, output: str) -> None:
+def run_in_child(argv: list[str], threads: int, gpus: str, output: str, stopped: "PipeEnd") -> None:
     """In the new process: the command for one run of the sweep, its output written to a file.
 
     `gpus` becomes CUDA_VISIBLE_DEVICES, unless it is "".
@@ -79,23 +103,32 @@ def run_in_child(argv: list[str], threads: int, gpus: str, output: str) -> None:
 
     from senet_train.cli import main
 
-    os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    if sys.platform != "win32":
+        os.setpgrp()  # Ctrl-C goes to the sweep, which passes it on once
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     multiprocessing.set_start_method(None, force=True)  # data workers: the default
     torch.set_num_threads(threads)
-    with open(output, "ab", buffering=0) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    threading.Thread(target=end_with_the_sweep, daemon=True).start()
+    print_to(output)
+    threading.Thread(target=end_when_asked, args=[stopped], daemon=True).start()
     os._exit(main(argv, planned=True))
 
 
-def end_with_the_sweep() -> None:
-    """Wait for the end of the sweep's process; if it is killed, this run saves itself and ends."""
-    sweep = multiprocessing.parent_process()
-    assert sweep is not None
-    wait([sweep.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+def print_to(output: str) -> None:
+    """From now on, what this process and its libraries print goes to the end of a file."""
+    with open(output, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # Anew: on Windows those of a console go on writing to it, and others in another encoding.
+    sys.stdout, sys.stderr = (
+        open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        for number in (1, 2)
+    )
+
+
+def end_when_asked(stopped: "PipeEnd") -> None:
+    """Wait till the sweep asks for it, or is killed; then this run saves itself and ends."""
+    wait([stopped])
+    stop_this_process()
 
 
 def wait_for_one(running: list[Child], returns: list[ProcessReturn]) -> None:
@@ -104,16 +137,23 @@ def wait_for_one(running: list[Child], returns: list[ProcessReturn]) -> None:
     for child in [child for child in running if child.process.sentinel in ended]:
         child.process.join()
         running.remove(child)
-        for line in child.output.read_text().splitlines() if child.output.exists() else []:
+        for line in lines_of(child.output):
             if line.startswith(REPEATED_LINES):
                 log.info("  %s", line)
         code = child.process.exitcode or 0
         if code == 0:
             returns[child.number].status = JobStatus.COMPLETED
         else:
-            how = describe_kill(-code) if code < 0 else f"exit code {code}"
+            how = describe_end(code)
             returns[child.number].how = how
             log.warning("%s: %s", child.name, how)
+
+
+def lines_of(output: Path) -> list[str]:
+    """What a run has printed; a library may print anything."""
+    if not output.exists():
+        return []
+    return output.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 @contextmanager
@@ -124,7 +164,7 @@ def running_children() -> Iterator[list[Child]]:
         yield running
     except Interrupted:
         for child in running:
-            ask_to_end(child.process)
+            ask_to_end(child)
         wait_or_kill(running)
         kill_fork_server()
         raise
@@ -133,12 +173,13 @@ def running_children() -> Iterator[list[Child]]:
             child.process.join()
 
 
-def ask_to_end(process: BaseProcess) -> None:
-    """By SIGTERM: it saves itself first. One that was stopped by SIGSTOP is continued for that."""
-    process.terminate()
-    if process.pid is not None and process.is_alive():
+def ask_to_end(child: Child) -> None:
+    """It saves itself first. One that was stopped by SIGSTOP is continued for that."""
+    child.stop.close()
+    pid = child.process.pid
+    if sys.platform != "win32" and pid is not None and child.process.is_alive():
         with suppress(ProcessLookupError):  # it has ended since
-            os.kill(process.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
 
 
 def wait_or_kill(running: Sequence[Child]) -> None:
@@ -156,7 +197,8 @@ def kill_fork_server() -> None:
 
     Python keeps its number to itself. One that is needed later is started anew.
     """
-    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
-    if server is not None:
-        with suppress(ProcessLookupError):
-            os.kill(server, signal.SIGKILL)
+    if sys.platform != "win32":
+        server = getattr(forkserver._forkserver, "_forkserver_pid", None)
+        if server is not None:
+            with suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)

@@ -241,7 +241,7 @@ class SlurmLauncher(SubmititLauncher):
 def still_queued(ids: set[str]) -> set[str]:
     """Those of the user's jobs that squeue still lists; all of them if SLURM does not answer."""
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    answer = subprocess.run(command, capture_output=True, encoding="utf-8")
     return ids & set(answer.stdout.split()) if answer.returncode == 0 else ids
 
 

@@ -1,6 +1,5 @@
 """One run of a sweep as a job of a cluster. All that submitit pickles is a command line."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from senet_train.system.signals import HANDLED
+from senet_train.system.signals import HANDLED, stop_this_process
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def stop_as_by_sigterm(signum: int, frame: FrameType | None) -> None:
     Of the others it is that before and after `main`, where there is nothing to save.
     """
     if signum not in HANDLED:
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop_this_process()
 
 
 def counts_as_running(job_id: str) -> bool:
@@ -75,6 +74,7 @@ def counts_as_running(job_id: str) -> bool:
     """
     command = ["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"]
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "RUNNING"
+        answer = subprocess.run(command, capture_output=True, encoding="utf-8").stdout
+        return answer.strip() == "RUNNING"
     except FileNotFoundError:  # no SLURM here
         return False

@@ -2,15 +2,17 @@
 
 Processes are forked from a server that has imported torch already: a run starts in hundredths of a
 second. So they are on GPUs: what the server has loaded makes no call to CUDA, which could not be
-used in a forked process otherwise. A run whose sweep was killed saves itself and ends.
+used in a forked process otherwise. Windows forks none: there each is a fresh interpreter. A run
+whose sweep was killed saves itself and ends.
 """
 
 import logging
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Literal
 
@@ -80,8 +82,8 @@ class ProcessLauncher(Launcher):
                 argv = [*self.flags, *words, "hydra.mode=RUN"]
                 visible = gpus_at(place, gpus, self.devices)
                 with hold_signals():  # else a process could be started that nobody waits for
-                    process = start(context, argv, threads, visible, output)
-                    running.append(Child(process, number, place, names[number], output))
+                    process, stop = start(context, argv, threads, visible, output)
+                    running.append(Child(process, stop, number, place, names[number], output))
             while running:
                 wait_for_one(running, returns)
         return returns
@@ -98,9 +100,11 @@ def run_names(settings: Sequence[Sequence[str]]) -> list[str]:
     return [" ".join(w for w in words if w not in shared) or "the run" for words in settings]
 
 
-def start_method() -> ForkServerContext:
-    """The multiprocessing context that starts the runs."""
+def start_method() -> BaseContext:
+    """The multiprocessing context that starts the runs. Windows has no fork server."""
     leave_out_the_working_folder()
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(list(PRELOADED))
     return server

@@ -8,11 +8,16 @@ the same values. Nothing here reads a test metric.
 """
 
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import (
+    JournalFileBackend,
+    JournalFileOpenLock,
+    JournalFileSymlinkLock,
+)
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from senet_train.keyed import keyed_seed
@@ -22,6 +27,8 @@ from senet_train.sweeps.search.space import Space, num_points
 log = logging.getLogger("senet_train")
 
 
+# To make a link is a right of administrators on Windows.
+LockOfJournal = JournalFileOpenLock if sys.platform == "win32" else JournalFileSymlinkLock
 NUM_DRAWS = 100  # without a new trial, until the space counts as exhausted
 SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
 
@@ -32,8 +39,9 @@ class Study:
     def __init__(self, folder: Path, name: str, space: Space, options: Options) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # we print our own
         self.name, self.space, self.options = name, space, options
+        journal = str(folder / "journal.log")
         self.storage = optuna.storages.JournalStorage(
-            JournalFileBackend(str(folder / "journal.log"))
+            JournalFileBackend(journal, LockOfJournal(journal))
         )
         self.study = optuna.create_study(
             study_name=name,

@@ -1,6 +1,5 @@
 """Speed and memory: images per second in training, latency of a forward pass, peak memory."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytorch_lightning as pl
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from senet_train.networks.stopwatch import in_turn, milliseconds
 from senet_train.runs.record import Latency, median_and_quartiles
 from senet_train.system.memory import is_shortage, release_freed_memory
 from senet_train.training.distributed.world import world
+
+if sys.platform != "win32":
+    import resource
 
 PEAK_RESET = Path("/proc/self/clear_refs")  # writing 5 resets VmHWM, see proc(5)
 LATENCY_BATCHES = (1, 128)
@@ -99,15 +102,18 @@ def reset_peak_memory() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     if PEAK_RESET.exists():
-        PEAK_RESET.write_text("5")
+        PEAK_RESET.write_text("5", encoding="utf-8")
 
 
 def peak_memory_bytes(device: torch.device) -> int:
     """The peak of the GPU's memory, or on a CPU that of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if PEAK_RESET.exists():  # Linux: the peak since the reset, in KiB
-        lines = Path("/proc/self/status").read_text().splitlines()
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    elif PEAK_RESET.exists():  # Linux: the peak since the reset, in KiB
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,8 +11,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+import psutil
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from senet_train.errors import Interrupted
@@ -20,6 +22,12 @@ from senet_train.system.safe_path import leave_out_the_working_folder
 from senet_train.system.signals import STOP_SECONDS, hold_signals
 from senet_train.training.distributed.world import STORE, world
 
+# What start_new_session is elsewhere, which Windows knows not.
+if sys.platform == "win32":
+    NEW_GROUP = subprocess.CREATE_NEW_PROCESS_GROUP
+else:
+    NEW_GROUP = 0
+LOOPBACK = "127.0.0.1"
 GRACE_SECONDS = 30.0  # for the other processes to end, once one has failed
 
 
@@ -37,11 +45,7 @@ def run_in_processes(world_size: int, argv: Sequence[str], threads: int) -> int:
                     processes.append(start_process(argv, store, rank, world_size, threads))
             wait_for_all(processes)
         except Interrupted as end:
-            for process in processes:
-                process.send_signal(signal.SIGCONT)  # one that was stopped would never save itself
-            # To rank 0 alone, which agrees with the others on the step to stop at.
-            for first in processes[:1]:
-                first.send_signal(signal.Signals(end.exit_code - 128))
+            ask_to_end(processes, signal.Signals(end.exit_code - 128))
             wait_for_all(processes, STOP_SECONDS)
             raise
         finally:
@@ -55,7 +59,6 @@ def start_process(
     argv: Sequence[str], store: Path, rank: int, world_size: int, threads: int
 ) -> subprocess.Popen[bytes]:
     """Start one process. It ends when this one does, because its standard input is closed then."""
-    loopback = "lo" if sys.platform == "linux" else "lo0"
     variables = {
         "RANK": rank,
         "LOCAL_RANK": rank,
@@ -63,8 +66,8 @@ def start_process(
         "LOCAL_WORLD_SIZE": world_size,
         STORE: store,
         "OMP_NUM_THREADS": threads,
-        "GLOO_SOCKET_IFNAME": loopback,
-        "NCCL_SOCKET_IFNAME": loopback,
+        "GLOO_SOCKET_IFNAME": loopback(),
+        "NCCL_SOCKET_IFNAME": loopback(),
     }
     leave_out_the_working_folder()
     return subprocess.Popen(
@@ -72,7 +75,29 @@ def start_process(
         env={**os.environ, **{name: str(value) for name, value in variables.items()}},
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C comes to us alone
+        creationflags=NEW_GROUP,
     )
+
+
+@cache
+def loopback() -> str:
+    """The name of the interface that leads nowhere but to this machine."""
+    interfaces = psutil.net_if_addrs().items()
+    names = [name for name, its in interfaces if any(each.address == LOOPBACK for each in its)]
+    return names[0] if names else "lo"  # gloo then says that there is none
+
+
+def ask_to_end(processes: Sequence[subprocess.Popen[bytes]], signum: signal.Signals) -> None:
+    """Have rank 0 stop as by this signal: it agrees with the others on the step to stop at."""
+    if sys.platform != "win32":
+        for process in processes:
+            process.send_signal(signal.SIGCONT)  # one that was stopped would never save itself
+        for first in processes[:1]:
+            first.send_signal(signum)
+        return
+    for first in processes[:1]:  # no signal comes to another process there: as if we had ended
+        assert first.stdin is not None
+        first.stdin.close()
 
 
 def wait_for_all(
