@@ -1,5 +1,6 @@
 """One run of a sweep as a job of a cluster. All that submitit pickles is a command line."""
 
+import os
 import signal
 import subprocess
 import sys
