@@ -29,7 +29,7 @@ def process_group(on_gpu: bool) -> Iterator[None]:
         return
     store = os.environ.get(STORE)
     dist.init_process_group(
-        "nccl" if on_gpu else "gloo",
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",  # what hosts tell each other waits for no GPU
         init_method=f"file://{store}" if store else "env://",
         rank=here.rank,
         world_size=here.size,
@@ -59,26 +59,32 @@ def all_reduce_max(*values: float) -> list[float]:
     """The element-wise maximum over all processes."""
     if world().size == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=communication_device())
+    tensor = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(tensor, dist.ReduceOp.MAX)
     result: list[float] = tensor.tolist()
     return result
 
 
+def all_reduce_max_(tensor: Tensor) -> None:
+    """The element-wise maximum over all processes, in place; no host waits for a GPU."""
+    if world().size > 1:
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+
+
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The element-wise sum over all processes, on the device of `values`."""
+    """The element-wise sum over all processes."""
     if world().size == 1:
         return values
-    tensor = values.to(communication_device(), copy=True)
+    tensor = values.clone()
     dist.all_reduce(tensor)
-    return tensor.to(values.device)
+    return tensor
 
 
 def broadcast(*values: float) -> list[float]:
     """The values of rank 0, on every process. Each passes as many."""
     if world().size == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=communication_device())
+    tensor = torch.tensor(values, dtype=torch.float64)
     dist.broadcast(tensor, src=0)
     result: list[float] = tensor.tolist()
     return result
@@ -87,9 +93,3 @@ def broadcast(*values: float) -> list[float]:
 def barrier() -> None:
     """Wait until every process has called it."""
     all_reduce_max(0)
-
-
-def communication_device() -> torch.device:
-    """The device of the tensors that the backend exchanges: a GPU for NCCL, the CPU for gloo."""
-    on_gpu = dist.get_backend() == "nccl"
-    return torch.device("cuda", world().local_rank) if on_gpu else torch.device("cpu")
