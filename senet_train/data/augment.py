@@ -7,11 +7,13 @@ Shapes: N images, B batch, H height, W width, P padding.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from senet_train.data.placement import to_device
 from senet_train.keyed import keyed_generator
 
 NUM_DRAWS = 5  # crop row, crop column, flip, cutout row, cutout column
@@ -29,7 +31,10 @@ def mirrored(draws: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Augment:
-    """Shift within `padding` zero pixels, mirror half the images, erase a `cutout` square."""
+    """Shift within `padding` zero pixels, mirror half the images, erase a `cutout` square.
+
+    Where the pixels and the draws are; the result is the same everywhere, to the bit.
+    """
 
     padding: int
     flip: bool
@@ -48,12 +53,13 @@ class Augment:
         _, height, width, _ = pixels.shape
         p = self.padding
         offsets = (draws[:, :2] * (2 * p + 1)).long()  # (B, 2) in 0..2P
-        rows = offsets[:, :1] + torch.arange(height)  # (B, H)
-        columns = offsets[:, 1:] + torch.arange(width)  # (B, W)
+        device = pixels.device
+        rows = offsets[:, :1] + torch.arange(height, device=device)  # (B, H)
+        columns = offsets[:, 1:] + torch.arange(width, device=device)  # (B, W)
         if self.flip:
             columns = torch.where(mirrored(draws)[:, None], columns.flip(1), columns)
         padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
-        batch = torch.arange(len(pixels))[:, None, None]
+        batch = torch.arange(len(pixels), device=device)[:, None, None]
         return padded[batch, rows[:, :, None], columns[:, None, :]]
 
 
@@ -66,7 +72,8 @@ def erase_squares(pixels: Tensor, centres: Tensor, size: int) -> Tensor:
     _, height, width, _ = pixels.shape
     top = (centres[:, :1] * height).long() - size // 2  # (B, 1)
     left = (centres[:, 1:] * width).long() - size // 2
-    rows, columns = torch.arange(height), torch.arange(width)
+    rows = torch.arange(height, device=pixels.device)
+    columns = torch.arange(width, device=pixels.device)
     in_rows = (rows >= top) & (rows < top + size)  # (B, H)
     in_columns = (columns >= left) & (columns < left + size)  # (B, W)
     inside = in_rows[:, :, None] & in_columns[:, None, :]  # (B, H, W)
@@ -82,6 +89,16 @@ class Normalise:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, in channels-last memory."""
-        scale = 1 / (255 * torch.tensor(self.std))
-        shift = -torch.tensor(self.mean) / torch.tensor(self.std)
+        scale, shift = constants(self.mean, self.std, pixels.device)
         return torch.addcmul(shift, pixels.float(), scale).permute(0, 3, 1, 2)
+
+
+@cache
+def constants(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Scale and shift of Normalise, (3,) each, made once for each device."""
+    with torch.inference_mode(False):  # they outlive an evaluation
+        scale = 1 / (255 * torch.tensor(std))
+        shift = -torch.tensor(mean) / torch.tensor(std)
+        return to_device(scale, device), to_device(shift, device)

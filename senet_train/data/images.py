@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
+from typing import ClassVar
 from weakref import WeakSet
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from senet_train.data.augment import Augment
+from senet_train.data.placement import Rows, to_device
 from senet_train.data.scenes import SceneImages
 from senet_train.errors import RunError
 from senet_train.system.signals import HANDLED
@@ -32,15 +34,13 @@ class Labelled:
 
     labels: Tensor  # (N,) int64
 
-    def targets(self, indices: Tensor) -> Tensor:
-        """The labels of a batch of indices, (B,) -> (B,)."""
-        return self.labels[indices]
+    def targets(self, rows: Rows) -> Tensor:
+        """The labels of a batch, (B,), where the images are."""
+        return self.labels[rows.indices_on(self.labels.device)]
 
-    def augmented(
-        self, pixels: Tensor, indices: Tensor, draws: Tensor, augment: Augment
-    ) -> tuple[Tensor, Tensor]:
-        """Augmented images (B, H, W, 3) and their labels (B,)."""
-        return augment(pixels, draws), self.targets(indices)
+    def augmented(self, pixels: Tensor, rows: Rows, augment: Augment) -> tuple[Tensor, Tensor]:
+        """Augmented images (B, H, W, 3), where their pixels are, and their labels (B,)."""
+        return augment(pixels, rows.draws_there), self.targets(rows)
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,30 @@ class MemoryImages(Labelled):
         ids = [self.ids[i] for i in indices.tolist()]
         return MemoryImages(self.pixels[indices], self.labels[indices], ids)
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are held."""
+        return self.pixels.device
+
+    @property
+    def num_bytes(self) -> int:
+        """What they take in memory."""
+        return self.pixels.nbytes
+
+    def on(self, device: torch.device) -> "MemoryImages":
+        """The same images, held on the device."""
+        pixels, labels = to_device(self.pixels, device), to_device(self.labels, device)
+        return replace(self, pixels=pixels, labels=labels)
+
     def resized(self, size: int) -> "MemoryImages":
         """The same images of `size` pixels a side."""
         return replace(self, pixels=resize(self.pixels, size))
 
     def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
-        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect."""
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect.
+
+        The indices are where the images are.
+        """
         for batch in batches:
             yield self.pixels[batch]
 
@@ -88,6 +106,12 @@ class FileImages(Labelled):
     ids: Sequence[str]
     load: LoadFile
     workers: int = 0
+    device: ClassVar[torch.device] = torch.device("cpu")  # where a batch is when it has been read
+    num_bytes: ClassVar[int] = 0  # in memory between two batches
+
+    def on(self, device: torch.device) -> "FileImages":
+        """The same images: each batch is moved when it has been read."""
+        return self
 
     def take(self, indices: Tensor) -> "FileImages":
         """The images at `indices`, in that order."""

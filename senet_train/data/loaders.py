@@ -4,7 +4,7 @@ Everything random is keyed: the split by `split_seed`, an epoch's order and draw
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import Images, MemoryImages, Source
+from senet_train.data.placement import Rows, all_to_device, fits, rows_of, to_device
 from senet_train.data.scenes import SceneImages
 from senet_train.keyed import keyed_permutation
 
@@ -38,8 +39,10 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 MEMORY_LIMIT = 2 * 1024**3
 
 
-# Images (B, 3, H, W), labels (B,) or a target for each, indices (B,).
+# On the device images (B, 3, H, W), and labels (B,) or a target for each; on the host indices (B,).
 Batch = tuple[Tensor, Any, Tensor]
+
+HOST = torch.device("cpu")
 
 Shard = Callable[[Tensor], Tensor]  # a batch of indices -> the part that one process reads
 
@@ -56,6 +59,13 @@ class Splits:
     train: Images
     validation: Images
     test: Images
+
+    def on(self, device: torch.device) -> "Splits":
+        """The parts, held on the device if what of them is in memory fits there."""
+        parts = (self.train, self.validation, self.test)
+        if not fits(sum(images.num_bytes for images in parts), device):
+            return self
+        return Splits(*(images.on(device) for images in parts))
 
 
 def load_splits(source: Source, data: Data) -> Splits:
@@ -101,8 +111,9 @@ class TrainingBatches:
         epoch: int,
         start: int = 0,
         shard: Shard = whole_batch,
+        device: torch.device = HOST,
     ) -> None:
-        self.images, self.data = images, data
+        self.images, self.data, self.device = images, data, device
         self.seed, self.epoch, self.start, self.shard = seed, epoch, start, shard
         self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
         self.stop = num_full_batches(len(self.order), data.batch_size)
@@ -112,15 +123,29 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.order.split(self.data.batch_size)[self.start : self.stop]
-        batches = [self.shard(batch) for batch in batches]
         draws = draw_table(len(self.order), self.seed, self.epoch)
         padding = self.data.padding if self.data.crop == "pad" else 0
         augment = Augment(padding, self.data.flip, self.data.cutout)
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
-        read = self.images.read(batches, "crop", self.seed, self.epoch)
-        for batch, pixels in zip(batches, read, strict=True):
-            seen, targets = self.images.augmented(pixels, batch, draws[batch], augment)
-            yield normalise(seen), targets, batch
+        key = ("crop", self.seed, self.epoch)
+        sharded = [self.shard(batch) for batch in batches]
+        for rows, pixels in read_rows(self.images, sharded, draws, self.device, *key):
+            seen, targets = self.images.augmented(pixels, rows, augment)
+            yield normalise(seen), all_to_device(targets, self.device), rows.indices
+
+
+def read_rows(
+    images: Images,
+    batches: Sequence[Tensor],
+    draws: Tensor,
+    device: torch.device,
+    *key: int | str,
+) -> Iterator[tuple[Rows, Tensor]]:
+    """For each batch of indices (B,) its rows, and its pixels (B, H, W, 3) uint8 on the device."""
+    rows = rows_of(batches, draws, device)
+    read = images.read([row.indices_on(images.device) for row in rows], *key)
+    for row, pixels in zip(rows, read, strict=True):
+        yield row, to_device(pixels, device)
 
 
 def num_full_batches(num_images: int, batch_size: int) -> int:
@@ -138,8 +163,16 @@ class EvaluationBatches:
     depend on their number. They all have as many; for some the last one may be without images.
     """
 
-    def __init__(self, images: Images, data: Data, *, rank: int = 0, world_size: int = 1) -> None:
-        self.images, self.data = images, data
+    def __init__(
+        self,
+        images: Images,
+        data: Data,
+        *,
+        device: torch.device = HOST,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.images, self.data, self.device = images, data, device
         batches = keyed_permutation(len(images.labels), "evaluation").split(data.batch_size)
         self.batches = batches[rank::world_size]
         self.num_rounds = math.ceil(len(batches) / world_size)
@@ -149,13 +182,16 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
-        read = self.images.read(self.batches)
-        for batch, pixels in zip(self.batches, read, strict=True):
-            yield normalise(pixels), self.images.targets(batch), batch
+        no_draws = torch.empty(len(self.images.labels), 0)
+        for rows, pixels in read_rows(self.images, self.batches, no_draws, self.device):
+            targets = all_to_device(self.images.targets(rows), self.device)
+            yield normalise(pixels), targets, rows.indices
         if len(self.batches) < self.num_rounds:
             yield self.no_images()
 
     def no_images(self) -> Batch:
         """A batch of 0 images."""
         side, nothing = self.data.image_size, torch.empty(0, dtype=torch.int64)
-        return torch.empty(0, 3, side, side), self.images.targets(nothing), nothing
+        [rows] = rows_of([nothing], torch.empty(len(self.images.labels), 0), self.device)
+        targets = all_to_device(self.images.targets(rows), self.device)
+        return torch.empty(0, 3, side, side, device=self.device), targets, nothing

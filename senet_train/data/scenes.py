@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from senet_train.data.augment import Augment, mirrored
+from senet_train.data.placement import Rows, all_to_device, to_device
 
 Target = dict[str, Tensor]  # boxes (K, 4), labels (K,), classes (H, W): see Scene
 
@@ -34,7 +35,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneImages:
-    """Scenes held in memory; `ids` names each image in predictions."""
+    """Scenes held in memory or on a device; `ids` names each image in predictions."""
 
     pixels: Tensor  # (N, H, W, 3) uint8
     truth: Sequence[Target]
@@ -62,23 +63,39 @@ class SceneImages:
         for batch in batches:
             yield self.pixels[batch]
 
-    def targets(self, indices: Tensor) -> list[Target]:
-        """The targets of a batch of indices (B,)."""
-        return [self.truth[i] for i in indices.tolist()]
+    @property
+    def device(self) -> torch.device:
+        """Where they are held."""
+        return self.pixels.device
+
+    @property
+    def num_bytes(self) -> int:
+        """What they take in memory."""
+        targets = (tensor for target in self.truth for tensor in target.values())
+        return self.pixels.nbytes + sum(tensor.nbytes for tensor in targets)
+
+    def on(self, device: torch.device) -> "SceneImages":
+        """The same scenes, held on the device."""
+        truth = [all_to_device(target, device) for target in self.truth]
+        return replace(self, pixels=to_device(self.pixels, device), truth=truth)
+
+    def targets(self, rows: Rows) -> list[Target]:
+        """The targets of a batch."""
+        return [self.truth[i] for i in rows.indices.tolist()]
 
     def augmented(
-        self, pixels: Tensor, indices: Tensor, draws: Tensor, augment: Augment
+        self, pixels: Tensor, rows: Rows, augment: Augment
     ) -> tuple[Tensor, list[Target]]:
         """Images (B, H, W, 3) and their targets, mirrored together.
 
         Only for an Augment that mirrors and does nothing else.
         """
-        flips = mirrored(draws).tolist() if augment.flip else [False] * len(draws)
+        flips = mirrored(rows.draws).tolist() if augment.flip else [False] * len(rows.draws)
         targets = [
             mirror(target) if flip else target
-            for target, flip in zip(self.targets(indices), flips, strict=True)
+            for target, flip in zip(self.targets(rows), flips, strict=True)
         ]
-        return augment(pixels, draws), targets
+        return augment(pixels, rows.draws_there), targets
 
 
 def mirror(target: Target) -> Target:

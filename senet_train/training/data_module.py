@@ -45,6 +45,23 @@ class DataModule(pl.LightningDataModule):
         """Resume: that epoch begins with that batch."""
         self.first = (epoch, batch % self.steps_per_epoch)  # 0 after an epoch's last
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the training."""
+        assert self.trainer is not None
+        return self.trainer.strategy.root_device
+
+    def setup(self, stage: str) -> None:
+        """Hold the images on the device, if they fit there, before it holds anything else."""
+        if stage == "fit":
+            self.splits = self.splits.on(self.device)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """It is there; the indices stay on the host."""
+        return batch
+
     def to_memory_format(self, images: Tensor) -> Tensor:
         """The images in the memory format asked for."""
         return images.contiguous(memory_format=self.memory_format)
@@ -65,6 +82,7 @@ class DataModule(pl.LightningDataModule):
             epoch=epoch,
             start=start,
             shard=self.here.shard,
+            device=self.device,
         )
 
     def val_dataloader(self) -> EvaluationBatches:
@@ -75,4 +93,10 @@ class DataModule(pl.LightningDataModule):
 
     def evaluation_batches(self, images: Images) -> EvaluationBatches:
         """Those batches of the images that this process evaluates."""
-        return EvaluationBatches(images, self.data, rank=self.here.rank, world_size=self.here.size)
+        return EvaluationBatches(
+            images,
+            self.data,
+            device=self.device,
+            rank=self.here.rank,
+            world_size=self.here.size,
+        )

@@ -8,14 +8,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from senet_train.config.schema import Data, Precision
+from senet_train.config.schema import Data
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.contents import once_decoded
 from senet_train.data.find import refuse_changed
@@ -30,7 +29,9 @@ from senet_train.runs.record import DataFacts, Latency
 from senet_train.system.handover import refuse_broken_sockets, refuse_little_shared_memory
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.system.signals import defer_signals
-from senet_train.training.callbacks.checkpoints import Averaging, Checkpoints, VerifiedCheckpointIO
+from senet_train.training.callbacks.agreement import Agreement
+from senet_train.training.callbacks.averaging import Averaging
+from senet_train.training.callbacks.checkpoints import Checkpoints, VerifiedCheckpointIO
 from senet_train.training.callbacks.gate_histograms import GateHistograms
 from senet_train.training.callbacks.heartbeat import Heartbeat
 from senet_train.training.callbacks.journal import Journal
@@ -52,6 +53,7 @@ from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 from senet_train.training.optimizer import new_prefixes
 from senet_train.training.plan import Plan
+from senet_train.training.precision import precision_plugin
 from senet_train.training.resume import OF_A_RUN
 
 # Lightning logs tips and what our own lines say already; and in every run it uses a deprecated
@@ -62,13 +64,6 @@ warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightnin
 log = logging.getLogger("senet_train")
 
 PREFETCHED = 2  # batches that a data worker is ahead, torch's default
-
-
-LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    32: "32-true",
-    "bf16-mixed": "bf16-mixed",
-    "16-mixed": "16-mixed",
-}
 
 
 @dataclass(frozen=True)
@@ -114,8 +109,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     observers = [*gate_histograms(plan, journal), *progress_bar(plan)]
     writers = [journal, *observers, Heartbeat(folder)] if world().is_rank_zero else []
-    callbacks = [speed, *writers, StopOnRequest(folder)]
-    trainer = build_trainer(config.trainer, folder, callbacks, provenance)
+    trainer = build_trainer(config.trainer, folder, speed, writers, provenance)
     try:
         with defer_signals():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
@@ -197,30 +191,40 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
 
 
 def build_trainer(
-    config: TrainerConfig, folder: Path, callbacks: list[Callback], provenance: dict[str, str]
+    config: TrainerConfig,
+    folder: Path,
+    speed: SpeedMeter,
+    writers: list[Callback],
+    provenance: dict[str, str],
 ) -> pl.Trainer:
     """A Trainer that keeps the best and the last epoch, and reports nothing itself."""
-    here = world()
+    here, device_type = world(), "cuda" if config.accelerator == "gpu" else "cpu"
     checkpoints = Checkpoints(
         folder / "checkpoints",
         minutes=config.checkpoint_minutes,
         averaged=config.ema_decay != "none",
         provenance=provenance,
     )
+    stop = StopOnRequest(folder)
+    # In this order: an agreement saves what those before it have done.
+    agreement = Agreement(speed, stop, checkpoints)
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=here.local_size,
         num_nodes=here.size // here.local_size,
         strategy=strategy(),
         use_distributed_sampler=False,
-        precision=LIGHTNING_PRECISION[config.precision],
         max_epochs=config.max_epochs,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
         deterministic=config.deterministic,
-        callbacks=[*callbacks, *averaging(config), checkpoints],
+        callbacks=[speed, *writers, stop, *averaging(config), agreement, checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
-        plugins=[WorldEnvironment(), VerifiedCheckpointIO(provenance)],
+        plugins=[
+            WorldEnvironment(),
+            VerifiedCheckpointIO(provenance),
+            precision_plugin(config.precision, device_type),
+        ],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -16,13 +16,16 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
 from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
-from senet_train.training.distributed.collectives import all_reduce_max, broadcast, gather
+from senet_train.training.distributed.collectives import broadcast, gather
+from senet_train.training.loss_guard import LossGuard
 from senet_train.training.optimizer import (
     EVERYTHING,
+    FusedSGD,
     freeze_backbone,
     freeze_batch_norms,
     parameter_groups,
 )
+from senet_train.training.precision import overflows, scaler_of
 from senet_train.training.progress import MetricSums, Progress
 from senet_train.training.schedule import Schedule, with_warmup
 
@@ -95,7 +98,7 @@ class Learner(pl.LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, ()."""
         loss = self.training_loss(batch)
-        self.raise_if_not_finite(loss, f"at step {self.global_step}")
+        self.guard.see(loss)
         self.progress.batch += 1
         return loss
 
@@ -117,7 +120,8 @@ class Learner(pl.LightningModule, ABC):
         # Should the processes round differently, rank 0 decides.
         means = dict(zip(means, broadcast(*means.values()), strict=True))
         loss = means.get("val_loss", 0.0)  # detection has none
-        self.raise_if_not_finite(loss, f"in validation of epoch {progress.epoch}")
+        if not math.isfinite(loss):  # on every process: they are rank 0's means
+            raise self.diverged(loss, f"in validation of epoch {progress.epoch}")
         train = progress.train.all_reduced().compute("train")
         progress.train.reset()
         row = {
@@ -148,26 +152,60 @@ class Learner(pl.LightningModule, ABC):
         indices, predicted = ([batch[i] for batch in self.test_batches] for i in (0, 1))
         self.test_batches = list(zip(gather(indices), gather(predicted), strict=True))
 
-    def raise_if_not_finite(self, loss: Tensor | float, when: str) -> None:
-        """Raise Diverged on every process if the loss of one of them is NaN or infinite."""
-        value = loss.item() if isinstance(loss, Tensor) else loss
-        [infinite_somewhere] = all_reduce_max(not math.isfinite(value))
-        if infinite_somewhere:
-            where = f"the loss is {value}" if not math.isfinite(value) else "a loss is not finite"
+    def best_score(self) -> float:
+        """The highest validation score so far."""
+        return max(row[f"val_{self.score.key}"] for row in self.progress.history)
+
+    def raise_if_diverged(self) -> None:
+        """Raise Diverged on every process if a loss was not finite; waits for the device.
+
+        The weights are then those from before that loss.
+        """
+        if found := self.guard.ask():
+            raise self.diverged(found.value, f"at step {self.global_step - found.steps_ago}")
+        if overflows(self.trainer):
             raise Diverged(
-                f"{where} {when}: "
-                f"try a smaller optim.lr (it is {self.optim.lr}) or a longer optim.warmup_epochs"
+                f"the gradients overflow float16 at step {self.global_step - 1}, however small the "
+                "loss scale: try trainer.precision=32, or a smaller optim.lr "
+                f"(it is {self.optim.lr})"
             )
+
+    def diverged(self, loss: float | None, when: str) -> Diverged:
+        """The error for a loss that is not finite; None if only another process knows it."""
+        where = "a loss is not finite" if loss is None else f"the loss is {loss}"
+        return Diverged(
+            f"{where} {when}: "
+            f"try a smaller optim.lr (it is {self.optim.lr}) or a longer optim.warmup_epochs"
+        )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm of all gradients, if asked to.
+
+        Lightning refuses to clip for a fused optimizer, which takes off a loss scale by itself.
+        Here it is taken off before, and the optimizer then finds none.
+        """
+        if gradient_clip_val is None:
+            return
+        if scaler := scaler_of(self.trainer):
+            scaler.unscale_(optimizer)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
         """SGD over groups of parameters, whose learning rates are a pure function of the step."""
         groups = parameter_groups(self.network, self.optim, self.new)
-        sgd = torch.optim.SGD(
+        self.guard = LossGuard(self.device)
+        sgd = FusedSGD(
             groups,
+            halted=self.guard.halted,
             lr=self.optim.lr,
             momentum=self.optim.momentum,
             nesterov=self.optim.nesterov,
-            fused=self.trainer.gradient_clip_val is None,  # Lightning does not clip for a fused one
         )
         total = self.steps_per_epoch * self.max_epochs
         warmup = round(self.steps_per_epoch * self.optim.warmup_epochs)

@@ -15,6 +15,7 @@ from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import Splits
 from senet_train.errors import Diverged
+from senet_train.training.callbacks.speed import SpeedMeter
 from senet_train.training.data_module import DataModule
 from senet_train.training.fit import build_trainer, load_best
 from senet_train.training.optimizer import parameter_groups
@@ -63,7 +64,7 @@ def fit(folder: Path, optim: Optim = OPTIM, network: nn.Module | None = None, **
         max_epochs=config.max_epochs,
         steps_per_epoch=data.steps_per_epoch,
     )
-    made = build_trainer(config, folder, [], {})
+    made = build_trainer(config, folder, SpeedMeter(), [], {})
     made.fit(module, datamodule=data)
     return module, made, data
 

@@ -16,6 +16,7 @@ from senet_train.commands.compare import main as compare
 from senet_train.compare.statistics.bootstrap import resampled_miou
 from senet_train.config.compose import composed
 from senet_train.data.augment import Augment, draw_table
+from senet_train.data.placement import rows_of
 from senet_train.data.scenes import Scene, SceneImages, mirror
 from senet_train.data.shapes import shapes
 from senet_train.runs.checkpoint_files import read_checkpoint
@@ -114,15 +115,15 @@ def test_a_mirrored_target_is_that_of_the_mirrored_scene() -> None:
 
 def test_pixels_and_targets_are_mirrored_together() -> None:
     images = SceneImages.of(SCENES, [""] * len(SCENES))
-    indices, draws = torch.arange(12), draw_table(12, 0, 0)
-    pixels, targets = images.augmented(images.pixels, indices, draws, Augment(0, True, 0))
+    [rows] = rows_of([torch.arange(12)], draw_table(12, 0, 0), images.device)
+    pixels, targets = images.augmented(images.pixels, rows, Augment(0, True, 0))
     flipped = [not torch.equal(a, b) for a, b in zip(pixels, images.pixels, strict=True)]
     assert 0 < sum(flipped) < 12
     for scene, seen, target, flip in zip(SCENES, pixels, targets, flipped, strict=True):
         # The noise is dark: what is not background is what shows a shape.
         assert torch.equal(seen.amax(2) >= 128, target["classes"] > 0)
         assert torch.equal(target["classes"], scene.classes().flip(1) if flip else scene.classes())
-    still, same = images.augmented(images.pixels, indices, draws, Augment(0, False, 0))
+    still, same = images.augmented(images.pixels, rows, Augment(0, False, 0))
     assert torch.equal(still, images.pixels)
     assert all(torch.equal(a["boxes"], b.boxes) for a, b in zip(same, SCENES, strict=True))
 

@@ -57,7 +57,7 @@ def inspect_gates(run: Trained, images: Images, device: torch.device) -> GateIns
 
     def record(name: str, x: Tensor, y: Tensor) -> None:
         s, seen = channel_gates(x, y)
-        gathered[name].add(s.cpu(), seen.cpu(), current_labels)
+        gathered[name].add(s.cpu().double(), seen.cpu().double(), current_labels)
         beyond, whole = unexplained_energy(x, y, s)
         rest[name] += beyond
         every[name] += whole

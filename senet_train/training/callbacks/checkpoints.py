@@ -11,20 +11,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint, EMAWeightAveraging
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from senet_train.errors import Pruned
 from senet_train.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from senet_train.runs.folder import BEST, LAST
-from senet_train.system.signals import Stopped, install_handlers, pending_signal
+from senet_train.system.signals import Stopped, install_handlers
 from senet_train.training.data_module import DataModule
-from senet_train.training.distributed.collectives import all_reduce_max
 from senet_train.training.learner import Learner
 
 
 class Checkpoints(Checkpoint):
-    """Writes `best.ckpt`, and `last.ckpt` after each epoch, every `minutes`, and at a signal.
+    """Writes `best.ckpt`, and `last.ckpt` after each epoch and at a signal; `due` every `minutes`.
 
     Each holds `provenance`: what must be the same in a process that resumes from it.
     """
@@ -59,21 +58,10 @@ class Checkpoints(Checkpoint):
         if pl_module.progress.batch == datamodule_of(trainer).steps_per_epoch:
             validate_before_training(trainer)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        raise_if_any_rank_signalled()
-
-    def on_validation_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
-    ) -> None:
-        raise_if_any_rank_signalled()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
-    ) -> None:
-        if any(all_reduce_max(time.monotonic() - self.saved >= 60 * self.minutes)):
-            self.save_last(trainer)
+    @property
+    def due(self) -> bool:
+        """Whether `minutes` have passed since the last one was saved."""
+        return time.monotonic() - self.saved >= 60 * self.minutes
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
@@ -93,23 +81,6 @@ class Checkpoints(Checkpoint):
         """Replace `last.ckpt`. Raises OSError."""
         trainer.save_checkpoint(self.folder / LAST)
         self.saved = time.monotonic()
-
-
-def raise_if_any_rank_signalled() -> None:
-    """Raise Stopped if any of the processes has a signal: all must stop at the same step."""
-    [signum] = all_reduce_max(pending_signal() or 0)
-    if signum:
-        raise Stopped(int(signum))
-
-
-class Averaging(EMAWeightAveraging):
-    """Lightning's average of the weights; during validation the network has the averaged ones."""
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        if trainer.validating:
-            self.on_validation_epoch_end(trainer, pl_module)  # swaps the weights back
 
 
 def datamodule_of(trainer: pl.Trainer) -> DataModule:

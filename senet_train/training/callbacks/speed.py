@@ -27,13 +27,18 @@ LEAST_PASSES = 3
 
 
 class SpeedMeter(pl.Callback):
-    """Images per second of every step, data loading included: `rates`, a list for each epoch."""
+    """Images per second of every step, data loading included: `rates`, a list for each epoch.
+
+    On a GPU a step has not ended where the host goes on. `record` is called where the host has
+    waited for it, after some of the steps: each of them gets the mean rate of them all.
+    """
 
     def __init__(self) -> None:
         self.rates: list[list[float]] = []
         self.epoch_seconds = 0.0
         self.earlier_seconds = 0.0  # of training before the run was resumed
-        self._start, self._step_end = time.perf_counter(), 0.0
+        self._start, self._recorded = time.perf_counter(), 0.0
+        self._images: list[int] = []  # of each step since
 
     def state_dict(self) -> dict[str, Any]:
         seconds = self.earlier_seconds + time.perf_counter() - self._start
@@ -49,15 +54,20 @@ class SpeedMeter(pl.Callback):
         ):  # otherwise the run was resumed in the middle of it
             self.rates.append([])
             self.epoch_seconds = 0.0
-        self._step_end = time.perf_counter()
+        self._recorded, self._images = time.perf_counter(), []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
+        self._images.append(len(batch[1]) * world().size)
+
+    def record(self) -> None:
+        """All steps so far have ended, on the device too."""
         now = time.perf_counter()
-        self.rates[-1].append(len(batch[1]) * world().size / (now - self._step_end))
-        self.epoch_seconds += now - self._step_end
-        self._step_end = now
+        seconds = now - self._recorded
+        self.rates[-1] += [sum(self._images) / seconds] * len(self._images)
+        self.epoch_seconds += seconds
+        self._recorded, self._images = now, []
 
     def steady(self) -> list[float]:
         """The rates without the first epoch, which warms up, and without each epoch's first step.

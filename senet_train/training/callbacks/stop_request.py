@@ -5,16 +5,13 @@ The run saves a checkpoint first: resumed later, it gives the bits of a run that
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 
-from senet_train.errors import InputError, Pruned
+from senet_train.errors import InputError
 from senet_train.system.files import write_json
 from senet_train.system.foreign_files import SMALL, read_json
-from senet_train.training.distributed.collectives import all_reduce_max
 from senet_train.training.distributed.world import world
-from senet_train.training.learner import Learner
 
 FILE = "stop.json"
 EVERY_SECONDS = 0.2
@@ -31,7 +28,7 @@ def withdraw_stop(run: Path) -> None:
 
 
 class StopOnRequest(pl.Callback):
-    """Raises Pruned between two steps, where the state of training may be saved."""
+    """Looks for a request; the processes agree on it between two steps (agreement.py)."""
 
     def __init__(self, run: Path) -> None:
         self.run, self.last = run, -EVERY_SECONDS
@@ -39,15 +36,6 @@ class StopOnRequest(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove a request from before this start of the run: a search repeats what it needs."""
         withdraw_stop(self.run)
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, Learner)
-        history = pl_module.progress.history
-        reason = self.reason() if history else ""
-        if any(all_reduce_max(bool(reason))):
-            raise Pruned(reason, max(row[f"val_{pl_module.score.key}"] for row in history))
 
     def reason(self) -> str:
         """Why the run is to stop, or "". Rank 0 alone reads the file."""

@@ -34,7 +34,7 @@ def process_group(on_gpu: bool) -> Iterator[None]:
         return
     store = os.environ.get(STORE)
     dist.init_process_group(
-        "nccl" if on_gpu else "gloo",
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",  # what hosts tell each other waits for no GPU
         init_method=f"file://{store}" if store else "env://",
         rank=here.rank,
         world_size=here.size,
@@ -66,26 +66,32 @@ def all_reduce_max(*values: float) -> list[float]:
     """The element-wise maximum over all processes."""
     if world().size == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=communication_device())
+    tensor = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(tensor, dist.ReduceOp.MAX)
     result: list[float] = tensor.tolist()
     return result
 
 
+def all_reduce_max_(tensor: Tensor) -> None:
+    """The element-wise maximum over all processes, in place; no host waits for a GPU."""
+    if world().size > 1:
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+
+
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The element-wise sum over all processes, on the device of `values`."""
+    """The element-wise sum over all processes."""
     if world().size == 1:
         return values
-    tensor = values.to(communication_device(), copy=True)
+    tensor = values.clone()
     dist.all_reduce(tensor)
-    return tensor.to(values.device)
+    return tensor
 
 
 def broadcast(*values: float) -> list[float]:
     """The values of rank 0, on every process. Each passes as many."""
     if world().size == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=communication_device())
+    tensor = torch.tensor(values, dtype=torch.float64)
     dist.broadcast(tensor, src=0)
     result: list[float] = tensor.tolist()
     return result
@@ -94,7 +100,7 @@ def broadcast(*values: float) -> list[float]:
 def gather(parts: Sequence[Tensor]) -> list[Tensor]:
     """The parts (N, ...) of each process, one behind the other; [] on all but rank 0.
 
-    A process may have none. Bytes are sent, for any number type.
+    They are on the host. A process may have none. Bytes are sent, for any number type.
     """
     own = torch.cat(list(parts)) if parts else torch.empty(0)
     here = world()
@@ -102,12 +108,12 @@ def gather(parts: Sequence[Tensor]) -> list[Tensor]:
         return [own]
     sent = own.flatten().view(torch.uint8)
     sizes = all_reduce_sum(torch.tensor([len(sent) * (i == here.rank) for i in range(here.size)]))
-    padded = torch.zeros(int(sizes.max()), dtype=torch.uint8, device=communication_device())
+    padded = torch.zeros(int(sizes.max()), dtype=torch.uint8)
     padded[: len(sent)] = sent
     received = [torch.empty_like(padded) for _ in sizes] if here.is_rank_zero else []
     dist.gather(padded, received or None, dst=0)
     return [
-        every[:size].to(own.device).view(own.dtype).view(-1, *own.shape[1:])
+        every[:size].view(own.dtype).view(-1, *own.shape[1:])
         for every, size in zip(received, sizes.tolist(), strict=False)
     ]
 
@@ -115,9 +121,3 @@ def gather(parts: Sequence[Tensor]) -> list[Tensor]:
 def barrier() -> None:
     """Wait until every process has called it."""
     all_reduce_max(0)
-
-
-def communication_device() -> torch.device:
-    """The device of the tensors that the backend exchanges: a GPU for NCCL, the CPU for gloo."""
-    on_gpu = dist.get_backend() == "nccl"
-    return torch.device("cuda", world().local_rank) if on_gpu else torch.device("cpu")

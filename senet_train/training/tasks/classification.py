@@ -19,7 +19,7 @@ from senet_train.runs.metrics import Metrics
 from senet_train.runs.predictions import write_class_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
-from senet_train.training.progress import MetricSums, concatenated
+from senet_train.training.progress import BatchSums, MetricSums, batch_sums
 from senet_train.training.tasks.mistakes import write_mistakes
 from senet_train.training.tasks.task import Task
 
@@ -48,7 +48,7 @@ class ImageClassifier(Learner):
         loss = F.cross_entropy(logits, labels, reduction="sum")
         self.sums[part].update(class_counts(loss, logits, labels))
         if part == "test":
-            self.test_batches.append((indices.cpu(), logits.cpu()))
+            self.test_batches.append((indices, logits.cpu()))
 
     def epoch_rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         """The number of correct images, then the loss. Counts do not differ by rounding."""
@@ -60,11 +60,11 @@ def class_sums() -> MetricSums:
     return MetricSums(torch.zeros(4, dtype=torch.float64), class_means)
 
 
-def class_counts(loss_sum: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """The sums of a batch from its summed loss (), logits (B, K) and labels (B,) -> (4,)."""
+def class_counts(loss_sum: Tensor, logits: Tensor, labels: Tensor) -> BatchSums:
+    """The sums of a batch from its summed loss (), logits (B, K) and labels (B,)."""
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (B, K) -> (B, 5)
     hits = best == labels[:, None]  # (B, 5)
-    return concatenated(loss_sum, hits[:, 0].sum(), hits.sum(), len(labels), device=logits.device)
+    return batch_sums(loss_sum, len(labels), hits[:, 0].sum(), hits.sum())
 
 
 def class_means(sums: Tensor) -> dict[str, float]:

@@ -21,7 +21,7 @@ from senet_train.runs.metrics import DetectionMetrics
 from senet_train.runs.predictions import write_box_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
-from senet_train.training.progress import MetricSums, concatenated
+from senet_train.training.progress import MetricSums, batch_sums
 from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task, refuse_settings
 
 DIVISOR = 32  # of the sides of images that torchvision's detectors take as they are
@@ -41,24 +41,20 @@ class DetectionLearner(Learner):
 
     def new_sums(self, part: str) -> MetricSums:
         """Of evaluation only the number of images: torchmetrics has the boxes."""
-        if part == "train":
-            return MetricSums(torch.zeros(2, dtype=torch.float64), mean_loss)
-        return MetricSums(
-            torch.zeros(1, dtype=torch.float64), partial(box_means, self.precision_of[part])
-        )
+        to_metrics = mean_loss if part == "train" else partial(box_means, self.precision_of[part])
+        return MetricSums(torch.zeros(2, dtype=torch.float64), to_metrics)
 
     def training_loss(self, batch: Batch) -> Tensor:
         images, targets, _ = batch
         loss: Tensor = self.network.loss(images, targets)
-        counts = concatenated(loss.detach() * len(images), len(images), device=images.device)
-        self.progress.train.update(counts)
+        self.progress.train.update(batch_sums(loss.detach() * len(images), len(images)))
         return loss
 
     def evaluate(self, batch: Batch, part: str) -> None:
         images, targets, indices = batch
         found = [on_cpu(boxes) for boxes in self.network(images)]
         self.precision_of[part].update(found, [on_cpu(target) for target in targets])
-        self.sums[part].update(concatenated(len(images), device=images.device))
+        self.sums[part].update(batch_sums(images.new_zeros(()), len(images)))
         if part == "test":
             self.test_found.update(zip(indices.tolist(), found, strict=True))
 
@@ -158,5 +154,5 @@ DETECTION = Task(
     refuse=refuse,
     write_predictions=write_predictions,
     draw=draw,
-    packages=(*SCENE_PACKAGES, "pycocotools"),
+    packages=(*SCENE_PACKAGES, "torchmetrics", "pycocotools"),
 )

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from senet_train.config.schema import Config
 from senet_train.data.loaders import Batch
@@ -21,7 +20,7 @@ from senet_train.runs.metrics import SegmentationMetrics
 from senet_train.runs.predictions import write_overlaps, write_pixel_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
-from senet_train.training.progress import MetricSums, concatenated
+from senet_train.training.progress import BatchSums, MetricSums, batch_sums
 from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task, refuse_settings
 
 
@@ -50,7 +49,7 @@ class SegmentationLearner(Learner):
         loss = mean_loss(logits, classes)
         self.sums[part].update(pixel_counts(loss, logits, classes))
         if part == "test":
-            self.test_batches.append((indices.cpu(), logits.argmax(1).short().cpu()))
+            self.test_batches.append((indices, logits.argmax(1).short().cpu()))
 
     def epoch_rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         return means["val_miou"], -means["val_loss"]
@@ -70,14 +69,23 @@ def stacked(targets: Sequence[Target]) -> Tensor:
     return torch.stack([target["classes"] for target in targets])
 
 
-def pixel_counts(loss: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
+def pixel_counts(loss: Tensor, logits: Tensor, classes: Tensor) -> BatchSums:
     """The sums of a batch from its mean loss (), logits (B, K, H, W) and classes (B, H, W).
 
-    They are the loss, the confusion matrix and the number of images, (K * K + 2,).
+    They are the loss, the confusion matrix and the number of images.
     """
     num_images, num_classes = logits.shape[:2]
-    table = multiclass_confusion_matrix(logits.argmax(1), classes, num_classes)
-    return concatenated(loss * num_images, table, num_images, device=logits.device)
+    table = confusion(logits.argmax(1), classes, num_classes)
+    return batch_sums(loss * num_images, num_images, table)
+
+
+def confusion(predicted: Tensor, true: Tensor, num_classes: int) -> Tensor:
+    """The number of pixels by true and by predicted class, of classes of any shape -> (K * K,).
+
+    Integers are added in any order to the same sum. `bincount` would make the host wait for a GPU.
+    """
+    pairs = (num_classes * true + predicted).flatten()
+    return pairs.new_zeros(num_classes**2).scatter_add_(0, pairs, torch.ones_like(pairs))
 
 
 def pixel_means(num_classes: int, sums: Tensor) -> dict[str, float]:

@@ -13,8 +13,7 @@ from senet_train.networks.bind import BindNetwork
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 
-# They draw scenes and compute metrics: the record has their versions.
-SCENE_PACKAGES = ("pillow", "torchmetrics")
+SCENE_PACKAGES = ("pillow",)  # it draws scenes: the record has its version
 SCENE_SOURCES = {"shapes": shapes_source}  # what `data.name` may say
 
 
