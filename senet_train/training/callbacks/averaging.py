@@ -8,6 +8,8 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+Tensors = tuple[Tensor, ...]
+
 
 class MovingAverage(AveragedModel):
     """torch's AveragedModel, updated in a few kernels for all tensors and without a wait.
@@ -25,10 +27,15 @@ class MovingAverage(AveragedModel):
     def update_parameters(self, model: nn.Module) -> None:
         """Take in the weights and buffers of the model; the first ones are copied."""
         averages, values = tensors_of(self.module), tensors_of(model)
-        if self.n_averaged == 0:
-            torch._foreach_copy_(averages, values)
-        else:
-            move_towards(averages, values, self.decay)
+        for dtype in {average.dtype for average in averages}:
+            pairs = zip(averages, values, strict=True)
+            own, new = zip(*(pair for pair in pairs if pair[0].dtype == dtype), strict=True)
+            if self.n_averaged == 0:
+                torch._foreach_copy_(own, new)
+            elif dtype.is_floating_point:
+                average_numbers(own, new, self.decay)
+            else:
+                average_counts(own, new, self.decay)
         self.n_averaged += 1
 
 
@@ -37,17 +44,19 @@ def tensors_of(module: nn.Module) -> list[Tensor]:
     return [tensor.detach() for tensor in itertools.chain(module.parameters(), module.buffers())]
 
 
-def move_towards(averages: list[Tensor], values: list[Tensor], decay: float) -> None:
-    """Update the averages in place. Counts, such as a BatchNorm's batches, are cut to integers."""
-    pairs = list(zip(averages, values, strict=True))
-    floating = [pair for pair in pairs if pair[0].is_floating_point()]
-    if floating:
-        own, new = map(list, zip(*floating, strict=True))
-        torch._foreach_mul_(own, decay)
-        torch._foreach_add_(own, torch._foreach_mul(new, 1 - decay))
-    for average, value in pairs:
-        if not average.is_floating_point():
-            average.copy_(decay * average + (1 - decay) * value)
+def average_numbers(averages: Tensors, values: Tensors, decay: float) -> None:
+    """In place; each product is rounded before the sum."""
+    torch._foreach_mul_(averages, decay)
+    torch._foreach_add_(averages, torch._foreach_mul(values, 1 - decay))
+
+
+def average_counts(averages: Tensors, values: Tensors, decay: float) -> None:
+    """In place, such as the numbers of batches of BatchNorms: computed in float32, and cut off."""
+    own, new = (torch.cat([count.flatten() for count in counts]) for counts in (averages, values))
+    moved = (decay * own + (1 - decay) * new).to(own.dtype)
+    parts = moved.split([average.numel() for average in averages])
+    shaped = [part.view_as(average) for part, average in zip(parts, averages, strict=True)]
+    torch._foreach_copy_(averages, shaped)
 
 
 class Averaging(WeightAveraging):
