@@ -59,7 +59,7 @@ def usable_cards() -> list[int]:
 @cache
 def driver_version() -> str:
     """The release of NVIDIA's driver, `580.65.06`; "" where nobody tells it."""
-    told = DRIVER.read_text() if DRIVER.exists() else asked_of_the_driver()
+    told = DRIVER.read_text(encoding="utf-8") if DRIVER.exists() else asked_of_the_driver()
     found = re.search(r"\d+\.\d+(\.\d+)?", told)
     return found[0] if found else ""
 

@@ -14,7 +14,7 @@ import torch
 from processes.dying import run
 from processes.outcome import LINE, state_of
 from processes.two import run_two
-from support import run_folders
+from support import run_folders, weights_in
 
 from senet_train.errors import HeldError
 from senet_train.keyed import keyed_permutation
@@ -216,3 +216,16 @@ def test_a_process_without_rank_0_says_so_in_a_line(
     assert codes == [exit_code, 1]
     [line] = (tmp_path / "output1.txt").read_text().splitlines()
     assert line.startswith("process 1: error: one of the 2 processes of this run is gone: ")
+
+
+@pytest.mark.slow
+def test_a_frozen_backbone_is_that_of_one_process(tmp_path: Path) -> None:
+    """Its parameters get no gradient, and its BatchNorms share nothing."""
+    frozen = [*LINE, "optim.frozen=backbone", "optim.lr=0.01", "trainer.kernel=composed"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    assert run(one, frozen) == 0
+    assert run_two(two, frozen) == [0, 0]
+    ours, theirs = (weights_in(*run_folders(folder)) for folder in (two, one))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
