@@ -7,6 +7,7 @@ tests/config/test_composing.py compares what is composed so with what Hydra comp
 
 import copy
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ import omegaconf.base
 import pytest
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra._internal.hydra import Hydra
@@ -32,9 +34,11 @@ DECIDING = ("seed", "seeds", "arms", "first_seed", "experiment", "hydra")
 get_mode = Hydra.get_mode
 load = OmegaConf.load
 parse = grammar_parser.parse
+parse_once = cache(parse)  # its trees are only read
 parse_rule = OverridesParser.parse_rule
 list_defaults = config_loader_impl.create_defaults_list
 merge = ConfigLoaderImpl._compose_config_from_defaults_list
+begin = CachingConfigRepository.__init__
 
 
 def mode_of(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
@@ -60,28 +64,26 @@ def are_ours(sources: list[Any]) -> bool:
 class ParsedOnce:
     """`OmegaConf` for Hydra's reader of files: it gets a copy of what was parsed before."""
 
-    known: ClassVar[dict[tuple[str, int, int, int], Any]] = {}
+    known: ClassVar[dict[Any, bytes]] = {}
 
     @classmethod
     def load(cls, file: IO[str]) -> Any:
         """A file, known by name, time, size and number."""
         status = os.fstat(file.fileno())
         key = (file.name, status.st_mtime_ns, status.st_size, status.st_ino)
-        if key not in cls.known:
-            cls.known[key] = load(file)
-        return copy.deepcopy(cls.known[key])
+        return copied(cls.known, key, lambda: load(file))
 
 
-def copied(known: dict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
-    """A copy of what was made for this key before."""
+def copied(known: dict[Any, bytes], key: Any, make: Callable[[], Any]) -> Any:
+    """A copy of what was made for this key before; unpickled, six times as fast as copied."""
     if key not in known:
-        known[key] = make()
-    return copy.deepcopy(known[key])
+        known[key] = pickle.dumps(make(), pickle.HIGHEST_PROTOCOL)
+    return pickle.loads(known[key])
 
 
-rules: dict[Any, Any] = {}
-lists: dict[Any, Any] = {}
-merged: dict[Any, Any] = {}
+rules: dict[Any, bytes] = {}
+lists: dict[Any, DefaultsList] = {}
+merged: dict[Any, bytes] = {}
 
 
 def rule_of(parser: OverridesParser, word: str, rule: str) -> Any:
@@ -116,6 +118,11 @@ def merged_once(loader: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any
     return copied(merged, key, lambda: merge(loader, defaults, repo))
 
 
+def begin_cache(cache: CachingConfigRepository, delegate: Any) -> None:
+    """Begin the cache of one composition; its own list of sources is all that it may change."""
+    cache.delegate, cache.cache = copy.copy(delegate), {}
+
+
 def config_dir_of(repo: Any) -> str:
     """The places that are searched."""
     return " ".join(source.path for source in repo.get_sources())
@@ -128,10 +135,11 @@ def composing_is_fast() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", mode_of)
         patch.setattr(file_config_source, "OmegaConf", ParsedOnce)
-        patch.setattr(omegaconf.base, "parse", cache(parse))  # its trees are only read
+        patch.setattr(omegaconf.base, "parse", parse_once)
         patch.setattr(OverridesParser, "parse_rule", rule_of)
         patch.setattr(config_loader_impl, "create_defaults_list", defaults_of)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merged_once)
+        patch.setattr(CachingConfigRepository, "__init__", begin_cache)
         yield
 
 
@@ -145,4 +153,5 @@ def composing_as_hydra_does() -> Iterator[None]:
         patch.setattr(OverridesParser, "parse_rule", parse_rule)
         patch.setattr(config_loader_impl, "create_defaults_list", list_defaults)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge)
+        patch.setattr(CachingConfigRepository, "__init__", begin)
         yield
