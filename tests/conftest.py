@@ -62,6 +62,15 @@ def nothing_is_flushed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def latency_is_measured_briefly() -> Iterator[None]:
+    """One pass at each batch size, after the one that warms up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
+        patch.setattr(speed, "LEAST_PASSES", 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def kept_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what is known of the tests' files and runs out of the user's cache folder."""
     folder = tmp_path_factory.mktemp("kept")
@@ -96,10 +105,9 @@ def senet(
 ) -> Senet:
     """`senet("ratio=4")` runs the command in an empty working folder.
 
-    Latency is measured briefly, and no picture is drawn: that takes longer than these runs.
+    No picture is drawn: that takes longer than these runs.
     """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
     monkeypatch.setattr(
         "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
     )
@@ -149,7 +157,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     tree = ("data=imagenet_subset", f"data.root={base / 'tree'}", "trainer.max_epochs=4")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         assert main([*settings, *tree, "optim.label_smoothing=0.0"]) == 0
     [folder] = run_folders(base)
     return base / "tree", folder

@@ -23,7 +23,6 @@ from senet_train.config.schema import Choice, Config, Data, Optim
 from senet_train.data.imagenet_subset import imagenet_subset
 from senet_train.data.images import Source
 from senet_train.networks.kernels import library
-from senet_train.training.callbacks import speed
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -110,10 +109,9 @@ def arms(*lists: list[str] | str) -> str:
 
 @contextmanager
 def brief_runs_in(folder: Path) -> Iterator[None]:
-    """For the block, commands run in this folder; latency is measured briefly, nothing is drawn."""
+    """For the block, commands run in this folder, and nothing is drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         patch.setattr(
             "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
         )

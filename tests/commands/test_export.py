@@ -44,7 +44,6 @@ from senet_train.runs.network import NetworkBuilder
 from senet_train.runs.record import read_record
 from senet_train.runs.trained.load import Trained
 from senet_train.runs.trained.preprocess import Preprocess
-from senet_train.training.callbacks import speed
 
 ATTENTION_NAMES = sorted(file.stem for file in (CONF / "attention").glob("*.yaml"))
 MODEL_NAMES = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
@@ -61,7 +60,6 @@ def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest run, made once: an export only reads it."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         patch.chdir(folder)
         assert train([*TINY, "trainer.max_epochs=1"]) == 0
     [path] = run_folders(folder)

@@ -30,7 +30,6 @@ from senet_train.commands.predict import cli as predict
 from senet_train.commands.profile import cli as profile
 from senet_train.networks import stopwatch
 from senet_train.runs.status import read_status, write_status
-from senet_train.training.callbacks import speed
 
 LINE = (*TINY, "trainer.max_epochs=1", "trainer.kernel=composed")
 PLAIN = tuple("model=resnet8" if word.startswith("model=") else word for word in LINE)
@@ -87,7 +86,6 @@ CASES = [(file, kind, name) for file in FILES for kind in DAMAGES for name in CO
 def brief() -> Iterator[None]:
     """Times are measured briefly, and pictures are not drawn: their text is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         patch.setattr(stopwatch, "SECONDS", 0.0)
         patch.setattr(stopwatch, "LEAST_ROUNDS", 2)
         patch.setattr("senet_train.commands.inspect.files.draw_pictures", lambda found: [])

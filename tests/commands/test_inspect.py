@@ -43,7 +43,6 @@ from senet_train.networks.insertion import insert
 from senet_train.networks.watch import channel_gates, pixel_gates, unexplained_energy, watched
 from senet_train.runs.checkpoint_files import read_checkpoint
 from senet_train.runs.trained.own_data import own_splits
-from senet_train.training.callbacks import speed
 
 PLAIN = [word for word in TINY if not word.startswith("ratio")]
 # Three blocks in a stage: some of them lie behind others.
@@ -54,7 +53,6 @@ def trained(folder: Path, *arguments: str) -> Path:
     """A tiny run made in `folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         assert train([*DEEPER, *arguments]) == 0
     [run] = run_folders(folder)
     return run
@@ -400,7 +398,6 @@ def test_other_networks(attention: str, tmp_path: Path, capsys) -> None:
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         words = [*PLAIN, "data.image_size=16", f"attention={attention}", "trainer.max_epochs=1"]
         assert train([*words, *more]) == 0
     [run] = run_folders(folder)
@@ -463,7 +460,6 @@ def trained_pair(folder: Path) -> None:
     """One epoch of the same network without attention and with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
         assert train([*DEEPER, "trainer.max_epochs=1"]) == 0
         plain = [word for word in DEEPER if not word.startswith("ratio")]
         assert train([*plain, "attention=none", "trainer.max_epochs=1"]) == 0

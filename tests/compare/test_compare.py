@@ -573,10 +573,8 @@ def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -
     from support import TINY
 
     from senet_train.cli import main as train
-    from senet_train.training.callbacks import speed
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
     words = [word for word in TINY if not word.startswith("ratio")]
     table = 'arms=[["attention=none"],["attention=se","ratio=4"]]'
     assert train([*words, table, "seeds=2", "hydra/launcher=basic"]) == 0

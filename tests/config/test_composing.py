@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import composing
 import pytest
 from composing import composing_as_hydra_does, composing_is_fast, load, mode_of
 from hydra import compose, initialize_config_dir
@@ -48,6 +49,18 @@ def test_it_is_what_hydra_composes(words: list[str]) -> None:
         assert Hydra.get_mode is mode_of
         assert composed(words) == expected
         assert composed(words) == expected  # from what was parsed before
+
+
+def test_nothing_is_done_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the words and their values, which are new each time."""
+    with composing_is_fast():
+        composed(["data=cifar10", "optim.lr=0.2"])
+        for name in ("load", "merge", "list_defaults", "get_mode"):
+            monkeypatch.delattr(composing, name)
+        changed = composed(["data=cifar10", "optim.lr=0.4"])
+        assert changed[0]["optim"]["lr"] == 0.4
+        with pytest.raises(NameError):
+            composed(["data=cifar100"])
 
 
 def test_a_table_has_another_mode() -> None:

@@ -91,11 +91,9 @@ def child(
     import torch
 
     from senet_train.cli import main
-    from senet_train.training.callbacks import speed
 
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked
     torch.set_num_threads(threads)
-    speed.LATENCY_SECONDS = 0.0
     os.environ.pop("HYDRA_FULL_ERROR", None)
     os.chdir(folder)
     for descriptor, file in ((1, out), (2, err)):

@@ -32,10 +32,8 @@ def run_as_job(folder: Path, by: int, squeue: str) -> int:
 def job(folder: Path, by: int) -> None:
     """What the forked process does: what submitit does on a node."""
     from senet_train.sweeps.launchers.cluster_job import ClusterJob
-    from senet_train.training.callbacks import speed
 
     multiprocessing.set_start_method("fork", force=True)
-    speed.LATENCY_SECONDS = 0.0
     os.chdir(folder)
     os.environ["PATH"] = f"{folder}/bin:{os.environ['PATH']}"
     os.environ.update(SUBMITIT_EXECUTOR="slurm", SLURM_JOB_ID="7")
