@@ -104,8 +104,8 @@ class GatherExciteThetaPlus(GatherExciteTheta):
 def excite(x: Tensor, s: Tensor, gate: Gate) -> Tensor:
     """Gate `x` by the nearest gathered value, (B, C, H / E, W / E) -> (B, C, H, W)."""
     if s.shape[2:] != (1, 1):
-        s = F.interpolate(s, x.shape[2:])
-    return x * gate(s)
+        s = F.interpolate(s, x.shape[2:])  # float32 under CUDA's autocast
+    return x * gate(s).to(x.dtype)
 
 
 def strided_convolutions(channels: int, extent: int) -> nn.Sequential:

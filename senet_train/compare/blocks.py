@@ -79,6 +79,7 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "code": record.environment.code,
         "versions": record.environment.versions,
         "kernel": record.environment.kernel,
+        **({"tf32": record.environment.tf32} if record.environment.tf32 else {}),  # of a GPU
     }
 
 

@@ -1,6 +1,7 @@
-"""What `auto` is on this machine: accelerator, precision, kernel; and the kernels by name."""
+"""What `auto` is on this machine: accelerator, precision, kernel; and `Hardware`, all of it."""
 
 import logging
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -12,6 +13,7 @@ from senet_train.errors import InputError
 from senet_train.networks.kernels.folded import folded
 from senet_train.networks.kernels.joined import joined
 from senet_train.networks.kernels.library import NoLibrary, load_library
+from senet_train.system.cards import capability_of, card_fault, driver_version
 from senet_train.system.resources import usable_cores
 
 log = logging.getLogger("senet_train")
@@ -20,14 +22,64 @@ log = logging.getLogger("senet_train")
 def choose_accelerator(
     asked: Accelerator, setting: str = "trainer.accelerator=gpu"
 ) -> Literal["cpu", "gpu"]:
-    """`auto` -> `gpu` where there is one, else `cpu`.
+    """`auto` -> `gpu` where there is one that this PyTorch has code for, else `cpu`.
 
-    Raises InputError for a missing GPU; `setting` is how the user has asked for it.
+    Raises InputError where a GPU was asked for and cannot be used; `setting` is how the user has
+    asked for it. Where `auto` leaves one unused, a line says so.
     """
-    present = torch.cuda.is_available()
-    if asked == "gpu" and not present:
-        raise InputError(f"{setting} and there is no usable GPU: choose cpu or auto")
-    return "gpu" if present and asked != "cpu" else "cpu"
+    if asked == "cpu":
+        return "cpu"
+    fault = card_fault()
+    if not fault:
+        return "gpu"
+    if asked == "gpu":
+        raise InputError(f"{setting} and {fault}: choose cpu or auto")
+    if torch.cuda.is_available():
+        warn_once(f"the CPU is used: {fault}")
+    return "cpu"
+
+
+@cache
+def warn_once(line: str) -> None:
+    """Log a warning, the same one only once in a process."""
+    log.warning(line)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run computes with, `auto` resolved. A record's environment has all of it.
+
+    `capability` and `tf32` are of a GPU, `8.6` and `off`, and so are the versions.
+    """
+
+    accelerator: str
+    precision: str
+    kernel: str
+    capability: str = ""
+    tf32: str = ""
+    cudnn_benchmark: bool = False
+    cuda: str = ""  # or ROCm
+    cudnn: str = ""
+    driver: str = ""
+
+
+def hardware_of(
+    accelerator: str, precision: Precision, kernel: Kernel, *, deterministic: bool
+) -> Hardware:
+    """The hardware of this machine for a run in which no `auto` is left."""
+    if accelerator != "gpu":
+        return Hardware(accelerator, str(precision), kernel)
+    return Hardware(
+        accelerator,
+        str(precision),
+        kernel,
+        capability=".".join(map(str, capability_of())),
+        tf32="off",  # see system/arithmetic.py
+        cudnn_benchmark=not deterministic,
+        cuda=torch.version.cuda or f"ROCm {torch.version.hip}",
+        cudnn=str(torch.backends.cudnn.version() or ""),
+        driver=driver_version(),
+    )
 
 
 def device_of(accelerator: Literal["cpu", "gpu"]) -> torch.device:
@@ -36,14 +88,28 @@ def device_of(accelerator: Literal["cpu", "gpu"]) -> torch.device:
 
 
 def choose_precision(asked: Precision, accelerator: str) -> Precision:
-    """`auto` -> bf16-mixed where the hardware multiplies bfloat16, else 32."""
+    """`auto` -> bf16-mixed where the hardware multiplies bfloat16, else 32.
+
+    On a GPU that multiplies float16 alone, which those of capability 7.x do, it is 16-mixed.
+    """
     if asked != "auto":
         return asked
     if accelerator == "gpu":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else 32
+        major, _ = capability_of()
+        return "bf16-mixed" if major >= 8 else "16-mixed" if major == 7 else 32
     capabilities = torch.cpu.get_capabilities()
     fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return "bf16-mixed" if fast else 32
+
+
+# What the numbers of a mixed precision are, where they are not float32.
+MIXED: dict[Precision, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The autocast context of a run of this precision."""
+    dtype = MIXED.get(precision)
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
 
 @cache
@@ -57,7 +123,6 @@ def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: b
         return asked
     if accelerator != "cpu" or not channels_last or not alone:
         if asked == "auto":
-            log.warning("trainer.kernel=composed: the faster ones are for one process on a CPU")
             return "composed"
         raise InputError(
             f"trainer.kernel={asked} is for channels-last maps on a CPU, by one process: "

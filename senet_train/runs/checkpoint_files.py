@@ -64,11 +64,11 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     replace(fresh, path)
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
-    """The content of the file. Raises OSError or DamagedCheckpoint."""
+def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """The content of the file, on the CPU. Raises OSError or DamagedCheckpoint."""
     try:
         refuse_special(path)
-        checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True, mmap=mmap)
+        checkpoint: dict[str, Any] = torch.load(path, "cpu", weights_only=True, mmap=mmap)
     except OSError as error:
         if error.errno != errno.EINVAL:  # which torch gets where it seeks before the beginning
             raise

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import torch
 
-from senet_train.config.schema import Kernel, Precision
+from senet_train.networks.hardware import Hardware
 from senet_train.runs.code import code_hash
 from senet_train.runs.record import Environment
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 
 
-def describe_environment(
-    accelerator: str, precision: Precision, kernel: Kernel, further: Sequence[str] = ()
-) -> Environment:
+def describe_environment(hardware: Hardware, further: Sequence[str] = ()) -> Environment:
     """This machine, the versions of the packages, and the code, for the record.
 
     `further` names packages besides `PACKAGES` that the run depends on.
@@ -32,12 +30,11 @@ def describe_environment(
             **{package: version(package) for package in PACKAGES},
             **{package: version(package) for package in further},
         },
-        device=torch.cuda.get_device_name() if accelerator == "gpu" else cpu,
+        device=torch.cuda.get_device_name() if hardware.accelerator == "gpu" else cpu,
         cpu=cpu,
         threads=torch.get_num_threads(),
-        precision=str(precision),
-        kernel=kernel,
         git=git_commit(),
+        **vars(hardware),
     )
 
 

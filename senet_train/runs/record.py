@@ -59,7 +59,11 @@ class AttentionSlot:
 
 @dataclass(frozen=True, config=EXACT)
 class Environment:
-    """Where the run was made. `code` is the sha256 of the files that can change its numbers."""
+    """Where the run was made. `code` is the sha256 of the files that can change its numbers.
+
+    What is of a GPU is empty on a CPU, and so is all from `accelerator` on in records that were
+    made before 2026-12.
+    """
 
     code: str
     versions: dict[str, str]
@@ -69,6 +73,13 @@ class Environment:
     precision: str
     kernel: str
     git: str
+    accelerator: str = ""
+    capability: str = ""  # of a GPU: 8.6
+    tf32: str = ""  # of a GPU: off, where float32 is multiplied as float32
+    cudnn_benchmark: bool = False  # whether cuDNN has chosen its algorithms by trying them
+    cuda: str = ""  # its version, or ROCm's
+    cudnn: str = ""
+    driver: str = ""
 
 
 @dataclass(frozen=True, config=EXACT)

@@ -7,7 +7,9 @@ step for ResNet-20 here, up to a tenth of its time.
 
 import atexit
 import ctypes
+import errno
 import gc
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,14 @@ from senet_train.errors import OutOfMemory
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MMAP_THRESHOLDS = (2**30, 2**25)  # some versions refuse more than 32 MiB
 LARGEST = 2**31 - 1
+# What the CPU, CUDA, cuDNN, cuBLAS, NCCL, HIP, MIOpen and MPS say: only PyTorch's own allocator for
+# a GPU raises a class of its own. Read in the libraries of torch 2.15 with CUDA 13.2.
+SHORTAGE = re.compile(
+    r"out of memory|not enough memory|allocate memory"
+    r"|failed to cuda (?:malloc|calloc|host alloc)"
+    r"|alloc(?:ation)?_?failed|status_memory_error|erroroutofmemory|errormemoryallocation",
+    re.IGNORECASE,
+)
 
 
 def disable_malloc_trim() -> None:
@@ -57,15 +67,24 @@ def explain_out_of_memory(batch_size: int) -> Iterator[None]:
     """Raise OutOfMemory, with what to change, if the block runs out of memory."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and "can't allocate memory" not in str(error):  # the CPU's has no class
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_shortage(error):
             raise
-        first_line = str(error).partition("\n")[0]
+        lines = str(error).splitlines() or [""]
+        line = next(filter(SHORTAGE.search, lines), lines[0])  # NCCL's first line is of no use
         raise OutOfMemory(
-            f"there is no memory for data.batch_size={batch_size} ({first_line}): choose a smaller "
-            "one, for all arms alike, as BatchNorm's statistics change with it"
+            f"there is no memory for data.batch_size={batch_size} ({line.strip()}): choose a "
+            "smaller one, for all arms alike, as BatchNorm's statistics change with it"
         ) from error
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether the error says that memory, the machine's or a GPU's, was not enough."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(SHORTAGE.search(str(error)))
 
 
 def on_glibc() -> bool:

@@ -1,12 +1,18 @@
 """Checks of settings that are wrong only together. Each raises InputError."""
 
+from collections.abc import Sequence
+
 import torch
 
 from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Config, Data
 from senet_train.errors import InputError
+from senet_train.networks.determinism import not_deterministic
 from senet_train.networks.hardware import choose_accelerator
+from senet_train.networks.insertion import Slot
+from senet_train.system.cards import card_fault
 from senet_train.training.distributed.world import world
+from senet_train.training.optimizer import freeze_backbone, new_prefixes
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
@@ -32,6 +38,20 @@ def refuse_mixing(network: Backbone, devices: int) -> None:
         raise InputError(
             f"this attention takes something of another image of the batch, and trainer.devices="
             f"{devices} puts them in several processes: choose trainer.devices=1"
+        )
+
+
+def refuse_not_deterministic(network: Backbone, slots: Sequence[Slot], config: Config) -> None:
+    """Raises InputError for a network on meta that `deterministic=true` would stop on a GPU."""
+    if not (config.trainer.deterministic and config.trainer.accelerator == "gpu"):
+        return
+    if config.optim.frozen == "backbone":
+        freeze_backbone(network, new_prefixes(network, slots))
+    for found in not_deterministic(network, config.data.image_size):
+        raise InputError(
+            f"trainer.deterministic=true and this network has {found}, which PyTorch cannot train "
+            "deterministically on a GPU: choose trainer.deterministic=false, "
+            "trainer.accelerator=cpu, or another network"
         )
 
 
@@ -69,7 +89,18 @@ def refuse_devices(config: Config) -> int:
             f"{devices} in equal parts: choose a multiple of {devices}"
         )
     here = devices if processes == 1 else world().local_size
-    present = torch.cuda.device_count()
-    if choose_accelerator(config.trainer.accelerator) == "gpu" and here > present:
-        raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")
+    if choose_accelerator(config.trainer.accelerator) == "gpu":
+        refuse_cards(devices, here)
     return devices
+
+
+def refuse_cards(devices: int, here: int) -> None:
+    """Raises InputError unless this machine has a usable GPU for each of its processes."""
+    present = torch.cuda.device_count()
+    if here > present:
+        raise InputError(f"trainer.devices={devices} and there are {present} GPUs: choose fewer")
+    for fault in filter(None, map(card_fault, range(here))):
+        raise InputError(
+            f"trainer.devices={devices} and {fault}: choose fewer, or name the others in "
+            "CUDA_VISIBLE_DEVICES"
+        )

@@ -3,8 +3,8 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -63,9 +63,10 @@ log = logging.getLogger("senet_train")
 PREFETCHED = 2  # batches that a data worker is ahead, torch's default
 
 
-LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
+LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     32: "32-true",
     "bf16-mixed": "bf16-mixed",
+    "16-mixed": "16-mixed",
 }
 
 
@@ -258,21 +259,3 @@ def load_best(module: Learner, path: Path, provenance: dict[str, str]) -> int:
     if not of_this_run:
         raise DamagedCheckpoint(path, ValueError("it is of another run"))
     return epoch
-
-
-@contextmanager
-def arithmetic(deterministic: bool, threads: int) -> Iterator[None]:
-    """For the block, use so many threads and, if `deterministic`, only deterministic algorithms.
-
-    The number of threads that share a sum changes how the sum is rounded.
-    """
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    # Filling new memory would cost a pass over every activation and changes no result.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(deterministic)
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.set_num_threads(before[1])

@@ -28,9 +28,8 @@ OPTIONAL_LIBRARIES = ("timm",)  # the record has the version if the network is f
 def environment_of(plan: Plan) -> Environment:
     """This machine and this code, with the versions of what the network and the task need."""
     config = plan.config
-    asked = (config.trainer.accelerator, config.trainer.precision, config.trainer.kernel)
     library = [name for name in OPTIONAL_LIBRARIES if name == config.model.library]
-    return describe_environment(*asked, [*library, *plan.task.packages])
+    return describe_environment(plan.hardware, [*library, *plan.task.packages])
 
 
 def make_record(

@@ -17,13 +17,25 @@ from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
-from senet_train.networks.hardware import choose_accelerator, choose_kernel, choose_precision
+from senet_train.networks.hardware import (
+    Hardware,
+    choose_accelerator,
+    choose_kernel,
+    choose_precision,
+    hardware_of,
+)
 from senet_train.networks.insertion import Slot
 from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity, identify
 from senet_train.runs.network import NetworkBuilder
-from senet_train.training.checks import refuse_batch, refuse_devices, refuse_mixing, refuse_optim
+from senet_train.training.checks import (
+    refuse_batch,
+    refuse_devices,
+    refuse_mixing,
+    refuse_not_deterministic,
+    refuse_optim,
+)
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import Task
@@ -52,6 +64,17 @@ class Plan:
     def on_gpu(self) -> bool:
         """Whether it trains on a GPU."""
         return self.config.trainer.accelerator == "gpu"
+
+    @property
+    def hardware(self) -> Hardware:
+        """What it computes with."""
+        trainer = self.config.trainer
+        return hardware_of(
+            trainer.accelerator,
+            trainer.precision,
+            trainer.kernel,
+            deterministic=trainer.deterministic,
+        )
 
     @property
     def weights(self) -> Weights | None:
@@ -116,6 +139,7 @@ def make_plan(config: Config, seeds: Sequence[int] = ()) -> Plan:
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
+        refuse_not_deterministic(found.network, found.slots, config)
     identity, folder = place_of(config, source, found.label)
     return Plan(
         config=config,

@@ -6,7 +6,7 @@ configuration -> plan (checked, nothing written) -> lock -> folder -> training a
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from senet_train.runs.place import (
 from senet_train.runs.record import Environment, RunRecord, write_record
 from senet_train.runs.study_plan import plan_that_counts, write_reference
 from senet_train.runs.summary import print_summary
+from senet_train.system.arithmetic import arithmetic
 from senet_train.system.lock import file_lock
 from senet_train.system.memory import freeze_garbage_collector
 from senet_train.system.signals import hold_signals, let_signals_in
@@ -39,7 +40,7 @@ from senet_train.training.ends import (
     log_to_file,
     write_end_status,
 )
-from senet_train.training.fit import arithmetic, fit_and_test
+from senet_train.training.fit import fit_and_test
 from senet_train.training.launch import launch
 from senet_train.training.make_record import environment_of, make_record
 from senet_train.training.notices import announce, report_finished
@@ -238,7 +239,7 @@ def train_in_folder(
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
     if counted_by.name and start.checkpoint is None:  # one that goes on keeps what it began with
         write_reference(folder.path, counted_by)
-    settings = arithmetic(plan.config.trainer.deterministic, start.threads)
+    settings = arithmetic_of(plan, start.threads)
     with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:
         for notice in filter(None, (start.notice, moved)):
             log.info(notice)
@@ -246,10 +247,19 @@ def train_in_folder(
         return make_record(plan, overrides, environment, start.checkpoint, provenance)
 
 
+def arithmetic_of(plan: Plan, threads: int) -> AbstractContextManager[None]:
+    """How this run computes, for a block."""
+    return arithmetic(
+        deterministic=plan.config.trainer.deterministic,
+        cudnn_benchmark=plan.hardware.cudnn_benchmark,
+        threads=threads,
+    )
+
+
 def train_on_other_rank(plan: Plan, provenance: dict[str, str]) -> float:
     """Train together with rank 0, from the checkpoint that it chose, and write no file."""
     start = receive_start(plan.folder)
-    settings = arithmetic(plan.config.trainer.deterministic, start.threads)
+    settings = arithmetic_of(plan, start.threads)
     try:
         with settings, explain_errors(plan.config.data):
             return fit_and_test(plan, start.checkpoint, provenance).metrics.val_score

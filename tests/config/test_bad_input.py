@@ -30,7 +30,10 @@ CASES = [
     ('placement.stages="[1]"', 'placement.stages="[1]": must be'),
     ("optim.lr=true", "optim.lr=true: must be a valid number"),
     ("seed=-1", "seed=-1: must be greater than or equal to 0"),
-    ("trainer.precision=64", "trainer.precision=64: must be 'auto', 'bf16-mixed' or 32"),
+    (
+        "trainer.precision=64",
+        "trainer.precision=64: must be 'auto', 'bf16-mixed', '16-mixed' or 32",
+    ),
     ("data.crop=resized", "choose data.crop=pad or none"),
     ("data.cache=stream", "choose data.cache=auto or memory"),
     ("model=resnet18 ++ratio=8", "ratio=8 changes nothing"),

@@ -2,17 +2,31 @@
 
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+import torch
+from pretended_cards import pretend_cards
 from processes.dying import Forked
-from support import TINY, Command, Senet, run_folders, status_of, wait_for
+from support import TINY, Command, Senet, needs_compiler, run_folders, status_of, wait_for
 
+from senet_train.networks.kernels import library
 from senet_train.runs.status import is_alive
-from senet_train.sweeps.launchers.local import MEMORY_A_RUN, default_jobs, gpus_of
+from senet_train.sweeps.launchers import local
+from senet_train.sweeps.launchers.local import (
+    MEMORY_A_RUN,
+    PRELOADED,
+    default_jobs,
+    gpus_at,
+    gpus_for,
+)
 from senet_train.system.resources import available_memory_bytes
 
 LINE = (
@@ -138,11 +152,132 @@ def test_places_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_jobs(8, 2, 1) == 8
     assert default_jobs(8, 2, 2) == 4
     assert 1 <= default_jobs(0, 10**6, 1) <= available_memory_bytes() // MEMORY_A_RUN
+    four = ["0", "1", "2", "3"]
+    assert [gpus_at(place, four, 2) for place in (0, 1)] == ["0,1", "2,3"]
+    assert [gpus_at(place, ["5", "GPU-a"], 1) for place in (0, 1, 2)] == ["5", "GPU-a", "5"]
+    assert gpus_at(0, ["0"], 1) == gpus_at(0, [], 1) == gpus_at(0, four, 8) == ""  # no choice
+    assert gpus_at(0, ["1"], 1) == "1"  # GPU 0 is too old
+
+
+def test_runs_take_the_gpus_that_their_configuration_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine with GPUs too: accelerator=cpu is one run a core, not one a GPU."""
+    pretend_cards(monkeypatch, (8, 6), (7, 0), (8, 6))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [gpus_of(place, 4, 2) for place in (0, 1)] == ["0,1", "2,3"]
-    assert [gpus_of(place, 1, 1) for place in (0, 1)] == ["", ""]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-a")
-    assert [gpus_of(place, 2, 1) for place in (0, 1, 2)] == ["5", "GPU-a", "5"]
+    assert gpus_for("auto") == gpus_for("gpu") == ["0", "2"]  # GPU 1 is too old
+    assert gpus_for("cpu") == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-b,7")
+    assert gpus_for("auto") == ["4", "7"]
+    pretend_cards(monkeypatch)
+    assert gpus_for("auto") == []
+
+
+class Started(Exception):
+    """A launcher would start a process here."""
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cores", "line"),
+    [
+        ("auto", 16, "6 runs, 2 at once with 8 threads each"),
+        ("gpu", 16, "6 runs, 2 at once with 8 threads each"),
+        ("cpu", 4, "6 runs, 4 at once with 1 thread each"),
+    ],
+)
+def test_how_many_runs_at_once_on_a_machine_with_gpus(
+    accelerator: str,
+    cores: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pretend_cards(monkeypatch, (8, 6), (8, 6))
+    for name, value in (
+        ("usable_cores", cores),
+        ("usable_threads", cores),
+        ("available_memory_bytes", 2**40),
+    ):
+        monkeypatch.setattr(local, name, lambda value=value: value)
+    caplog.set_level("INFO")
+    visible: list[str] = []
+
+    def start(context: object, argv: object, threads: int, gpus: str, output: object) -> None:
+        visible.append(gpus)
+        assert isinstance(context, ForkServerContext)  # on GPUs too
+        raise Started
+
+    monkeypatch.setattr(local, "start", start)
+    launcher = local.ProcessLauncher("auto")
+    launcher.flags, launcher.accelerator, launcher.devices = [], accelerator, 1
+    with pytest.raises(Started):
+        launcher.launch([["seed=0", f"ratio={n}"] for n in range(6)], 0)
+    assert caplog.messages == [line]
+    assert visible == ["0" if accelerator != "cpu" else ""]
+
+
+# A driver that notes every call, and says that there is no GPU.
+DRIVER = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+extern "C" {
+static int note(const char *call) {
+    FILE *file = fopen(getenv("CALLS"), "a");
+    fprintf(file, "%s\\n", call);
+    fclose(file);
+    return 100;
+}
+static int other(void) { return note("another"); }
+int cuInit(unsigned flags) { return note("cuInit"); }
+int cuDriverGetVersion(int *version) { note("cuDriverGetVersion"); *version = 13020; return 0; }
+int cuGetProcAddress_v2(
+    const char *name, void **function, int version, unsigned long long flags, int *status
+) {
+    *function = (void *)other;
+    if (!strcmp(name, "cuInit")) *function = (void *)cuInit;
+    if (!strcmp(name, "cuDriverGetVersion")) *function = (void *)cuDriverGetVersion;
+    if (!strncmp(name, "cuGetProcAddress", 16)) *function = (void *)cuGetProcAddress_v2;
+    if (status) *status = 0;
+    return 0;
+}
+}
+"""
+LOADED_BY_THE_SERVER = f"""
+import os, importlib
+for name in {PRELOADED!r}:
+    importlib.import_module(name)
+import torch
+assert not torch.cuda.is_initialized()
+print(os.path.exists(os.environ["CALLS"]))
+torch.cuda.is_available()
+print(open(os.environ["CALLS"]).read().split())
+"""
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.skipif(
+    sys.platform != "linux" or torch.version.cuda is None, reason="PyTorch without CUDA calls none"
+)
+def test_the_fork_server_makes_no_call_to_cuda(tmp_path: Path) -> None:
+    """Else its processes could not use a GPU. Negative control: a look for GPUs does make calls."""
+    (tmp_path / "driver.cpp").write_text(DRIVER)
+    compiler = next(filter(None, map(shutil.which, library.COMPILERS)))
+    command = [compiler, "-shared", "-fPIC", "driver.cpp"]
+    subprocess.run([*command, "-o", "libcuda.so.1"], cwd=tmp_path, check=True)
+    environment = {**os.environ, "CALLS": str(tmp_path / "calls"), "LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_BY_THE_SERVER],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    none_yet, calls = done.stdout.splitlines()
+    assert none_yet == "False"
+    assert "cuInit" in calls
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5"])

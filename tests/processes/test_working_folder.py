@@ -27,11 +27,7 @@ ForkServerContext.set_forkserver_preload = lambda *names: None  # it would impor
 # How a process is started -> a program that starts one so.
 WAYS = {
     "a sweep's fork server": (
-        f"{START}{LOCAL}context = start_method(on_gpu=False)\n{WITHOUT}"
-        f"process = context.Process(target=os.getpid); {RUN}"
-    ),
-    "a sweep's processes on GPUs": (
-        f"{START}{LOCAL}context = start_method(on_gpu=True)\n{WITHOUT}"
+        f"{START}{LOCAL}context = start_method()\n{WITHOUT}"
         f"process = context.Process(target=os.getpid); {RUN}"
     ),
     "the processes of senet-data check": (

@@ -94,3 +94,20 @@ def arm_of(senet: Senet, word: str) -> str:
     """The name of the arm's folder, as a dry run says it."""
     said = senet(*TINY, word, "dry_run=true").err
     return said.partition("dry run: ")[2].split("/")[2]
+
+
+def test_a_run_that_was_saved_on_a_gpu_is_read_onto_the_cpu(
+    interrupted: Path, senet: Senet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each of several processes would read it onto the first GPU, and keep room there."""
+    last = interrupted / "checkpoints" / "last.ckpt"
+    saved = read_checkpoint(last)
+    with monkeypatch.context() as on_gpu:
+        on_gpu.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
+        torch.save(saved, last)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="CUDA"):  # where it would go by itself
+        torch.load(last, weights_only=True)
+    resumed = senet(*TINY)
+    assert resumed.code == 0
+    assert "going on after" in resumed.err

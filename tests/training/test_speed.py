@@ -3,6 +3,7 @@
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -44,3 +45,21 @@ def test_a_sweep_keeps_no_network_of_an_earlier_run(
     monkeypatch.setattr(fit, "build_learner", watched)
     assert senet("-m", *TINY, "seed=0,1,2", "hydra/launcher=basic").code == 0
     assert alive == [0, 0, 0]
+
+
+def test_a_batch_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the words of the shortage are; another error stays one."""
+
+    class Small(torch.nn.Module):
+        words = "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"
+
+        def forward(self, images: torch.Tensor) -> None:
+            if len(images) > 1:
+                raise RuntimeError(self.words)
+
+    monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
+    small, image = Small(), torch.zeros(1, 3, 8, 8)
+    assert list(speed.measure_latency(small, nullcontext, image)) == ["1"]
+    small.words = "cuDNN error: CUDNN_STATUS_BAD_PARAM"
+    with pytest.raises(RuntimeError, match="BAD_PARAM"):
+        speed.measure_latency(small, nullcontext, image)

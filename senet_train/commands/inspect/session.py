@@ -16,9 +16,16 @@ from senet_train.config.suggest import suggestion
 from senet_train.data.images import Images
 from senet_train.data.loaders import Splits
 from senet_train.errors import InputError
-from senet_train.networks.hardware import TAILS, choose_accelerator, choose_kernel
+from senet_train.networks.hardware import (
+    TAILS,
+    autocast,
+    choose_accelerator,
+    choose_kernel,
+    device_of,
+)
 from senet_train.runs.trained.load import Trained, load_run
 from senet_train.runs.trained.own_data import own_splits
+from senet_train.system.arithmetic import exact_float32
 
 SHOWN_CLASSES = 4  # as in the paper
 
@@ -55,17 +62,18 @@ def inspect_run(
             "or install senet-train[maps] to see where this one looks"
         )
     images = part_of(own_splits(run, root), part)
-    device = torch.device("cuda" if choose_accelerator("auto") == "gpu" else "cpu")
+    device = device_of(choose_accelerator("auto"))
     report_progress(f"{run.label}: the gates of {len(images.labels):,} images")
-    gates = inspect_gates(run, images, device)
-    maps = overlays(run, images, shown, device)
     knockouts: list[Knockout] = []
     added: list[AddedTime] = []
-    if knockout and run.slots:
-        with as_tested(run, device):
-            knockouts = knock_out(run, gates.layers, images, report_progress)
-            report_progress(f"{run.label}: time of a forward pass")
-            added = added_times(run, gates.layers, device)
+    with exact_float32():
+        gates = inspect_gates(run, images, device)
+        maps = overlays(run, images, shown, device)
+        if knockout and run.slots:
+            with as_tested(run, device):
+                knockouts = knock_out(run, gates.layers, images, report_progress)
+                report_progress(f"{run.label}: time of a forward pass")
+                added = added_times(run, gates.layers, device)
     return RunInspection(run, part, images, gates, shown, knockouts, added, maps)
 
 
@@ -96,6 +104,5 @@ def as_tested(run: Trained, device: torch.device) -> Iterator[None]:
     kernel = choose_kernel("auto", "gpu" if device.type == "cuda" else "cpu", True, True)
     run.model.use_tail(TAILS[kernel])
     run.model.to(device).to(memory_format=torch.channels_last)
-    in_bfloat16 = run.config.trainer.precision == "bf16-mixed"
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
+    with torch.inference_mode(), autocast(device, run.config.trainer.precision):
         yield

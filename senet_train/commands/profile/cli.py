@@ -55,12 +55,15 @@ def profile(arguments: argparse.Namespace) -> int:
     settings = [list(requested_networks(g)) if isinstance(g, list) else g for g in groups]
     for run in (group for group in groups if isinstance(group, Path)):
         find_run(run)
+    import torch
+
     from senet_train.commands.profile import networks
     from senet_train.commands.profile.files import WRITERS
     from senet_train.commands.profile.measure import measure
     from senet_train.commands.profile.table import print_profiles
-    from senet_train.networks.hardware import choose_accelerator, device_of
+    from senet_train.networks.hardware import choose_accelerator, device_of, hardware_of
     from senet_train.runs.environment import describe_environment
+    from senet_train.system.arithmetic import arithmetic
 
     asked: list[RequestedNetwork] = []
     for group in settings:
@@ -68,11 +71,19 @@ def profile(arguments: argparse.Namespace) -> int:
     device = device_of(choose_accelerator(arguments.device, "--device gpu"))
     specs = [(each.words, networks.spec_of(each.config, device)) for each in asked]
     precisions = networks.precisions(device)
-    profiles = measure(specs, device, precisions, arguments.batch_sizes)
+    kernel = specs[0][1].kernel
+    hardware = hardware_of(
+        networks.accelerator_of(device), precisions[-1], kernel, deterministic=False
+    )
+    with arithmetic(
+        deterministic=False,
+        cudnn_benchmark=hardware.cudnn_benchmark,
+        threads=torch.get_num_threads(),
+    ):
+        profiles = measure(specs, device, precisions, arguments.batch_sizes)
     if not profiles:
         raise InputError("none of these networks can exist: the lines above say why")
-    kernel = specs[0][1].kernel
-    environment = describe_environment(networks.accelerator_of(device), precisions[-1], kernel)
+    environment = describe_environment(hardware)
     if arguments.out is not None:  # first: a reader that goes away must not cost minutes
         write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
     print_profiles(profiles, environment)

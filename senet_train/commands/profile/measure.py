@@ -3,8 +3,7 @@
 Shapes: B batch, H = W = image_size.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +21,7 @@ from senet_train.config.schema import Precision
 from senet_train.errors import CannotExist, OutOfMemory
 from senet_train.keyed import keyed_generator
 from senet_train.networks.cost import NetworkCost
+from senet_train.networks.hardware import autocast
 from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import median_and_quartiles
 from senet_train.system.console import say
@@ -141,11 +141,6 @@ def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[
     )
 
 
-def autocast(device: torch.device, precision: Precision) -> Callable[[], AbstractContextManager]:
-    """The autocast context of a run of this precision."""
-    return partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
-
-
 def images_for(built: Built, batch_size: int, device: torch.device) -> torch.Tensor:
     """Normalised noise, (B, 3, H, W), in the memory format of the network."""
     shape = (batch_size, 3, built.spec.image_size, built.spec.image_size)
@@ -157,7 +152,7 @@ def images_for(built: Built, batch_size: int, device: torch.device) -> torch.Ten
 def activation_bytes(built: Built, device: torch.device, precision: Precision) -> int:
     """Bytes that one image of a training batch keeps for backward."""
     batch = images_for(built, MORE, device)
-    return saved_bytes_per_image(built.network, batch, autocast(device, precision))
+    return saved_bytes_per_image(built.network, batch, partial(autocast, device, precision))
 
 
 def time_networks(
@@ -165,12 +160,11 @@ def time_networks(
 ) -> list[list[Timing]]:
     """One timing for each network, none of them if one is too large for the device."""
     say(f"measuring {name_of(precision)}, {images(batch_size)}", to_error=True)
-    context = autocast(device, precision)
     for each in built:
         each.network.eval()
 
     def forward(each: Built, batch: torch.Tensor) -> None:
-        with torch.inference_mode(), context():
+        with torch.inference_mode(), autocast(device, precision):
             each.network(batch)
 
     try:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from senet_train.errors import OutOfMemory
 from senet_train.networks.hardware import choose_accelerator, device_of
 from senet_train.runs.trained.load import Trained
+from senet_train.system.arithmetic import exact_float32
 from senet_train.system.memory import explain_out_of_memory
 from senet_train.system.resources import available_memory_bytes
 
@@ -53,7 +54,11 @@ class Forward:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> logits (B, K) float32 on the CPU. Raises OutOfMemory."""
-        with torch.inference_mode(), without_tf32(), explain_batch_too_large(self.run, len(pixels)):
+        with (
+            torch.inference_mode(),
+            exact_float32(),
+            explain_batch_too_large(self.run, len(pixels)),
+        ):
             images = self.run.preprocess.normalise(pixels).to(self.device)
             logits: Tensor = self.run.model(images)
             return logits.float().cpu()
@@ -83,19 +88,12 @@ def largest_map_bytes(run: Trained) -> int:
     hooks = [module.register_forward_hook(note) for module in run.model.modules()]
     side = run.preprocess.image_size
     try:
-        with torch.inference_mode(), explain_batch_too_large(run, 1):
+        with torch.inference_mode(), exact_float32(), explain_batch_too_large(run, 1):
             run.model(torch.zeros(1, 3, side, side))
     finally:
         for hook in hooks:
             hook.remove()
     return max(sizes)
-
-
-@contextmanager
-def without_tf32() -> Iterator[None]:
-    """No TF32 in the convolutions of a GPU: 10 bits of mantissa where float32 has 23."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
 
 
 @contextmanager

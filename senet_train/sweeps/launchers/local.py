@@ -1,8 +1,9 @@
 """`hydra/launcher=local`: a process for each run, several at once; one that dies ends no other.
 
 Processes are forked from a server that has imported torch already: a run starts in hundredths of a
-second. On a GPU, and on Windows, each is a fresh interpreter: a forked process must not touch CUDA,
-and Windows forks none. A run whose sweep was killed saves itself and ends.
+second. So they are on GPUs: what the server has loaded makes no call to CUDA, which could not be
+used in a forked process otherwise. On Windows, where nothing is forked, each is an interpreter of
+its own. A run whose sweep was killed saves itself and ends.
 """
 
 import logging
@@ -37,6 +38,7 @@ from senet_train.system.signals import hold_signals
 log = logging.getLogger("senet_train")
 
 
+PRELOADED = ("senet_train.cli", "senet_train.training.run")  # the second imports torch, Lightning
 MEMORY_A_RUN = 3 * 1024**3  # bytes that `auto` keeps for each: ResNet-18 at 128 px takes 2.1e9
 
 
@@ -52,6 +54,7 @@ class ProcessLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.flags = config_flags()
+        self.accelerator = config.trainer.accelerator
         devices = config.trainer.devices  # of a run
         self.devices = devices if isinstance(devices, int) and devices >= 1 else 1
 
@@ -60,13 +63,13 @@ class ProcessLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Run all. A status is COMPLETED for the exit code 0, else FAILED."""
         refuse_broken_sockets("hydra/launcher=basic")
-        num_gpus, cores = count_gpus(), usable_cores()
-        jobs = self.jobs if self.jobs != "auto" else default_jobs(num_gpus, cores, self.devices)
+        gpus, cores = gpus_for(self.accelerator), usable_cores()
+        jobs = self.jobs if self.jobs != "auto" else default_jobs(len(gpus), cores, self.devices)
         jobs = min(jobs, len(job_overrides))
         threads = min(max(1, cores // jobs), usable_threads())
         runs, each = counted(len(job_overrides), "run"), counted(threads, "thread")
         log.info("%s, %d at once with %s each", runs, jobs, each)
-        context = start_method(num_gpus > 0)
+        context = start_method()
         returns = [ProcessReturn(status=JobStatus.FAILED) for _ in job_overrides]
         with tempfile.TemporaryDirectory() as outputs, running_children() as running:
             settings = without_mode(job_overrides)
@@ -77,9 +80,9 @@ class ProcessLauncher(Launcher):
                 output = Path(outputs) / f"{number}.txt"
                 place = min(set(range(jobs)) - {child.place for child in running})
                 argv = [*self.flags, *words, "hydra.mode=RUN"]
-                gpus = gpus_of(place, num_gpus, self.devices)
+                visible = gpus_at(place, gpus, self.devices)
                 with hold_signals():  # else a process could be started that nobody waits for
-                    process, stop = start(context, argv, threads, gpus, output)
+                    process, stop = start(context, argv, threads, visible, output)
                     running.append(Child(process, stop, number, place, names[number], output))
             while running:
                 wait_for_one(running, returns)
@@ -97,14 +100,13 @@ def run_names(settings: Sequence[Sequence[str]]) -> list[str]:
     return [" ".join(w for w in words if w not in shared) or "the run" for words in settings]
 
 
-def start_method(on_gpu: bool) -> BaseContext:
-    """The multiprocessing context that starts the runs. Windows has no fork server."""
+def start_method() -> BaseContext:
+    """The multiprocessing context that starts the runs."""
     leave_out_the_working_folder()
-    if on_gpu or sys.platform == "win32":
+    if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
-    # The second imports torch and Lightning.
-    server.set_forkserver_preload(["senet_train.cli", "senet_train.training.run"])
+    server.set_forkserver_preload(list(PRELOADED))
     return server
 
 
@@ -117,17 +119,18 @@ def default_jobs(num_gpus: int, cores: int, devices: int) -> int:
     return max(1, (num_gpus or min(cores, memory)) // devices)
 
 
-def gpus_of(place: int, num_gpus: int, devices: int) -> str:
+def gpus_for(accelerator: str) -> list[str]:
+    """The GPUs that runs of this `trainer.accelerator` may take, named for CUDA_VISIBLE_DEVICES."""
+    if accelerator not in ("auto", "gpu"):
+        return []
+    from senet_train.system.cards import usable_cards
+
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return [visible[card] if card < len(visible) else str(card) for card in usable_cards()]
+
+
+def gpus_at(place: int, gpus: Sequence[str], devices: int) -> str:
     """CUDA_VISIBLE_DEVICES of the run at a place; "" where there is no choice."""
-    if num_gpus <= 1 or devices > num_gpus:
+    if gpus in ([], ["0"]) or devices > len(gpus):
         return ""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    names = visible if len(visible) == num_gpus else [str(number) for number in range(num_gpus)]
-    return ",".join(names[(place * devices + i) % num_gpus] for i in range(devices))
-
-
-def count_gpus() -> int:
-    """The number of GPUs that a run would find."""
-    import torch
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return ",".join(gpus[(place * devices + i) % len(gpus)] for i in range(devices))

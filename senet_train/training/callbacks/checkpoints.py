@@ -156,8 +156,12 @@ class VerifiedCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Always with `weights_only`: no checkpoint may run code."""
-        return read_checkpoint(Path(path), map_location)
+        """Always with `weights_only`: no checkpoint may run code.
+
+        Always onto the CPU, whatever `map_location`: Lightning gives none, and then every process
+        would read onto the GPU of rank 0 and keep a context there.
+        """
+        return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from torch import nn
 
 from senet_train.networks.stopwatch import in_turn, milliseconds
 from senet_train.runs.record import Latency, median_and_quartiles
-from senet_train.system.memory import release_freed_memory
+from senet_train.system.memory import is_shortage, release_freed_memory
 from senet_train.training.distributed.world import world
 
 if sys.platform != "win32":
@@ -74,7 +74,7 @@ def measure_latency(
     """The latency of a forward pass in evaluation mode, by batch size.
 
     The batches are copies of `image` (1, 3, H, W), and `context` is the autocast. A batch that does
-    not fit into the memory of the GPU is left out.
+    not fit into the memory is left out.
     """
     network.eval()
     result = {}
@@ -88,7 +88,9 @@ def measure_latency(
         measure = partial(milliseconds, forward, image.device)
         try:
             [times] = in_turn([measure], LEAST_PASSES, LATENCY_SECONDS)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_shortage(error):
+                raise
             continue
         result[str(batch_size)] = Latency(*median_and_quartiles(times))
     return result
