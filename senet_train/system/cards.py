@@ -59,7 +59,7 @@ def usable_cards() -> list[int]:
 @cache
 def driver_version() -> str:
     """The release of NVIDIA's driver, `580.65.06`; "" where nobody tells it."""
-    told = DRIVER.read_text() if DRIVER.exists() else asked_of_the_driver()
+    told = DRIVER.read_text(encoding="utf-8") if DRIVER.exists() else asked_of_the_driver()
     found = re.search(r"\d+\.\d+(\.\d+)?", told)
     return found[0] if found else ""
 
@@ -68,6 +68,7 @@ def asked_of_the_driver() -> str:
     """What NVIDIA's own program says, which comes with the driver; "" without it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
+    return done.stdout

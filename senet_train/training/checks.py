@@ -89,8 +89,14 @@ def refuse_devices(config: Config) -> int:
             f"{devices} in equal parts: choose a multiple of {devices}"
         )
     here = devices if processes == 1 else world().local_size
-    if choose_accelerator(config.trainer.accelerator) == "gpu":
+    accelerator = choose_accelerator(config.trainer.accelerator)
+    if accelerator == "gpu":
         refuse_cards(devices, here)
+    if accelerator == "mps" and devices > 1:
+        raise InputError(
+            f"trainer.devices={devices} and a Mac has one GPU: choose trainer.devices=1, or "
+            "trainer.accelerator=cpu"
+        )
     return devices
 
 

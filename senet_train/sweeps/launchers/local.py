@@ -121,6 +121,8 @@ def default_jobs(num_gpus: int, cores: int, devices: int) -> int:
 
 def gpus_for(accelerator: str) -> list[str]:
     """The GPUs that runs of this `trainer.accelerator` may take, named for CUDA_VISIBLE_DEVICES."""
+    if accelerator == "mps":  # a Mac has one
+        return ["0"]
     if accelerator not in ("auto", "gpu"):
         return []
     from senet_train.system.cards import usable_cards
