@@ -120,6 +120,7 @@ OPTIONS_ELSEWHERE = {
     "trainer": {
         "gpu cuda": "trainer.accelerator=gpu",
         "cpu": "trainer.accelerator=cpu",
+        "mps metal apple": "trainer.accelerator=mps",
         "ddp": "trainer.devices=N",
     },
     "data": {

@@ -21,14 +21,19 @@ log = logging.getLogger("senet_train")
 
 def choose_accelerator(
     asked: Accelerator, setting: str = "trainer.accelerator=gpu"
-) -> Literal["cpu", "gpu"]:
+) -> Literal["cpu", "gpu", "mps"]:
     """`auto` -> `gpu` where there is one that this PyTorch has code for, else `cpu`.
 
     Raises InputError where a GPU was asked for and cannot be used; `setting` is how the user has
-    asked for it. Where `auto` leaves one unused, a line says so.
+    asked for it. Where `auto` leaves one unused, as that of a Mac always, a line says so.
     """
-    if asked == "cpu":
-        return "cpu"
+    if asked == "mps" and not torch.backends.mps.is_available():
+        raise InputError(
+            "trainer.accelerator=mps and there is no Apple GPU that PyTorch can use: choose cpu or "
+            "auto"
+        )
+    if asked in ("cpu", "mps"):
+        return asked
     fault = card_fault()
     if not fault:
         return "gpu"
@@ -36,6 +41,11 @@ def choose_accelerator(
         raise InputError(f"{setting} and {fault}: choose cpu or auto")
     if torch.cuda.is_available():
         warn_once(f"the CPU is used: {fault}")
+    if torch.backends.mps.is_available():
+        warn_once(
+            "the CPU is used: the GPU of this Mac has not been tried, and trainer.accelerator=mps "
+            "alone takes it"
+        )
     return "cpu"
 
 
@@ -82,21 +92,24 @@ def hardware_of(
     )
 
 
-def device_of(accelerator: Literal["cpu", "gpu"]) -> torch.device:
+def device_of(accelerator: Literal["cpu", "gpu", "mps"]) -> torch.device:
     """The device on which a network runs by itself, without a Trainer."""
-    return torch.device("cuda" if accelerator == "gpu" else "cpu")
+    return torch.device("cuda" if accelerator == "gpu" else accelerator)
 
 
 def choose_precision(asked: Precision, accelerator: str) -> Precision:
     """`auto` -> bf16-mixed where the hardware multiplies bfloat16, else 32.
 
-    On a GPU that multiplies float16 alone, which those of capability 7.x do, it is 16-mixed.
+    On a GPU that multiplies float16 alone, which those of capability 7.x do, it is 16-mixed. On
+    that of a Mac it is 32.
     """
     if asked != "auto":
         return asked
     if accelerator == "gpu":
         major, _ = capability_of()
         return "bf16-mixed" if major >= 8 else "16-mixed" if major == 7 else 32
+    if accelerator == "mps":
+        return 32
     capabilities = torch.cpu.get_capabilities()
     fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return "bf16-mixed" if fast else 32

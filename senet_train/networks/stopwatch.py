@@ -19,6 +19,8 @@ def milliseconds(function: Callable[[], object], device: torch.device) -> float:
     function()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return 1000 * (time.perf_counter() - start)
 
 

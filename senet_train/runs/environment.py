@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -30,7 +31,7 @@ def describe_environment(hardware: Hardware, further: Sequence[str] = ()) -> Env
             **{package: version(package) for package in PACKAGES},
             **{package: version(package) for package in further},
         },
-        device=torch.cuda.get_device_name() if hardware.accelerator == "gpu" else cpu,
+        device=device_name(hardware.accelerator, cpu),
         cpu=cpu,
         threads=torch.get_num_threads(),
         git=git_commit(),
@@ -38,8 +39,19 @@ def describe_environment(hardware: Hardware, further: Sequence[str] = ()) -> Env
     )
 
 
+def device_name(accelerator: str, cpu: str) -> str:
+    """What the networks run on: the GPU's name; that of a Mac is a part of its processor."""
+    if accelerator == "gpu":
+        return torch.cuda.get_device_name()
+    return f"GPU of {cpu}" if accelerator == "mps" else cpu
+
+
 def cpu_name() -> str:
     """The processor's model name where the system tells it."""
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
+        return done.stdout.strip() or platform.machine()
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

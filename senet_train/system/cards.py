@@ -68,6 +68,7 @@ def asked_of_the_driver() -> str:
     """What NVIDIA's own program says, which comes with the driver; "" without it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
+    return done.stdout

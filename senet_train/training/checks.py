@@ -106,8 +106,14 @@ def refuse_devices(config: Config, *, made_here: bool) -> None:
     if not made_here:
         return
     here = devices if processes == 1 else world().local_size
-    if choose_accelerator(config.trainer.accelerator) == "gpu":
+    accelerator = choose_accelerator(config.trainer.accelerator)
+    if accelerator == "gpu":
         refuse_cards(devices, here)
+    if accelerator == "mps" and devices > 1:
+        raise InputError(
+            f"trainer.devices={devices} and a Mac has one GPU: choose trainer.devices=1, or "
+            "trainer.accelerator=cpu"
+        )
 
 
 def refuse_cards(devices: int, here: int) -> None:

@@ -112,9 +112,15 @@ def test_the_hooks_do_what_the_gate_does() -> None:
 
 
 def test_the_workflow_is_the_gate_on_every_python() -> None:
-    [job] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    job = jobs["gate"]
     wanted = PROJECT["project"]["requires-python"]
     versions = [f"3.{minor}" for minor in range(30) if SpecifierSet(wanted).contains(f"3.{minor}")]
     assert job["strategy"]["matrix"]["python"] == versions == ["3.11", "3.12", "3.13"]
     assert job["env"]["UV_PYTHON"] == "${{ matrix.python }}"
     assert job["steps"][-1] == {"run": ".ci/run"}
+    elsewhere = jobs["every-command"]
+    assert elsewhere["strategy"]["matrix"]["system"] == ["windows-latest", "macos-latest"]
+    assert set(elsewhere["strategy"]["matrix"]["python"]) < set(versions)
+    assert elsewhere["steps"][-1]["run"].endswith("python tests/windows/every_command.py runs")
+    assert (ROOT / "tests/windows/every_command.py").is_file()

@@ -2,8 +2,8 @@
 
 Processes are forked from a server that has imported torch already: a run starts in hundredths of a
 second. So they are on GPUs: what the server has loaded makes no call to CUDA, which could not be
-used in a forked process otherwise. Windows forks none: there each is a fresh interpreter. A run
-whose sweep was killed saves itself and ends.
+used in a forked process otherwise. On Windows, where nothing is forked, each is an interpreter of
+its own. A run whose sweep was killed saves itself and ends.
 """
 
 import logging
@@ -121,6 +121,8 @@ def default_jobs(num_gpus: int, cores: int, devices: int) -> int:
 
 def gpus_for(accelerator: str) -> list[str]:
     """The GPUs that runs of this `trainer.accelerator` may take, named for CUDA_VISIBLE_DEVICES."""
+    if accelerator == "mps":  # a Mac has one
+        return ["0"]
     if accelerator not in ("auto", "gpu"):
         return []
     from senet_train.system.cards import usable_cards

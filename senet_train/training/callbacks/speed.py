@@ -119,6 +119,8 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The peak of the GPU's memory, or on a CPU that of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":  # it keeps no peak; the driver gives little back
+        return torch.mps.driver_allocated_memory()
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     elif PEAK_RESET.exists():  # Linux: the peak since the reset, in KiB
