@@ -17,8 +17,13 @@ from senet_train.training.distributed.world import STORE, world
 
 # The others may still download or read their data; and rank 0 draw.
 TIMEOUT = timedelta(minutes=30)
-# What the messages of gloo and NCCL say if another process has ended.
-LOST_PEER = ("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host")
+# What the messages of gloo, NCCL and torch's store say if another process has ended.
+LOST_PEER = (
+    *("closed by peer", "reset by peer", "broken pipe", "timed out", "no route to host"),
+    *("closed by remote peer", "remote process exited", "remote process exiting"),
+    *("communicator was aborted", "collective operation timeout", "connection refused"),
+    *("caused pair closure", "connection was likely closed"),
+)
 
 
 @contextmanager
