@@ -4,6 +4,7 @@ Everything random is keyed: the split by `split_seed`, an epoch's order and draw
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
-from senet_train.data.images import Images, MemoryImages, Source
+from senet_train.data.images import FileImages, Images, MemoryImages, Source
 from senet_train.data.scenes import SceneImages
 from senet_train.keyed import keyed_permutation
 
@@ -55,6 +56,15 @@ class Splits:
     train: Images
     validation: Images
     test: Images
+
+    @contextmanager
+    def kept_workers(self) -> Iterator[None]:
+        """For the block, the data workers of one pass over a part are there for the next one."""
+        parts = (self.train, self.validation, self.test)
+        with ExitStack() as kept:
+            for reader in {part.reader for part in parts if isinstance(part, FileImages)}:
+                kept.enter_context(reader.kept())
+            yield
 
 
 def load_splits(source: Source, data: Data) -> Splits:
