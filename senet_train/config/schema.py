@@ -63,7 +63,7 @@ class Data:
     val_fraction: Fraction
     split_seed: Seed
     cache: Literal["auto", "memory", "stream"]
-    workers: Natural
+    workers: Literal["auto"] | Natural
     fit: Literal["crop", "resize", "pad"] = "crop"
     bit_depth: Literal["auto"] | BitDepth = 16
 

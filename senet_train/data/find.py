@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
 from senet_train.data.images import Source
+from senet_train.data.workers import num_workers
 from senet_train.errors import InputError, RunError
 
 # What `data.name` may say: the file and its `source(*, options)`, which finds the data and returns
@@ -26,8 +27,12 @@ SOURCES: dict[str, Callable[..., Source]] = {
 def find_data(
     data: Data, sources: Mapping[str, Callable[..., Source]] = SOURCES
 ) -> tuple[Source, Data]:
-    """The data set, found and not yet read; its options in full. Raises InputError."""
+    """The data set, found and not yet read; its options in full. Raises InputError.
+
+    `data.workers=auto` becomes a number: 0 where there are no files to read.
+    """
     constructor = look_up(data.source.name, sources, "data", "senet_train.data")
+    asked, data = data.workers, replace(data, workers=num_workers(data))
     wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
     shared = {key: getattr(data, key) for key in wanted}
     choice = Choice(data.source.name, data.source.options | shared)
@@ -37,6 +42,8 @@ def find_data(
     own = {key: value for key, value in full.options.items() if key not in shared}
     if "classes" in own:  # all, a name or a list in any order: the same classes are the same run
         own["classes"] = list(source.class_names)
+    if asked == "auto" and not source.from_files:
+        data = replace(data, workers=0)
     return source, replace(data, source=Choice(data.source.name, own))
 
 

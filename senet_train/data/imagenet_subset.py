@@ -28,10 +28,11 @@ from senet_train.data.class_folders import (
 )
 from senet_train.data.contents import Content, bit_depth_of, contents_of
 from senet_train.data.exclusions import excluded_from
+from senet_train.data.file_reader import FileReader
 from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths_of
 from senet_train.data.framing import MARGIN, Fit, framed, squared
 from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
-from senet_train.data.images import FileImages, LoadFile, Source, joined
+from senet_train.data.images import FileImages, Source, joined
 from senet_train.data.layout import Layout, Part, find_layout
 from senet_train.errors import InputError, RunError, listed
 from senet_train.keyed import forked_random, keyed_permutation
@@ -102,8 +103,8 @@ def source_of(
     held = iter(every)
     contents = {part: list(islice(held, len(paths_of(parts[part])))) for part in parts}
     depth = bit_depth_of(every) if bit_depth == "auto" else bit_depth
-    load = partial(load, bit_depth=depth)
-    images = {part: images_of(layout, folders, load, workers) for part, folders in parts.items()}
+    reader = FileReader(partial(load, bit_depth=depth), workers)
+    images = {part: images_of(layout, folders, reader) for part, folders in parts.items()}
     pool = [images[part] for part in ("train", "validation") if part in images]
     num_train = len(images["train"].paths)
     return Source(
@@ -201,15 +202,14 @@ def copies_note(contents: Mapping[Part, Sequence[Content]]) -> list[str]:
     return [f"{copies:,} of {every:,} test images are training images too: senet-data check DIR"]
 
 
-def images_of(layout: Layout, part: ClassFolders, load: LoadFile, workers: int) -> FileImages:
+def images_of(layout: Layout, part: ClassFolders, reader: FileReader) -> FileImages:
     """One part of the tree as images to read."""
     rows = [(image, label) for label, images in enumerate(part.files.values()) for image in images]
     return FileImages(
         paths=[str(layout.base / image.path) for image, _ in rows],
         labels=torch.tensor([label for _, label in rows]),
         ids=[image.name for image, _ in rows],
-        load=load,
-        workers=workers,
+        reader=reader,
     )
 
 

@@ -3,30 +3,18 @@
 Shapes: N images, B batch, H height, W width; channels last (N, H, W, 3), values 0..255.
 """
 
-import atexit
-import multiprocessing
-import multiprocessing.util  # before what is registered here: what comes later is called earlier
-import signal
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing.process import BaseProcess
 from typing import ClassVar
-from weakref import WeakSet
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from senet_train.data.augment import Augment
+from senet_train.data.file_reader import FileReader
 from senet_train.data.placement import Rows, to_device
 from senet_train.data.scenes import SceneImages
-from senet_train.errors import RunError
-from senet_train.system.signals import HANDLED
-
-# A batch takes seconds at most: a worker that is silent for so long waits for a disk that is gone.
-WORKER_TIMEOUT_SECONDS = 300
 
 
 class Labelled:
@@ -93,19 +81,14 @@ def resize(pixels: Tensor, size: int) -> Tensor:
     return scaled.permute(0, 2, 3, 1).contiguous()
 
 
-# (path, key) -> (H, W, 3) uint8; with a key it may draw a random crop from it.
-LoadFile = Callable[[str, tuple[int | str, ...]], Tensor]
-
-
 @dataclass(frozen=True)
 class FileImages(Labelled):
-    """Images read from files batch by batch, by `workers` processes; `load` decodes one."""
+    """Images read from files batch by batch; all parts of a data set may have one `reader`."""
 
     paths: Sequence[str]
     labels: Tensor  # (N,) int64
     ids: Sequence[str]
-    load: LoadFile
-    workers: int = 0
+    reader: FileReader
     device: ClassVar[torch.device] = torch.device("cpu")  # where a batch is when it has been read
     num_bytes: ClassVar[int] = 0  # in memory between two batches
 
@@ -125,30 +108,10 @@ class FileImages(Labelled):
         Image i is loaded under the key (*key, i), so no worker's random state matters; without
         a key nothing random is done.
         """
-        reader = torch.utils.data.DataLoader(
-            KeyedDataset(self, key),
-            batch_sampler=[batch.tolist() for batch in batches],
-            num_workers=self.workers,
-            collate_fn=torch.stack,
-            worker_init_fn=leave_signals_to_the_parent,
-            timeout=WORKER_TIMEOUT_SECONDS if self.workers else 0,
-        )
-        failure = ""
-        others = set(multiprocessing.active_children())
-        batches_read = iter(reader)
-        WORKERS.update(set(multiprocessing.active_children()) - others)
-        try:
-            yield from batches_read
-        except RunError as error:  # from a worker its message is a whole traceback
-            name = f"{RunError.__module__}.{RunError.__name__}: "
-            failure = str(error).strip().splitlines()[-1].removeprefix(name)
-            # Its frames hold the iterator in a cycle. Collected later, in a forked worker of the
-            # next loader, it would shut down queues that are no longer its own.
-            traceback.clear_frames(error.__traceback__)
-        finally:
-            del batches_read  # ends the workers now
-        if failure:
-            raise RunError(failure)
+        asked = [
+            [(self.paths[i], (*key, i) if key else ()) for i in batch.tolist()] for batch in batches
+        ]
+        return self.reader.read(asked)
 
     def to_memory(self) -> MemoryImages:
         """Decode every image once."""
@@ -164,62 +127,6 @@ def joined(parts: Sequence[FileImages]) -> FileImages:
         labels=torch.cat([part.labels for part in parts]),
         ids=[image_id for part in parts for image_id in part.ids],
     )
-
-
-WORKERS: WeakSet[BaseProcess] = WeakSet()  # that read files for this process
-
-
-@atexit.register
-def kill_workers() -> None:
-    """End the workers that an error or a signal has left. Python would ask them by SIGTERM, which
-    they ignore, and wait for them for ever."""
-    for worker in WORKERS:
-        worker.kill()
-
-
-def leave_signals_to_the_parent(worker: int) -> None:
-    """Ignore signals in a data worker: it inherits our handlers, and a terminal sends them to all.
-
-    A worker that ended would take from the parent the batch after which it wants to save itself.
-    """
-    for signum in HANDLED:
-        signal.signal(signum, signal.SIG_IGN)
-
-
-@contextmanager
-def workers_explained(workers: int) -> Iterator[None]:
-    """For the block, raise RunError with the cause where a data worker died or timed out.
-
-    Torch raises from a signal handler when a worker dies: at any line of the main process.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if not text.startswith("DataLoader"):
-            raise
-        if "timed out" in text:
-            for process in multiprocessing.active_children():  # Python would wait for it at its end
-                process.kill()
-            raise RunError(
-                f"no batch came from {workers} data workers in {WORKER_TIMEOUT_SECONDS} s: "
-                "is the file system of data.root there? data.workers=0 reads without workers"
-            ) from error
-        raise RunError(
-            "a data worker died, perhaps killed as memory ran out: "
-            f"choose less than data.workers={workers}, or 0"
-        ) from error
-
-
-class KeyedDataset(torch.utils.data.Dataset[Tensor]):
-    """FileImages as a map-style dataset for one pass: index -> pixels under the key of the pass."""
-
-    def __init__(self, images: FileImages, key: tuple[int | str, ...]) -> None:
-        self.images, self.key = images, key
-
-    def __getitem__(self, index: int) -> Tensor:
-        key = (*self.key, index) if self.key else ()
-        return self.images.load(self.images.paths[index], key)
 
 
 ClassImages = MemoryImages | FileImages

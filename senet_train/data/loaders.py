@@ -5,6 +5,7 @@ Everything random is keyed: the split by `split_seed`, an epoch's order and draw
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
-from senet_train.data.images import Images, MemoryImages, Source
+from senet_train.data.images import FileImages, Images, MemoryImages, Source
 from senet_train.data.placement import Rows, all_to_device, fits, rows_of, to_device
 from senet_train.data.scenes import SceneImages
 from senet_train.keyed import keyed_permutation
@@ -66,6 +67,15 @@ class Splits:
         if not fits(sum(images.num_bytes for images in parts), device):
             return self
         return Splits(*(images.on(device) for images in parts))
+
+    @contextmanager
+    def kept_workers(self) -> Iterator[None]:
+        """For the block, the data workers of one pass over a part are there for the next one."""
+        parts = (self.train, self.validation, self.test)
+        with ExitStack() as kept:
+            for reader in {part.reader for part in parts if isinstance(part, FileImages)}:
+                kept.enter_context(reader.kept())
+            yield
 
 
 def load_splits(source: Source, data: Data) -> Splits:

@@ -1,6 +1,7 @@
 """Whether processes of this machine can hand data to each other, asked before they are needed."""
 
 import shutil
+import sys
 import tempfile
 from multiprocessing.connection import Listener
 from pathlib import Path
@@ -23,11 +24,14 @@ def refuse_broken_sockets(way_out: str) -> None:
         ) from error
 
 
+def free_shared_memory() -> int:
+    """The bytes that processes can still share; `sys.maxsize` where nothing limits them."""
+    return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else sys.maxsize
+
+
 def refuse_little_shared_memory(num_bytes: int, way_out: str) -> None:
     """Raises InputError where less is free: a process that takes more dies of a bus error."""
-    if not SHARED_MEMORY.is_dir():
-        return
-    free = shutil.disk_usage(SHARED_MEMORY).free
+    free = free_shared_memory()
     if free < num_bytes:
         raise InputError(
             f"{SHARED_MEMORY} has {free / 1e6:,.0f} MB free and data workers need "

@@ -8,7 +8,8 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from senet_train.config.schema import Data
-from senet_train.data.images import workers_explained
+from senet_train.data.file_reader import workers_explained
+from senet_train.data.workers import num_workers
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
@@ -33,7 +34,7 @@ def explain_errors(data: Data) -> Iterator[None]:
     with (
         explain_out_of_memory(data.batch_size),
         explain_lost_peers(),
-        workers_explained(data.workers),
+        workers_explained(num_workers(data)),
     ):
         yield
 

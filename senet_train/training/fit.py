@@ -20,6 +20,7 @@ from senet_train.data.contents import once_decoded
 from senet_train.data.find import refuse_changed
 from senet_train.data.images import FileImages
 from senet_train.data.loaders import load_splits
+from senet_train.data.workers import PREFETCHED, batch_bytes, num_workers
 from senet_train.errors import InputError, counted
 from senet_train.networks.hardware import TAILS
 from senet_train.runs.checkpoint_files import DamagedCheckpoint, read_checkpoint
@@ -62,8 +63,6 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec", module="pytorch_lightning.*")
 
 log = logging.getLogger("senet_train")
-
-PREFETCHED = 2  # batches that a data worker is ahead, torch's default
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,11 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     writers = [journal, *observers, Heartbeat(folder)] if world().is_rank_zero else []
     trainer = build_trainer(config.trainer, folder, speed, writers, provenance)
     try:
-        with defer_signals():
-            trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
-        best_epoch = load_best(module, plan.folder.checkpoints / BEST, provenance)
-        trainer.test(module, datamodule=data, verbose=False)
+        with splits.kept_workers():
+            with defer_signals():
+                trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+            best_epoch = load_best(module, plan.folder.checkpoints / BEST, provenance)
+            trainer.test(module, datamodule=data, verbose=False)
         if isinstance(splits.train, FileImages):  # read until now
             refuse_changed(config.data, plan.source, plan.task.sources)
         metrics = module.metrics(best_epoch)
@@ -149,11 +149,10 @@ def decode_all(images: FileImages, data: Data) -> None:
 
 def refuse_handover(data: Data) -> None:
     """Raises InputError where data workers could not hand over their batches."""
-    if data.workers:
+    if workers := num_workers(data):
         way_out = "data.workers=0"
         refuse_broken_sockets(way_out)
-        batch = 3 * data.image_size**2 * data.batch_size
-        refuse_little_shared_memory(data.workers * PREFETCHED * batch, way_out)
+        refuse_little_shared_memory(workers * PREFETCHED * batch_bytes(data), way_out)
 
 
 def refuse_uneven(batch_size: int) -> None:

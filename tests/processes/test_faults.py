@@ -170,7 +170,7 @@ def files(tmp_path: Path) -> tuple[str, ...]:
     )
 
 
-LOAD = "senet_train.data.images:KeyedDataset.__getitem__"
+LOAD = "senet_train.data.file_reader:FilesOnRequest.__getitem__"
 
 
 def sleeping(function: Callable[..., Any], call: int) -> Callable[..., Any]:
@@ -212,7 +212,7 @@ def test_a_hanging_worker_is_not_waited_for(files: tuple[str, ...], tmp_path: Pa
     start = time.monotonic()
     changed = {
         LOAD: partial(sleeping, call=6),
-        "senet_train.data.images:WORKER_TIMEOUT_SECONDS": two_seconds,
+        "senet_train.data.file_reader:WORKER_TIMEOUT_SECONDS": two_seconds,
     }
     assert run(tmp_path, files, changed=changed) == 1
     assert time.monotonic() - start < 60

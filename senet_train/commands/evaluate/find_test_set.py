@@ -13,10 +13,12 @@ import torch
 from senet_train.commands.evaluate.requested import RequestedImages
 from senet_train.config.schema import Data
 from senet_train.data.class_folders import list_part
+from senet_train.data.file_reader import FileReader
 from senet_train.data.find import find_data
 from senet_train.data.imagenet_subset import images_of, load_image
 from senet_train.data.images import FileImages, Images, Source
 from senet_train.data.layout import Layout, find_layout, part_folders
+from senet_train.data.workers import num_workers
 from senet_train.errors import InputError, listed
 from senet_train.runs.trained.load import Trained
 from senet_train.runs.trained.own_data import find_own_data, restricted, test_images_of
@@ -63,7 +65,7 @@ def test_set_in_folder(run: Trained, folder: Path) -> TestSet:
         fit=data.fit,
         bit_depth=run.preprocess.bit_depth,
     )
-    images = images_of(layout, part, load, data.workers)
+    images = images_of(layout, part, FileReader(load, num_workers(data)))
     return TestSet(str(part.folder), replace(images, labels=index[images.labels]), is_own=False)
 
 

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from senet_train.commands.evaluate.corruptions import CORRUPTIONS, NUM_SEVERITIES, corrupted
 from senet_train.commands.progress_bar import progress_counter
+from senet_train.data.file_reader import workers_explained
 from senet_train.data.image_files import decoders_silent
-from senet_train.data.images import FileImages, Images, workers_explained
+from senet_train.data.images import FileImages, Images
 from senet_train.keyed import keyed_permutation
 from senet_train.runs.trained.forward import Forward
 
@@ -47,7 +48,7 @@ def predict_images(
     """
     rows: list[list[Tensor]] = []
     hits = [[0] * NUM_SEVERITIES for _ in CORRUPTIONS] if corruptions else []
-    workers = images.workers if isinstance(images, FileImages) else 0
+    workers = images.reader.workers if isinstance(images, FileImages) else 0
     bar = progress_counter(len(images.labels), "evaluated")
     with bar as count, workers_explained(workers), decoders_silent():
         for pixels, batch in batches(images, forward.batch_size):

@@ -9,6 +9,7 @@ from senet_train.data.find import find_data
 from senet_train.data.images import ClassImages, MemoryImages, Source
 from senet_train.data.loaders import Splits, load_splits
 from senet_train.data.scenes import SceneImages
+from senet_train.data.workers import num_workers
 from senet_train.errors import InputError
 from senet_train.runs.trained.load import Trained
 
@@ -67,5 +68,5 @@ def restricted(data: Data) -> Data:
     options = dict(data.source.options)
     if "download" in options:
         options["download"] = False
-    workers = min(data.workers, os.cpu_count() or 1)
+    workers = min(num_workers(data), os.cpu_count() or 1)
     return replace(data, source=replace(data.source, options=options), workers=workers)
