@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from composing import composing_is_fast
+from device.pretended_gpu import register as register_the_pretended_gpu
 from processes.dying import Forked
 from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
 from threadpoolctl import threadpool_limits
@@ -27,6 +28,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Networks and tables of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
 threadpool_limits(1)  # of numpy
+# A process's first backward pass makes a queue for each device that there is: none comes later.
+register_the_pretended_gpu()
 
 
 def pytest_collection_finish() -> None:

@@ -74,7 +74,8 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "attention": config["attention"],
         "placement": {} if plain else config["placement"],
         "optim": drop_later_optim(config["optim"]),
-        "trainer": {key: config["trainer"][key] for key in (*TRAINER_KEYS, "accelerator")},
+        "trainer": {key: config["trainer"][key] for key in TRAINER_KEYS},
+        "accelerator": config["trainer"].get("accelerator", NOT_SET),  # not part of the identity
         "task": config.get("task", "classification"),
         "code": record.environment.code,
         "versions": record.environment.versions,

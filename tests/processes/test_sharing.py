@@ -18,7 +18,7 @@ from support import run_folders, weights_in
 
 from senet_train.errors import HeldError
 from senet_train.keyed import keyed_permutation
-from senet_train.training.callbacks.checkpoints import Averaging
+from senet_train.training.callbacks.averaging import Averaging
 from senet_train.training.distributed.world import world
 
 RUN = tuple(word for word in LINE if not word.startswith(("data.batch", "data.val")))

@@ -188,13 +188,13 @@ def test_hosts_talk_over_gloo(on_gpu: bool, backend: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(collectives, "world", lambda: World(0, 2, 0, 2))
     monkeypatch.setattr(dist, "init_process_group", lambda name, **named: asked.append(name))
     monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
-    with process_group(on_gpu):
-        pass
-    assert asked == [backend]
     sent: list[torch.Tensor] = []
     monkeypatch.setattr(dist, "all_reduce", lambda tensor, *given: sent.append(tensor))
     monkeypatch.setattr(dist, "broadcast", lambda tensor, src: sent.append(tensor))
+    with process_group(on_gpu):
+        pass
+    assert asked == [backend]
     collectives.all_reduce_max(1.0, 2.0)
     collectives.broadcast(3.0)
     collectives.barrier()
-    assert [tensor.device.type for tensor in sent] == ["cpu"] * 3
+    assert [tensor.device.type for tensor in sent] == ["cpu"] * 4  # one as they leave the group
