@@ -278,9 +278,9 @@ def test_runs_of_before_the_plan_do_not_count(tmp_path: Path, planned_late: str)
 def test_a_run_counts_for_the_first_plan_that_named_it(tmp_path: Path) -> None:
     first = declared(tmp_path)
     second = declared(tmp_path, ("eca",), time="2026-01-01T00:00:01+00:00")
-    assert plan_that_counts(tmp_path / "fake", folder("resnet20"), 4) == first.reference
-    assert plan_that_counts(tmp_path / "fake", folder("eca"), 4) == second.reference
-    assert plan_that_counts(tmp_path / "fake", folder("eca"), 5).name == ""
+    assert plan_that_counts(tmp_path / "fake", [folder("resnet20")], 4) == first.reference
+    assert plan_that_counts(tmp_path / "fake", [folder("eca")], 4) == second.reference
+    assert plan_that_counts(tmp_path / "fake", [folder("eca")], 5).name == ""
     train(tmp_path, "resnet20", ZERO, first)
     train(tmp_path, "se", ABOVE, first)
     train(tmp_path, "eca", ABOVE, second)
