@@ -67,6 +67,7 @@ def test_a_run_leaves_what_the_readme_says(senet: Senet, tmp_path: Path) -> None
     assert len(events) == 1
     assert names - events == {
         "status.json",
+        "plan.json",
         "config.yaml",
         "classes.json",
         "result.json",
