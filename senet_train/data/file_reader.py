@@ -7,8 +7,9 @@ import atexit
 import multiprocessing
 import multiprocessing.util  # before what is registered here: what comes later is called earlier
 import signal
+import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from weakref import WeakSet
@@ -129,8 +130,7 @@ WORKERS: WeakSet[BaseProcess] = WeakSet()  # that read files for this process
 def kill_workers() -> None:
     """End the workers that an error or a signal has left. Python would ask them by SIGTERM, which
     they ignore, and wait for them for ever."""
-    for worker in WORKERS:
-        worker.kill()
+    kill(list(WORKERS))
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
@@ -140,6 +140,31 @@ def leave_signals_to_the_parent(worker: int) -> None:
     """
     for signum in HANDLED:
         signal.signal(signum, signal.SIG_IGN)
+
+
+def kill(processes: Collection[BaseProcess]) -> None:
+    """Kill children of this process, of which torch then says nothing."""
+    with ends_unheard():
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(1)  # one that waits inside the kernel for a disk dies when that is back
+
+
+@contextmanager
+def ends_unheard() -> Iterator[None]:
+    """For the block, nothing happens when a child ends: torch's handler would raise at once.
+
+    Handlers belong to the main thread, and Windows has none for this.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 @contextmanager
@@ -155,8 +180,7 @@ def workers_explained(workers: int) -> Iterator[None]:
         if not text.startswith("DataLoader"):
             raise
         if "timed out" in text:
-            for process in multiprocessing.active_children():  # Python would wait for it at its end
-                process.kill()
+            kill(multiprocessing.active_children())  # Python would wait for them at its end
             raise RunError(
                 f"no batch came from {workers} data workers in {WORKER_TIMEOUT_SECONDS} s: "
                 "is the file system of data.root there? data.workers=0 reads without workers"
