@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -67,15 +68,22 @@ def test_a_failing_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
     assert "6 runs, 2 at once with " in result.err
 
 
-def test_a_killed_run_kills_no_other(senet: Senet, sweep: Forked, tmp_path: Path) -> None:
-    victim = saved(tmp_path)[0]
-    os.kill(status_of(victim)["pid"], signal.SIGKILL)
-    out, err = sweep.communicate(timeout=120)
-    assert sweep.returncode == 1
-    assert "finished 3 of 4 runs" in out
-    assert err.count("(killed)") == 1
-    assert "killed by SIGKILL" in err
-    assert "SIGKILL" in out  # in the table, whose cells may be of several lines
+def kill_one_of_two(base: Path) -> None:
+    """Kill a run, as soon as two have saved something."""
+    wait_for(lambda: len(saved(base)) == 2)
+    os.kill(status_of(saved(base)[0])["pid"], signal.SIGKILL)
+
+
+def test_a_killed_run_kills_no_other(senet: Senet, tmp_path: Path) -> None:
+    killer = Thread(target=kill_one_of_two, args=(tmp_path,))
+    killer.start()
+    result = senet(*LONG)
+    killer.join()
+    assert result.code == 1
+    assert "finished 3 of 4 runs" in result.out
+    assert result.err.count("(killed)") == 1
+    assert "killed by SIGKILL" in result.err
+    assert "SIGKILL" in result.out  # in the table, whose cells may be of several lines
     again = senet(*LONG)
     assert again.code == 0, again.err
     assert again.err.count("found finished") == 3

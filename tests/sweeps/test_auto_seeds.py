@@ -2,33 +2,25 @@
 
 import re
 import shlex
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from compare_runs import Table, table
 from support import CONF, TINY, Result, Senet, arms
+from sweeps.planned_training import Bench
 
 from senet_train.commands.compare import judge_runs, parse
 from senet_train.compare import MARGIN
 from senet_train.compare.statistics.looks import LOOKS, Rule
 from senet_train.compare.statistics.next_step import Step, next_step
 from senet_train.compare.statistics.verdict import judge
-from senet_train.errors import Diverged, Interrupted
-from senet_train.runs.metrics import Metrics
-from senet_train.runs.record import Latency
 from senet_train.training import make_record
-from senet_train.training.fit import Fitted
-from senet_train.training.plan import Plan
 
 BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]
 BASE += ["model=resnet8", "hydra/launcher=basic"]  # training is replaced in this process alone
 PLAIN, R2, R4 = ["attention=none"], ["attention=se", "ratio=2"], ["attention=se", "ratio=4"]
 ECA, STATIC = ["attention=eca"], ["attention=static"]
-NUM_IMAGES = 10_000
-NOISE = np.random.default_rng(6).normal(0, 1, (5, max(LOOKS)))
 
 # Points above the control, and the sd of their noise: settled at 3 seeds, at 5, at neither.
 PLANNED = {
@@ -40,39 +32,9 @@ PLANNED = {
 }
 
 
-class Bench:
-    """Training replaced by planned accuracies; everything else is the program's own."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-        self.diverges: set[str] = set()
-        self.stop_before = 10_000
-
-    def fit_and_test(self, plan: Plan, start: Path | None, provenance: dict[str, str]) -> Fitted:
-        name = f"{plan.identity.label} {plan.config.seed}"
-        if len(self.made) == self.stop_before:
-            raise Interrupted(15)
-        self.made.append(name)
-        if name in self.diverges:
-            raise Diverged("the loss is nan")
-        by, sd = PLANNED[plan.identity.label]
-        noise = NOISE[list(PLANNED).index(plan.identity.label), plan.config.seed]
-        num_right = round(NUM_IMAGES * (90 + by + sd * noise) / 100)
-        right = np.packbits(np.arange(NUM_IMAGES) < num_right)
-        np.savez(plan.folder.path / "correct.npz", bits=right, num_images=NUM_IMAGES)
-        top1 = num_right / NUM_IMAGES
-        metrics = Metrics(top1, 1.0, 1.0, top1, 1.0, top1, 1.0, 1.0, 0)
-        latency = Latency(1.0, (1.0, 1.0))
-        return Fitted(metrics, [1.0, 1.0], 0.0, {"1": latency, "128": latency}, 1)
-
-    def seeds(self) -> dict[str, int]:
-        """How many runs of each arm were made."""
-        return dict(Counter(name.partition(" ")[0] for name in self.made))
-
-
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    fake = Bench()
+    fake = Bench(PLANNED)
     monkeypatch.setattr(make_record, "fit_and_test", fake.fit_and_test)
     return fake
 

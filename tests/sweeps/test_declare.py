@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support import TINY, Senet, arms
 
+pytestmark = pytest.mark.usefixtures("bench")  # what is asked here is asked of plans
+
 BASE = ["hydra/launcher=basic", *(word for word in TINY if not word.startswith("ratio"))]
 PLAIN, SE, ECA = ["attention=none"], ["attention=se", "ratio=4"], ["attention=eca"]
 

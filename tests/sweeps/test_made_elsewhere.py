@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from processes.dying import SERVER
 from support import TINY, Senet, arms
+from sweeps.planned_training import Bench
 
 from senet_train.commands.compare import main as compare
 from senet_train.sweeps.launchers.cluster import SubmititLocalLauncher
 from senet_train.sweeps.launchers.cluster_job import ClusterJob
+
+pytestmark = pytest.mark.usefixtures("bench")  # nor is anything trained in this process
 
 BF16 = "bf16-mixed"
 DATA = [word for word in TINY if not word.startswith(("ratio", "trainer."))]
@@ -26,11 +29,10 @@ CHOOSE = "senet_train.training.plan.choose_precision"
 def on_node(folder: Path, argv: Sequence[str], precision: Any, end: Path) -> None:
     """What a forked process does in the place of a node on which `auto` is this precision."""
     from senet_train.cli import main
-    from senet_train.training import plan
-    from senet_train.training.callbacks import speed
+    from senet_train.training import make_record, plan
 
     plan.choose_precision = lambda asked, _: precision if asked == "auto" else asked
-    speed.LATENCY_SECONDS = 0.0
+    make_record.fit_and_test = Bench().fit_and_test
     os.chdir(folder)
     made: set[Path] = set()
     code = main(list(argv), planned=True, made=made)

@@ -79,6 +79,7 @@ def test_seeds_are_a_count_or_a_list() -> None:
         Table(arms=[], seeds=2, first_seed=2**32 - 1).seed_list()
 
 
+@pytest.mark.usefixtures("bench")
 def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) -> None:
     result = senet(*BASE, arms(PLAIN, SE), "seeds=2")
     assert result.code == 0, result.err
@@ -89,6 +90,7 @@ def test_a_table_needs_no_m_and_goes_seed_by_seed(senet: Senet, tmp_path: Path) 
     assert again.err.count("found finished") == 4
 
 
+@pytest.mark.usefixtures("bench")
 def test_what_cannot_exist_is_skipped_and_twins_run_once(senet: Senet, tmp_path: Path) -> None:
     ratios = arms(*(["attention=se", f"ratio={ratio}"] for ratio in (32, 9, 16)))
     result = senet(*BASE, ratios, "placement.stages=[1]", "placement.position=inner")
@@ -153,6 +155,7 @@ def test_another_sweeper_does_not_drop_arms(senet: Senet, words: list[str], tmp_
     assert trained(tmp_path) == []
 
 
+@pytest.mark.usefixtures("bench")
 def test_one_seed_of_a_sweep_is_still_of_a_sweep(senet: Senet, tmp_path: Path) -> None:
     """What nothing reads is refused in a single run and only mentioned in a sweep of any size."""
     plain = [word for word in BASE if not word.startswith("model")]
@@ -166,6 +169,7 @@ def test_seeds_that_overlap_count_once(senet: Senet) -> None:
     assert "left to train: 3 of 3 runs" in senet("-m", *BASE, "seeds=2,3", "dry_run=true").out
 
 
+@pytest.mark.usefixtures("bench")
 def test_two_output_folders_are_two_runs(senet: Senet, tmp_path: Path) -> None:
     assert senet("-m", *BASE, f"output_dir={tmp_path}/a,{tmp_path}/b").code == 0
     assert len(list(tmp_path.glob("[ab]/*/*/seed0/result.json"))) == 2
@@ -184,6 +188,7 @@ def test_a_failed_run_stops_no_other(senet: Senet, tmp_path: Path) -> None:
     assert "error: 1 of 2 runs did not finish: resnet8-" in result.err
 
 
+@pytest.mark.usefixtures("bench")
 def test_a_dry_run_tells_what_is_left(senet: Senet, tmp_path: Path) -> None:
     words = [*BASE, "optim.lr=0.02", arms(PLAIN, SE)]
     before = senet(*words, "seeds=3", "dry_run=true")
@@ -199,6 +204,7 @@ def test_a_dry_run_tells_what_is_left(senet: Senet, tmp_path: Path) -> None:
     assert "no verdict at 2 seeds" in senet(*words, "seeds=2", "dry_run=true").out
 
 
+@pytest.mark.usefixtures("bench")
 def test_a_noise_study_ends_with_what_its_runs_say(senet: Senet, tmp_path: Path) -> None:
     result = senet("experiment=noise", *BASE, "seeds=3")
     assert result.code == 0, result.err
@@ -210,6 +216,7 @@ def test_a_noise_study_ends_with_what_its_runs_say(senet: Senet, tmp_path: Path)
     assert not list(tmp_path.rglob("plans"))  # there is nothing to be judged
 
 
+@pytest.mark.usefixtures("bench")
 def test_no_noise_is_told_of_tables_with_arms_of_single_runs_and_of_attention(senet: Senet) -> None:
     for words in ([arms(PLAIN, SE), "seeds=2"], [arms(PLAIN)], [arms(SE), "seeds=2"]):
         result = senet(*BASE, *words)
@@ -217,6 +224,7 @@ def test_no_noise_is_told_of_tables_with_arms_of_single_runs_and_of_attention(se
         assert "verdict: senet-compare outputs/fake\n" in result.out, result.err
 
 
+@pytest.mark.usefixtures("bench")
 def test_a_dry_run_knows_the_noise_of_a_control_at_other_seeds(
     senet: Senet, tmp_path: Path
 ) -> None:
