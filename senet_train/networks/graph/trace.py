@@ -4,21 +4,20 @@ Shapes: of two images, as the network would see them at the first of PROBE_SIZES
 BatchNorm in training refuses one whose maps have shrunk to a pixel.
 """
 
+import copy
 from collections.abc import Callable
-from contextlib import redirect_stderr
-from io import StringIO
-from typing import Any, cast
+from itertools import chain
+from typing import Any
 
 import torch
-from torch import fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import Tensor, fx, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from senet_train.errors import InputError
 from senet_train.networks.graph.own_attention import is_own_attention
-from senet_train.networks.graph.woven import SlottedNetwork, module_at, tensor_at
+from senet_train.networks.graph.woven import module_at, tensor_at
 
 # Pixels: at 320 every network of torchvision has maps left at its end; some take one size alone.
 PROBE_SIZES = (320, 224, 32, 28, 64, 96, 128, 256)
@@ -85,9 +84,6 @@ def trace(network: nn.Module) -> fx.Graph:
     replace_dropout_calls(network, graph)
     record_shapes(network, graph)
     graph.owning_module = None  # modules that are added later are not in that one
-    for node in graph.nodes:
-        found = node.meta.get("tensor_meta")
-        node.meta["shape"] = tuple(found.shape) if hasattr(found, "shape") else ()
     return graph
 
 
@@ -146,7 +142,7 @@ def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
                 propagate_shapes(network, graph, channels, size)
                 return
             except Exception as error:  # whatever the network's code may raise
-                reasons.append(first_line(error.__cause__ or error))
+                reasons.append(first_line(error))
     raise InputError(
         f"{type(network).__name__} takes no maps of {next(iter(tried))} channels and "
         f"{PROBE_SIZES[0]} px ({reasons[0]}), nor of other sizes: choose what takes one image or "
@@ -155,25 +151,35 @@ def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
 
 
 def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int, pixels: int) -> None:
-    """Shapes alone: nothing is computed. torch prints the traceback of an error: not shown."""
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, redirect_stderr(StringIO()):
-        like = next(network.parameters(), torch.empty(0))
-        size = (2, channels, pixels, pixels)
-        images = torch.empty(size, device=like.device, dtype=like.dtype)
-        Shapes(SlottedNetwork(network, graph), mode).propagate(images)
+    """Shapes alone: on the meta device nothing is computed, and no weight is copied."""
+    dtype = next((parameter.dtype for parameter in network.parameters()), torch.float32)
+    with torch.device("meta"), torch.no_grad():
+        images = torch.empty(2, channels, pixels, pixels, dtype=dtype)
+        Shapes(network, graph=graph).run(images)
 
 
-class Shapes(ShapeProp):
-    """Shapes, where a child may be called like a method."""
+class Shapes(fx.Interpreter):
+    """Keeps the shape of every value in `meta["shape"]` of its node, () if it is no tensor.
 
-    def __init__(self, network: SlottedNetwork, mode: FakeTensorMode) -> None:
-        super().__init__(cast(fx.GraphModule, network), mode)  # of which it needs the graph alone
+    A child may be called like a method.
+    """
 
-    def fetch_attr(self, target: str) -> object:
-        """The module or tensor at a path."""
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        n.meta["shape"] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        return value
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the module at a path makes of it; what it keeps of it is in a copy."""
+        module = copy.copy(module_at(self.module, target))
+        tensors = chain(module.named_parameters(), module.named_buffers())
+        on_meta = {name: tensor.to("meta") for name, tensor in tensors}
+        return functional_call(module, on_meta, args, kwargs)
+
+    def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """The tensor at a path."""
         parent, _, name = target.rpartition(".")
-        held = module_at(self.module, parent)
-        return held._modules.get(name) or tensor_at(held, name)
+        return tensor_at(module_at(self.module, parent), name).to("meta")
 
 
 def first_line(error: BaseException) -> str:
