@@ -14,7 +14,16 @@ import torch
 from composing import composing_is_fast
 from device.pretended_gpu import register as register_the_pretended_gpu
 from processes.dying import Forked
-from support import ROOT, TINY, Command, Result, Senet, draw_tree, run_folders
+from support import (
+    ROOT,
+    TINY,
+    Command,
+    Result,
+    Senet,
+    draw_tree,
+    pictures_unrendered,
+    run_folders,
+)
 from threadpoolctl import threadpool_limits
 
 from senet_train.cli import main
@@ -94,6 +103,13 @@ def warm_fork_server() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
         forkserver.ensure_running()
+
+
+@pytest.fixture
+def unrendered() -> Iterator[None]:
+    """Pictures are of one pixel."""
+    with pictures_unrendered():
+        yield
 
 
 @pytest.fixture(autouse=True)

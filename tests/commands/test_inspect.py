@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from support import CONF, TINY, run_folders
+from support import CONF, TINY, brief_runs_in, run_folders
 from torch import nn
 
 from senet_train import load_run
@@ -51,8 +51,7 @@ DEEPER = [word.replace("se_resnet8", "se_resnet20") for word in TINY]
 
 def trained(folder: Path, *arguments: str) -> Path:
     """A tiny run made in `folder`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+    with brief_runs_in(folder):
         assert train([*DEEPER, *arguments]) == 0
     [run] = run_folders(folder)
     return run
@@ -390,6 +389,7 @@ def events(folder: Path) -> dict:
     return accumulator.Tags()
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("attention", ["none", "cbam", "nonlocal"])
 def test_other_networks(attention: str, tmp_path: Path, capsys) -> None:
     """One without attention, one over pixels, one that adds: each says where it looks."""
@@ -433,6 +433,7 @@ def test_bad_input(case: str, se_run: Path, capsys) -> None:
     assert sorted(se_run.rglob("*")) == files
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_senet_compare_shows_what_was_seen(tmp_path: Path, capsys) -> None:
     trained_pair(tmp_path)
     [se] = [run for run in run_folders(tmp_path) if run.parent.name.startswith("se_")]
@@ -458,8 +459,7 @@ def test_senet_compare_shows_what_was_seen(tmp_path: Path, capsys) -> None:
 
 def trained_pair(folder: Path) -> None:
     """One epoch of the same network without attention and with."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+    with brief_runs_in(folder):
         assert train([*DEEPER, "trainer.max_epochs=1"]) == 0
         plain = [word for word in DEEPER if not word.startswith("ratio")]
         assert train([*plain, "attention=none", "trainer.max_epochs=1"]) == 0
