@@ -14,6 +14,8 @@ from compare_runs import write_run
 from senet_train.commands.compare import main
 from senet_train.runs.study_plan import Declaration, Look, PlannedArm, StudyPlan, write_plan
 
+pytestmark = pytest.mark.usefixtures("unrendered")  # tests/compare/test_pictures.py is of pictures
+
 SE, ECA = {"attention.name": "se", "attention.ratio": 4}, {"attention.name": "eca"}
 MISSING = "**not recorded: you must answer this**"
 GPU = {"device": "H200", "cpu": "EPYC", "threads": 16}

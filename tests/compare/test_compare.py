@@ -13,6 +13,8 @@ from scipy import stats
 
 from senet_train.compare.next_runs import is_read
 
+pytestmark = pytest.mark.usefixtures("unrendered")  # tests/compare/test_pictures.py is of pictures
+
 SE = {"attention.name": "se", "attention.ratio": 4}
 ECA = {"attention.name": "eca"}
 PLAIN_TOP1 = [0.70, 0.71, 0.69, 0.72, 0.70]

@@ -17,6 +17,8 @@ from senet_train.compare.statistics.verdict import judge
 from senet_train.errors import InputError
 from senet_train.system.written_tables import read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")  # tests/compare/test_pictures.py is of pictures
+
 Compare = Callable[..., tuple[int, str, str]]
 HEADER = "arm,seed,score,lr,dataset"
 SETTINGS = "0.1,cifar10"

@@ -7,6 +7,8 @@ import pytest
 
 from senet_train.commands.compare import main
 
+pytestmark = pytest.mark.usefixtures("unrendered")  # tests/compare/test_pictures.py is of pictures
+
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "evidence/studies"
 STUDIES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
