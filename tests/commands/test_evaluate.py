@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from scipy import stats
 from sklearn.metrics import confusion_matrix, recall_score
 from statsmodels.stats.proportion import proportion_confint
-from support import Result
+from support import Result, pictures_unrendered
 
 from senet_train import load_run
 from senet_train.commands.evaluate import predictions as predictions_module
@@ -33,12 +34,16 @@ Evaluate = Callable[..., Result]
 
 @pytest.fixture
 def evaluate(seen: tuple[Path, Path], tmp_path: Path, monkeypatch, capsys) -> Evaluate:
-    """`evaluate("--out", "e")` runs the command on the run of `seen`, in an empty folder."""
+    """`evaluate("--out", "e")` runs the command on the run of `seen`, in an empty folder.
+
+    Its pictures are of one pixel, unless they are to be `rendered`.
+    """
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
 
-    def run(*arguments: str | Path, of: Path = seen[1]) -> Result:
-        code = main([str(of), *map(str, arguments)])
+    def run(*arguments: str | Path, of: Path = seen[1], rendered: bool = False) -> Result:
+        with nullcontext() if rendered else pictures_unrendered():
+            code = main([str(of), *map(str, arguments)])
         printed = capsys.readouterr()
         return Result(code, printed.out, printed.err)
 
@@ -73,7 +78,7 @@ def test_classes_and_confusion_are_those_of_the_answers(
     seen: tuple[Path, Path], evaluate: Evaluate
 ) -> None:
     labels, answered = first_answers(seen[1])
-    assert evaluate("--out", "out").code == 0
+    assert evaluate("--out", "out", rendered=True).code == 0
     confusion = written()["score"]["confusion"]
     assert confusion["classes"] == ["cat", "dog", "eel"]
     assert confusion["counts"] == confusion_matrix(labels, answered).tolist()
@@ -296,7 +301,7 @@ def test_robustness_counts_what_the_network_says(
 
 
 def test_corruptions_are_printed_and_written(evaluate: Evaluate) -> None:
-    done = evaluate("--corruptions", "--out", "out")
+    done = evaluate("--corruptions", "--out", "out", rendered=True)
     assert done.code == 0
     assert "top-1 on corrupted images" in done.out
     with open("out/corruptions.csv", newline="") as file:

@@ -90,6 +90,7 @@ def test_a_finished_run_says_what_it_said(folder: Path) -> None:
         np.testing.assert_array_equal(said.numpy(), file["top5"][:, 0])
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_it_is_inspected_predicted_with_and_collected(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_average_precision_of_known_answers() -> None:
     assert 0.4 < precision(halves) < 0.8
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
     ("task", "key"), [(SEGMENT, "miou"), pytest.param(DETECT, "map", marks=pytest.mark.slow)]
 )
