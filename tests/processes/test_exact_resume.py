@@ -33,8 +33,24 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("checkpoints", ["each epoch", "each step"])
-@pytest.mark.parametrize("place", PLACES)
+# Where the files are those of another place: before the first epoch is saved there are none, and
+# all of the second epoch finds what the first has left.
+SAME_FILES = (
+    *("in the first step", "in the middle of an epoch", "in an epoch's last step"),
+    *("after an epoch's last step", "in the first step of an epoch"),
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "checkpoints"),
+    [
+        *((place, "each step") for place in PLACES),
+        *(
+            pytest.param(place, "each epoch", marks=[pytest.mark.slow] * (place in SAME_FILES))
+            for place in PLACES
+        ),
+    ],
+)
 def test_killed(whole: dict[str, Any], tmp_path: Path, place: str, checkpoints: str) -> None:
     each_step = checkpoints == "each step"
     line = (*LINE, EVERY_STEP) if each_step else LINE
@@ -60,7 +76,8 @@ def test_order_that_is_not_gone_on_with_gives_other_bits(
     assert equal(whole["metrics"][0], other["metrics"][0])
 
 
-@pytest.mark.parametrize("signum", [TERM, INT])
+# How each signal ends a run is asked in test_ends.py: here it matters where it comes.
+@pytest.mark.parametrize("signum", [TERM, pytest.param(INT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("place", "position"),
     [
