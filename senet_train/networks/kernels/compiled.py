@@ -35,7 +35,7 @@ LONGEST_REASON = 200  # characters: a compiler's own words may be pages
 C_COMPILERS = ("cc", "gcc", "clang")  # Triton builds with one what launches its kernels
 
 # Whether compiling pays. Declared, not measured here: no GPU was at hand.
-COMPILE_SECONDS = 120.0  # forward and backward of a ResNet-50, both ways of autograd
+COMPILE_SECONDS = 120.0  # of the forward and the backward pass of a ResNet-50
 SAVED = 0.19  # of a step: 3.83 s and 3.09 s of training, KellerJordan/cifar10-airbench, A100
 # A step takes at least so long, as the host starts its kernels one by one: 128 images of
 # SE-ResNet-18 or -20 at 14,000 images/s. It is the same for every arm of a table, and so is the
