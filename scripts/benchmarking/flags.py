@@ -22,6 +22,7 @@ class Flags:
     compiled: bool = False
     fused: bool = False  # the optimizer
     device: Literal["cpu", "cuda"] = "cpu"
+    workers: int = 2  # that read images
 
     def prepare(self, network: nn.Module) -> nn.Module:
         """The network on the device and in the layout asked for, compiled if asked."""

@@ -7,12 +7,14 @@ from PIL import Image
 
 from benchmarking.workload import NUM_CLASSES, Workload
 
+FEWEST = 4  # of a class: some of them validate
 SIDE = 160  # imagenette's smaller edition has 160 px
 
 
-def write_folder(folder: Path, workload: Workload) -> None:
+def write_folder(folder: Path, workload: Workload, device: str = "cpu") -> None:
     """train/ and val/ with enough pictures for an epoch of the workload's steps."""
-    per_class = -(-(workload.steps + 1) * workload.batch_size * 10 // 9 // NUM_CLASSES)
+    steps = workload.steps_on(device) + 1
+    per_class = max(-(-steps * workload.batch_size * 10 // 9 // NUM_CLASSES), FEWEST)
     random = np.random.default_rng(0)
     for part, count in (("train", per_class), ("val", 2)):
         for label in range(NUM_CLASSES):

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torchvision import datasets, transforms
 
+from benchmarking.flags import Flags
 from benchmarking.stopwatch import WARM_UP_STEPS
 from benchmarking.workload import MEAN, STD, Workload, images_and_labels
-
-WORKERS = 2
 
 
 class Pictures(Dataset[tuple[Any, int]]):
@@ -29,19 +28,25 @@ class Pictures(Dataset[tuple[Any, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def pictures(workload: Workload, device: str) -> Pictures:
-    """Enough for a row to end within an epoch: nobody pays for starting workers."""
+def pictures(workload: Workload, device: str) -> Any:
+    """Those of the workload's folder; or random ones, enough for a row to end within an epoch.
+
+    Nobody pays for starting workers.
+    """
+    if workload.folder:
+        return datasets.ImageFolder(f"{workload.folder}/train")
     num_batches = workload.steps_on(device) + 2 * WARM_UP_STEPS
     return Pictures(*images_and_labels(workload, num_batches * workload.batch_size))
 
 
-def torchvision_loader(workload: Workload, device: str) -> DataLoader[Any]:
-    """A random crop of the padded image, a flip, workers: the tutorial's loader."""
-    data = pictures(workload, device)
+def torchvision_loader(workload: Workload, flags: Flags) -> DataLoader[Any]:
+    """A random crop, of the padded image or of a file, a flip, workers: the tutorial's loader."""
+    data = pictures(workload, flags.device)
     size, padding = workload.image_size, workload.image_size // 8
+    padded, resized = transforms.RandomCrop(size, padding), transforms.RandomResizedCrop(size)
     data.transform = transforms.Compose(
         [
-            transforms.RandomCrop(size, padding),
+            resized if workload.folder else padded,
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
             transforms.Normalize(MEAN, STD),
@@ -51,7 +56,7 @@ def torchvision_loader(workload: Workload, device: str) -> DataLoader[Any]:
         data,
         workload.batch_size,
         shuffle=True,
-        num_workers=WORKERS,
+        num_workers=flags.workers,
         drop_last=True,
-        pin_memory=device == "cuda",
+        pin_memory=flags.device == "cuda",
     )

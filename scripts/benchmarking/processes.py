@@ -34,18 +34,23 @@ def environment(**changes: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(SCRIPTS), **changes}
 
 
-def run(command: list[str], **changes: str) -> str:
-    """Standard output of a command. Raises RuntimeError with its last words."""
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(**changes))
+def run(command: list[str], limit: float | None = None, **changes: str) -> str:
+    """Standard output of a command. Raises RuntimeError with its last words.
+
+    Raises subprocess.TimeoutExpired after `limit` seconds.
+    """
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(**changes), timeout=limit
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
     return done.stdout
 
 
-def run_row(name: str, **row: Any) -> Measured:
+def run_row(name: str, limit: float | None = None, **row: Any) -> Measured:
     """A row of benchmarking/row.py; `name` is its workload's."""
     script = str(SCRIPTS / "benchmarking" / "row.py")
-    output = run([sys.executable, script, json.dumps({"workload": name, **row})])
+    output = run([sys.executable, script, json.dumps({"workload": name, **row})], limit)
     return Measured(**json.loads(output.splitlines()[-1]))
 
 
@@ -62,12 +67,16 @@ def arguments(
 ) -> list[str]:
     """senet-train's, for epochs of exactly so many steps."""
     num_images = -(-steps * workload.batch_size * 10 // 9 // NUM_CLASSES) * NUM_CLASSES
-    settings = {
-        "model": workload.model,
-        "attention": attention,
+    random_images = {
         "data": "fake",
         "data.num_images": num_images,
         "data.num_test_images": 2 * NUM_CLASSES,
+    }
+    pictures = {"data": "imagenet_subset", "data.root": workload.folder}
+    settings = {
+        "model": workload.model,
+        "attention": attention,
+        **(pictures if workload.folder else random_images),
         "data.image_size": workload.image_size,
         "data.batch_size": workload.batch_size,
         "optim.lr": LR,
@@ -87,16 +96,18 @@ def scratch() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_command(workload: Workload, attention: str, device: str, *extra: str) -> Measured:
-    """Two epochs of senet-train on random images."""
+def run_command(
+    workload: Workload, attention: str, device: str, *extra: str, limit: float | None = None
+) -> Measured:
+    """Two epochs of senet-train on the workload's images."""
     with scratch() as folder:
         asked = arguments(workload, attention, workload.steps_on(device) + 1, 2, device)
-        return run_command_with(folder, [*asked, *extra])
+        return run_command_with(folder, [*asked, *extra], limit)
 
 
-def run_command_with(folder: Path, asked: list[str]) -> Measured:
+def run_command_with(folder: Path, asked: list[str], limit: float | None = None) -> Measured:
     """senet-train: its first epoch warms up, its record has the second's speed."""
-    run([str(SENET_TRAIN), *asked, f"output_dir={folder}"])
+    run([str(SENET_TRAIN), *asked, f"output_dir={folder}"], limit)
     record = json.loads(next(folder.rglob("result.json")).read_text())
     cost = record["cost"]
     return Measured(
@@ -110,5 +121,5 @@ def run_command_with(folder: Path, asked: list[str]) -> Measured:
 def seconds(command: list[str], **changes: str) -> float:
     """Wall time of a whole process."""
     start = time.perf_counter()
-    run(command, **changes)
+    run(command, None, **changes)
     return time.perf_counter() - start

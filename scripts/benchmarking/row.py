@@ -14,7 +14,7 @@ import torch
 from benchmarking.flags import Flags
 from benchmarking.loops import LOOPS
 from benchmarking.stopwatch import Enough, Stopwatch
-from benchmarking.workload import WORKLOADS, build, counts
+from benchmarking.workload import build, counts, workload_of
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.training.callbacks.speed import peak_memory_bytes, reset_peak_memory
 
@@ -22,11 +22,11 @@ from senet_train.training.callbacks.speed import peak_memory_bytes, reset_peak_m
 def main() -> None:
     """Time the row that the argument describes."""
     asked: dict[str, Any] = json.loads(sys.argv[1])
-    workload = WORKLOADS[asked["workload"]]
+    workload = workload_of(asked["workload"], asked.get("changes", {}))
     network = build(workload, asked["attention"], asked["tail"])
     parameters, multiply_adds = counts(network, workload.image_size)
     flags = Flags(**asked.get("flags", {}))
-    stopwatch = Stopwatch(workload.steps_on(flags.device))
+    stopwatch = Stopwatch(workload.steps_on(flags.device), flags.device)
     torch.manual_seed(0)
     reset_peak_memory()  # a process inherits its parent's
     if asked["loop"] == "bare":  # the limit has all that senet-train has
@@ -34,7 +34,7 @@ def main() -> None:
     with suppress(Enough):
         import_module(LOOPS[asked["loop"]]).train(network, workload, flags, stopwatch.tick)
     answer = {
-        "images_per_second": workload.batch_size / stopwatch.median(),
+        "images_per_second": workload.batch_size / stopwatch.seconds_per_step(),
         "peak_memory_bytes": peak_memory_bytes(torch.device(flags.device)),
         "parameters": parameters,
         "multiply_adds": multiply_adds,

@@ -15,7 +15,7 @@ NUM_RECORDS = 1000
 
 FIRST_STEP = """
 import os, sys
-from senet_train.speed import SpeedMeter
+from senet_train.training.callbacks.speed import SpeedMeter
 SpeedMeter.on_train_batch_end = lambda *arguments: os._exit(0)
 from senet_train.cli import main
 main(sys.argv[1:])
@@ -24,8 +24,8 @@ main(sys.argv[1:])
 # Prints the seconds from each run's end to the next one's first step, of which the last is one.
 FURTHER_RUNS = """
 import statistics, sys, time
-import senet_train.run as runs
-from senet_train.speed import SpeedMeter
+import senet_train.training.run as runs
+from senet_train.training.callbacks.speed import SpeedMeter
 marks, told, show = [], SpeedMeter.on_train_batch_end, runs.print_summary
 def first_step(self, *arguments):
     if self.rates == [[]]:

@@ -3,8 +3,9 @@
 Shapes: B batch, H height, W width.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,10 @@ NUM_CLASSES = 10
 
 @dataclass(frozen=True)
 class Workload:
-    """A network at an image size; `steps` are timed in every round on a CPU."""
+    """A network at an image size; `steps` are timed in every round on a CPU.
+
+    Images are random ones in memory, or the pictures in `folder`.
+    """
 
     title: str
     model: str
@@ -35,6 +39,7 @@ class Workload:
     steps: int
     batch_size: int = 128
     options: dict[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     def steps_on(self, device: str) -> int:
         """Those of a round: a GPU makes hundreds in the time of a few."""
@@ -50,6 +55,16 @@ WORKLOADS = {
         "ResNet-18, 128 px", "resnet18", 16, 128, 3, options={"stem": "imagenet"}
     ),
 }
+
+
+RESNET50 = Workload(  # in no section but --quick on a GPU
+    "ResNet-50, 224 px", "resnet50", 16, 224, 1, batch_size=64, options={"stem": "imagenet"}
+)
+
+
+def workload_of(name: str, changes: dict[str, Any]) -> Workload:
+    """The workload of this name, with some of its fields changed."""
+    return replace({**WORKLOADS, "resnet50": RESNET50}[name], **changes)
 
 
 def build(workload: Workload, attention: str, tail: str) -> Backbone:

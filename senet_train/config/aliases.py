@@ -90,8 +90,8 @@ NOT_HERE = {
     "resume resumefrom resumefromcheckpoint ckptpath checkpoint ckpt autoresume resumepath "
     "continuetraining restore cont last": "the same line again goes on with an unfinished run by "
     "itself, and model.pretrained=FILE starts from weights",
-    "compile torchcompile jit usecompile": "torch.compile is not supported, and trainer.kernel "
-    "chooses what is made fast",
+    "compile torchcompile jit usecompile": "trainer.kernel=compiled is torch.compile, and "
+    "trainer.kernel=auto takes it for long runs on a GPU",
     "accumulategradbatches gradaccum accumulate gradientaccumulationsteps gradaccumsteps "
     "accumsteps accum": "gradients are not accumulated, and data.batch_size is the batch of a step",
     "earlystopping patience earlystop earlystoppingpatience": "a run trains all its epochs and "

@@ -18,7 +18,7 @@ Natural = Annotated[int, Field(ge=0)]
 Precision = Literal["auto", "bf16-mixed", "16-mixed", 32]
 PRECISIONS: tuple[Precision, ...] = ("bf16-mixed", "16-mixed", 32)  # what `auto` may become
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
-Kernel = Literal["auto", "folded", "joined", "composed"]
+Kernel = Literal["auto", "folded", "joined", "composed", "compiled"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 BitDepth = Annotated[int, Field(ge=8, le=16)]
 

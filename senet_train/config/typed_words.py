@@ -18,6 +18,7 @@ TEXT_KEYS = ("data.root", "data.exclude", "model.pretrained", "output_dir", "pla
 NAME_LIST_KEYS = ("data.classes",)
 PLAIN_LIST = re.compile(r"\[[^\[\]{}'\"$()\\]*\]")  # without lists, quotes or functions inside
 ANY_LIST = re.compile(r"^\[.*\]$", re.DOTALL)
+WINDOWS_PATH = re.compile(r"\\\\[^\\]|[A-Za-z]:\\")  # \\server\share, C:\data
 KEY = re.compile(r"[+~]*[A-Za-z_][\w./@-]*")
 
 
@@ -55,6 +56,7 @@ def text_as_meant(text: str, key: str) -> str:
     """The text, in quotes where Hydra would read something else, or nothing at all.
 
     Several values (`a,b`, `choice(a,b)`), what is in quotes and what is escaped stay as they are.
+    In a path of Windows a backslash escapes nothing: Hydra would read `\\\\server` as `\\server`.
     """
     try:
         found = OverridesParser.create().parse_override(f"{key}={text}")
@@ -62,7 +64,8 @@ def text_as_meant(text: str, key: str) -> str:
         return quoted(text)
     value: Any = found.value() if not found.is_sweep_override() else text
     if isinstance(value, str):
-        return text if value == text or text[:1] in ("'", '"') or "\\" in text else quoted(text)
+        escaped = "\\" in text and not WINDOWS_PATH.match(text)
+        return text if value == text or text[:1] in ("'", '"') or escaped else quoted(text)
     is_answer = isinstance(value, bool) and key == "model.pretrained"
     return text if is_answer or isinstance(value, list | dict) else quoted(text)
 

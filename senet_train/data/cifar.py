@@ -73,7 +73,14 @@ def cifar(name: str, archive: Archive, root: Path, download: bool) -> Source:
             refuse_unsafe_members(path)
             return read_part(name, root, train=True), read_part(name, root, train=False)
 
-    return Source(CLASS_NAMES[name], archive.sha256, load, prepare=prepare, origins=(str(path),))
+    return Source(
+        CLASS_NAMES[name],
+        archive.sha256,
+        load,
+        prepare=prepare,
+        origins=(str(path),),
+        num_images=50_000,
+    )
 
 
 def refuse_unsafe_members(path: Path) -> None:

@@ -29,4 +29,10 @@ def digits() -> Source:
     digest = hashlib.sha256(raw.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
     names = tuple(str(name) for name in bunch.target_names)
     file = os.path.join(os.path.dirname(datasets.__file__), "data", "digits.csv.gz")
-    return Source(names, digest, lambda: (every.take(pool), every.take(test)), origins=(file,))
+    return Source(
+        names,
+        digest,
+        lambda: (every.take(pool), every.take(test)),
+        origins=(file,),
+        num_images=len(pool),
+    )

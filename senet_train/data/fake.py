@@ -33,5 +33,8 @@ def fake(*, image_size: int, num_classes: int, num_images: int, num_test_images:
     names = tuple(f"class{i}" for i in range(num_classes))
     fingerprint = f"fake-{num_images}-{num_test_images}-{image_size}-{num_classes}"
     return Source(
-        names, fingerprint, lambda: (draw("train", num_images), draw("test", num_test_images))
+        names,
+        fingerprint,
+        lambda: (draw("train", num_images), draw("test", num_test_images)),
+        num_images=num_images,
     )

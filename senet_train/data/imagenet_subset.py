@@ -106,13 +106,14 @@ def source_of(
     reader = FileReader(partial(load, bit_depth=depth), workers)
     images = {part: images_of(layout, folders, reader) for part, folders in parts.items()}
     pool = [images[part] for part in ("train", "validation") if part in images]
-    num_train = len(images["train"].paths)
+    num_train, num_pool = len(images["train"].paths), sum(len(each.paths) for each in pool)
     return Source(
         tuple(parts["train"].files),
         fingerprint(parts, contents),
         lambda: (joined(pool), images["test"]),
         from_files=True,
-        validation=range(num_train, sum(len(each.paths) for each in pool)),
+        validation=range(num_train, num_pool),
+        num_images=num_pool,
         bit_depth=depth,
         earlier_fingerprint=earlier_fingerprint(parts, layout.folders, excluded, every),
         notes=(*notes_of(layout, list(parts.values()), depth), *copies_note(contents)),

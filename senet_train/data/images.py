@@ -141,7 +141,7 @@ class Source:
     indices of the former that are for validation; where there are none, a fraction of every class
     is, and there are two images of each. `bit_depth` is of the values of deep pictures, and
     `notes` say what a user should know of the data. `origins` are the files and folders that all
-    this was read from.
+    this was read from. `num_images` are to train and validate on, 0 if that is not known yet.
     """
 
     class_names: tuple[str, ...]
@@ -154,6 +154,7 @@ class Source:
     earlier_fingerprint: str = ""  # of runs that were made before contents were read
     notes: Sequence[str] = ()
     origins: tuple[str, ...] = ()
+    num_images: int = 0
 
     def doubt(self, fingerprint: str) -> str:
         """Why a run that was made on data of this fingerprint may not be of this data; or ""."""

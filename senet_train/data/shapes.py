@@ -77,6 +77,7 @@ def shapes_source(*, image_size: int, num_images: int, num_test_images: int) -> 
         ("background", *CLASS_NAMES),
         f"shapes-{num_images}-{num_test_images}-{image_size}",
         lambda: (draw("train", 0, num_images), draw("test", 1, num_test_images)),
+        num_images=num_images,
     )
 
 

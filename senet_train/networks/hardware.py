@@ -10,6 +10,7 @@ import torch
 from senet_train.backbones.tail import Tail, composed
 from senet_train.config.schema import Accelerator, Kernel, Precision
 from senet_train.errors import InputError
+from senet_train.networks.kernels.compiled import no_compiler
 from senet_train.networks.kernels.folded import folded
 from senet_train.networks.kernels.joined import joined
 from senet_train.networks.kernels.library import NoLibrary, load_library
@@ -130,10 +131,13 @@ def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: b
     """`auto` -> folded where its passes can be compiled, else joined; composed if neither can run.
 
     Both need a CPU, channels-last maps, and a single process (`alone`), which has the statistics of
-    the whole batch. Raises InputError for a kernel that cannot run here.
+    the whole batch. `compiled` is what `auto` is where torch.compile cannot work, with a line that
+    says why. Raises InputError for a kernel that cannot run here.
     """
     if asked == "composed":
         return asked
+    if asked == "compiled":
+        return compiled_or_other(accelerator, channels_last, alone)
     if accelerator != "cpu" or not channels_last or not alone:
         if asked == "auto":
             return "composed"
@@ -142,6 +146,22 @@ def choose_kernel(asked: Kernel, accelerator: str, channels_last: bool, alone: b
             "choose auto or composed"
         )
     return asked if asked == "joined" else folded_or_joined(asked)
+
+
+def compiled_or_other(accelerator: str, channels_last: bool, alone: bool) -> Kernel:
+    """`compiled` where this machine can compile, else what `auto` is, with a line."""
+    if accelerator == "cpu" and not channels_last:
+        # Inductor lays maps out so by itself, behind the back of networks/onednn.py.
+        raise InputError(
+            "trainer.kernel=compiled is for channels-last maps on a CPU: choose "
+            "trainer.channels_last=true, or trainer.kernel=composed"
+        )
+    reason = no_compiler(accelerator)
+    if not reason:
+        return "compiled"
+    other = choose_kernel("auto", accelerator, channels_last, alone)
+    log.warning("trainer.kernel=%s, not compiled: %s", other, reason)
+    return other
 
 
 def folded_or_joined(asked: Kernel) -> Kernel:
@@ -164,5 +184,10 @@ def use_no_more_threads_than_cores() -> None:
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
-# What `trainer.kernel` may say.
-TAILS: dict[str, Tail] = {"folded": folded, "joined": joined, "composed": composed}
+# What `trainer.kernel` may say. torch.compile reads the network module by module.
+TAILS: dict[str, Tail] = {
+    "folded": folded,
+    "joined": joined,
+    "composed": composed,
+    "compiled": composed,
+}

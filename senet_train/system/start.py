@@ -29,12 +29,13 @@ def start_process() -> None:
 def print_utf_8() -> None:
     """Into files and pipes, here and in interpreters that this process starts.
 
-    Windows has an encoding of the country for them, in which no table can be printed.
+    Windows has an encoding of the country for them, in which no table can be printed. A name there
+    may hold half a character, which has no UTF-8 either: it ends no command.
     """
     os.environ.setdefault("PYTHONUTF8", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def open_missing_streams() -> None:

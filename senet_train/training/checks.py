@@ -87,6 +87,26 @@ def refuse_optim(config: Config) -> None:
         )
 
 
+def refuse_compiled(config: Config, *, compiles: bool) -> None:
+    """Raises InputError where `trainer.kernel=compiled` was asked for and cannot be had.
+
+    `compiles` says whether the task can be compiled.
+    """
+    if config.trainer.kernel != "compiled":
+        return
+    way_out = "choose trainer.kernel=auto or composed"
+    if not compiles:
+        raise InputError(
+            f"trainer.kernel=compiled is not for task={config.task}, whose images have any number "
+            f"of objects: {way_out}"
+        )
+    if config.trainer.deterministic:
+        raise InputError(
+            "trainer.kernel=compiled with trainer.deterministic=true: torch.compile chooses some "
+            f"kernels by timing them, so that two runs may differ in rounding: {way_out}"
+        )
+
+
 def refuse_devices(config: Config, *, made_here: bool) -> None:
     """Raises InputError if `trainer.devices` does not match the processes, GPUs or batch.
 

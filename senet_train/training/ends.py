@@ -11,6 +11,7 @@ from senet_train.config.schema import Data
 from senet_train.data.file_reader import workers_explained
 from senet_train.data.workers import num_workers
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
+from senet_train.networks.kernels.compiled import compiling_explained
 from senet_train.runs.checkpoint_files import newest_readable
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.status import State, read_status
@@ -29,9 +30,11 @@ ENDED = {"pruned": "been pruned"}  # has ...: the other states are words that fo
 def explain_errors(data: Data) -> Iterator[None]:
     """For the block, replace errors that torch raises as text by errors that name the way out.
 
-    Raises OutOfMemory, PeerLost, or RunError for a data worker that has died.
+    Raises OutOfMemory, PeerLost, or RunError for a data worker that has died and for a network that
+    cannot be compiled.
     """
     with (
+        compiling_explained(),
         explain_out_of_memory(data.batch_size),
         explain_lost_peers(),
         workers_explained(num_workers(data)),

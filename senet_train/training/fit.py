@@ -23,6 +23,7 @@ from senet_train.data.loaders import load_splits
 from senet_train.data.workers import PREFETCHED, batch_bytes, num_workers
 from senet_train.errors import InputError, counted
 from senet_train.networks.hardware import TAILS
+from senet_train.networks.kernels.compiled import compiled
 from senet_train.runs.checkpoint_files import DamagedCheckpoint, read_checkpoint
 from senet_train.runs.folder import BEST
 from senet_train.runs.metrics import AnyMetrics
@@ -186,6 +187,7 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         max_epochs=config.trainer.max_epochs,
         steps_per_epoch=steps_per_epoch,
         new=new_prefixes(network, slots),
+        compiled=compiled(network) if config.trainer.kernel == "compiled" else None,
     )
 
 

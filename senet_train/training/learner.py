@@ -15,6 +15,7 @@ from senet_train.config.schema import Optim
 from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
+from senet_train.networks.kernels.compiled import Forward
 from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
 from senet_train.training.distributed.collectives import broadcast, gather
 from senet_train.training.loss_guard import LossGuard
@@ -34,7 +35,8 @@ class Learner(pl.LightningModule, ABC):
     """Trains and evaluates a network; `progress.history` has one row of means per epoch.
 
     `new` are the prefixes of the parameters outside the backbone, for `optim.frozen` and
-    `optim.backbone_lr_factor`. Raises Diverged, before the weights change, if a loss is not finite.
+    `optim.backbone_lr_factor`. `compiled` computes in a training step what the network would.
+    Raises Diverged, before the weights change, if a loss is not finite.
     """
 
     kind: ClassVar[type[AnyMetrics]]
@@ -51,10 +53,12 @@ class Learner(pl.LightningModule, ABC):
         max_epochs: int,
         steps_per_epoch: int,
         new: tuple[str, ...] = EVERYTHING,
+        compiled: Forward | None = None,
     ) -> None:
         super().__init__()
         self.new = new
         self.network: Any = network  # each task has its own type
+        self.compiled = compiled
         self.optim, self.schedule = optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
         if optim.frozen == "backbone":
@@ -80,6 +84,10 @@ class Learner(pl.LightningModule, ABC):
     @abstractmethod
     def epoch_rank(self, means: dict[str, float], num_images: int) -> tuple[float, float]:
         """What tells which epoch is the best: the highest is, in the order of the tuple."""
+
+    def in_training(self, images: Tensor) -> Any:
+        """What the network computes in a training step of images (B, 3, H, W)."""
+        return self.network(images) if self.compiled is None else self.compiled(images)
 
     def metrics(self, best_epoch: int) -> AnyMetrics:
         """The metrics for the record, once the network has been tested."""

@@ -58,6 +58,11 @@ def announce(plan: Plan) -> None:
             "it as one of several",
             variable,
         )
+    if plan.config.trainer.kernel == "compiled":
+        log.info(
+            "trainer.kernel=compiled: torch.compile works on the network in the first step, some "
+            "minutes on a GPU; validation and test are not compiled"
+        )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
 

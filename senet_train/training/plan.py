@@ -12,9 +12,10 @@ import torch
 
 from senet_train.backbones.slots import Backbone
 from senet_train.config.options import bind
-from senet_train.config.schema import Config, Data
+from senet_train.config.schema import Config, Data, Kernel, Trainer
 from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
+from senet_train.data.loaders import num_full_batches
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import (
@@ -25,12 +26,14 @@ from senet_train.networks.hardware import (
     hardware_of,
 )
 from senet_train.networks.insertion import Slot
+from senet_train.networks.kernels.compiled import compiling_pays
 from senet_train.networks.weights.find import Weights
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity
 from senet_train.runs.network import NetworkBuilder
 from senet_train.training.checks import (
     refuse_batch,
+    refuse_compiled,
     refuse_devices,
     refuse_mixing,
     refuse_not_deterministic,
@@ -165,7 +168,8 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     optim = replace(config.optim, schedule=shape)
     refuse_optim(config)
     config = replace(builder.config, optim=optim)
-    asked_precision = config.trainer.precision
+    asked_precision, asked_kernel = config.trainer.precision, config.trainer.kernel
+    refuse_compiled(config, compiles=task.compiles)
     refuse_devices(config, made_here=made_here)
     config = resolve_hardware(config) if made_here else config
     task.refuse(config)
@@ -173,6 +177,8 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     found = builder.build_on_meta(10 if asked == "auto" else asked)
     source, data = find_data(config.data, task.sources)
     config = replace(config, placement=found.placement, data=resolve_data(data, source))
+    if made_here and asked_kernel == "auto" and task.compiles:
+        config = compile_where_it_pays(config, source)
     if config.data.num_classes != asked:
         found = builder.build_on_meta(int(config.data.num_classes))
     with torch.device("meta"):
@@ -220,8 +226,35 @@ def resolve_hardware(config: Config) -> Config:
     accelerator = choose_accelerator(config.trainer.accelerator)
     precision = choose_precision(config.trainer.precision, accelerator)
     trainer = config.trainer
-    kernel = choose_kernel(
-        trainer.kernel, accelerator, trainer.channels_last, alone=trainer.devices == 1
-    )
+    kernel = kernel_here(replace(trainer, accelerator=accelerator), trainer.kernel)
     trainer = replace(trainer, accelerator=accelerator, precision=precision, kernel=kernel)
     return replace(config, trainer=trainer)
+
+
+def kernel_here(trainer: Trainer, asked: Kernel) -> Kernel:
+    """The kernel that this machine has for the one that was asked for. Raises InputError."""
+    return choose_kernel(
+        asked, trainer.accelerator, trainer.channels_last, alone=trainer.devices == 1
+    )
+
+
+def compile_where_it_pays(config: Config, source: Source) -> Config:
+    """The kernel `auto` of a long run on a GPU becomes `compiled`, if that can be had."""
+    trainer = config.trainer
+    pays = compiling_pays(
+        trainer.accelerator,
+        steps_of(config, source),
+        alone=trainer.devices == 1,
+        deterministic=trainer.deterministic,
+    )
+    kernel = kernel_here(trainer, "compiled") if pays else trainer.kernel
+    return replace(config, trainer=replace(trainer, kernel=kernel))
+
+
+def steps_of(config: Config, source: Source) -> int:
+    """The steps of the run, as near as is known before images are read; 0 where nothing is."""
+    if not source.num_images:
+        return 0
+    held_out = len(source.validation) or round(source.num_images * config.data.val_fraction)
+    batches = num_full_batches(source.num_images - held_out, config.data.batch_size)
+    return batches * config.trainer.max_epochs

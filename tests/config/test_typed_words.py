@@ -38,6 +38,12 @@ PATHS = [
     "epoch=9-step=100.pth",
     "a: b",
     "C:\\x",
+    "C:\\photos (1)\\[new]",
+    "C:\\",
+    "\\\\server\\share",
+    "\\\\server\\share\\",
+    "\\\\192.168.0.1\\data\\a b\\$c",
+    "\\\\?\\C:\\long",
     "plain",
 ]
 
@@ -52,6 +58,11 @@ def test_a_path_means_itself(key: str, path: str) -> None:
     word = quoted_where_needed(f"{key}={path}")
     assert read(word) == path
     assert quoted_where_needed(word) == word  # a sweep reads it twice
+
+
+def test_hydra_alone_eats_a_backslash_of_a_share() -> None:
+    """The control."""
+    assert read("data.root=\\\\server\\share") == "\\server\\share"
 
 
 def test_what_hydra_reads_right_is_left_as_it_was_typed() -> None:

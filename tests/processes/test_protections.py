@@ -19,7 +19,7 @@ PROTECTIONS = {
     ),
     "the checkpoint before the last is kept": (
         "runs/checkpoint_files.py",
-        "os.replace(path, previous(path))",
+        "replace(path, previous(path))",
         "pass",
         "tests/processes/test_exact_resume.py::test_a_truncated_checkpoint_falls_back",
     ),
@@ -111,7 +111,7 @@ PROTECTIONS = {
     ),
     "the processes of a run use the loopback interface": (
         "training/distributed/processes.py",
-        '"GLOO_SOCKET_IFNAME": loopback,',
+        '"GLOO_SOCKET_IFNAME": loopback(),',
         "",
         "tests/processes/test_sweep_ends.py::test_the_processes_of_a_run_talk_on_this_machine_alone",
     ),
@@ -123,11 +123,62 @@ PROTECTIONS = {
     ),
     "a compiled library is checked before it is loaded": (
         "networks/kernels/library.py",
-        'return path.with_suffix(".sha256").read_text().strip() == checksum(path)',
+        'return path.with_suffix(".sha256").read_text(encoding="utf-8").strip() == checksum(path)',
         "return path.exists()",
         "tests/networks/test_compiled_library.py::test_a_damaged_library_is_built_anew",
     ),
+    "a run that another machine makes has a place for each precision": (
+        "training/places.py",
+        'if config.trainer.precision != "auto":',
+        "if True:",
+        "tests/sweeps/test_made_elsewhere.py::test_planned_without_bfloat16_and_made_with_it",
+    ),
+    "processes exchange what they know every few steps": (
+        "training/callbacks/agreement.py",
+        "if self.starts_epoch or ends_epoch or self.steps >= self.every:",
+        "if True:",
+        "tests/training/test_agreement.py::"
+        "test_a_step_exchanges_one_number_and_the_rest_once_in_many",
+    ),
+    "float16 is chosen where a card multiplies it alone": (
+        "networks/hardware.py",
+        'else "16-mixed" if major == 7 else 32',
+        "else 32",
+        "tests/networks/test_hardware.py::test_precision_is_what_the_card_multiplies",
+    ),
+    "float16 has a loss scale": (
+        "training/precision.py",
+        'MixedPrecision("16-mixed", device_type, torch.amp.GradScaler(device_type))',
+        'MixedPrecision("bf16-mixed", device_type)',
+        "tests/device/test_training_on_device.py::test_an_overflow_is_no_divergence",
+    ),
+    "a step that overflows is not taken": (
+        "training/optimizer.py",
+        "self.halted if overflow is None else torch.maximum(overflow, self.halted)",
+        "self.halted",
+        "tests/training/test_loss_guard.py::test_either_flag_skips_a_step",
+    ),
+    "a checkpoint is read onto the CPU": (
+        "runs/checkpoint_files.py",
+        'torch.load(path, "cpu", weights_only=True, mmap=mmap)',
+        "torch.load(path, None, weights_only=True, mmap=mmap)",
+        "tests/training/test_resume.py::test_a_run_that_was_saved_on_a_gpu_is_read_onto_the_cpu",
+    ),
+    "the words of every library for no memory are known": (
+        "system/memory.py",
+        'r"|alloc(?:ation)?_?failed|status_memory_error|erroroutofmemory|errormemoryallocation"',
+        'r""',
+        "tests/system/test_memory.py::test_a_shortage_is_known_by_its_words",
+    ),
 }
+
+
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_what_is_taken_out_is_there(protection: str) -> None:
+    name, old, _, test = PROTECTIONS[protection]
+    assert (ROOT / "senet_train" / name).read_text("utf-8").count(old) == 1
+    file, _, function = test.partition("::")
+    assert f"\ndef {function}(" in (ROOT / file).read_text("utf-8")
 
 
 def passes(copy: Path, test: str) -> bool:

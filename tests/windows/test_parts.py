@@ -6,16 +6,22 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pretended
 import pytest
 from support import TINY, Senet, run_folders
 
+from senet_train.errors import InputError
 from senet_train.runs import place, status
+from senet_train.sweeps.launchers import cluster
 from senet_train.system import console, files, start
 from senet_train.system.file_names import for_windows
 from senet_train.system.regular_file import refuse_on_windows
 from senet_train.system.signals import describe_end
+from senet_train.training.distributed.collectives import store_of
+from senet_train.training.distributed.world import STORE
 
 FORBIDDEN = (
     *("con", "CON", "nul.txt", "aux.tar.gz", "com1", "LPT9.png", "prn ", "con .x", "com\xb2"),
@@ -150,9 +156,48 @@ def test_tables_leave_in_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
             stream.write("\u2503")
     start.print_utf_8()
     for stream in (sys.stdout, sys.stderr):
-        stream.write("\u2503")
-    assert [buffer.getvalue() for buffer in written] == ["\u2503".encode()] * 2
+        stream.write("\u2503\ud800")  # a name there may hold half a character
+    assert [buffer.getvalue() for buffer in written] == ["\u2503?".encode()] * 2
     assert os.environ["PYTHONUTF8"] == "1"  # for processes that it starts
+
+
+def test_standard_error_says_which_half_of_a_character(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made anew after that, in the same encoding."""
+    with (tmp_path / "errors").open("w", encoding="cp1252") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        start.print_utf_8()
+        start.losing(file.fileno()).write("\u2503\ud800\n")
+    assert (tmp_path / "errors").read_bytes() == "\u2503\\ud800\n".encode()
+
+
+@pytest.mark.parametrize("launcher", [cluster.SubmititLocalLauncher, cluster.SlurmLauncher])
+def test_there_are_no_jobs_of_a_cluster(
+    launcher: type[cluster.SubmititLauncher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "sys", SimpleNamespace(platform="win32"))
+    with pytest.raises(InputError) as refused:
+        launcher()
+    assert str(refused.value) == (
+        f"hydra/launcher=submitit_{launcher.cluster} is not for Windows, where submitit does not "
+        "run: choose hydra/launcher=local"
+    )
+
+
+@pytest.mark.parametrize("name", ["C:\\Users\\a#b", "a?b"])
+def test_processes_meet_at_a_file_of_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path is no URL: each of these would be cut."""
+    assert urlsplit(f"file://{tmp_path / name}").path != str(tmp_path / name)
+    monkeypatch.setenv(STORE, str(tmp_path / name))
+    for key in ("first", "second"):
+        store = store_of(2)
+        assert store is not None
+        store.set(key, "seen")
+    assert store_of(2).get("first") == b"seen"  # type: ignore[union-attr]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_a_crash_has_words() -> None:

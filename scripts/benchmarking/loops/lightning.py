@@ -60,4 +60,4 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
         enable_progress_bar=False,
     )
     module = Template(flags.prepare(network), flags)
-    trainer.fit(module, torchvision_loader(workload, flags.device))
+    trainer.fit(module, torchvision_loader(workload, flags))

@@ -14,7 +14,7 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
     """As torchvision's tutorial trains."""
     network = flags.prepare(network)
     optimizer, running = sgd(network, flags), 0.0
-    loader = torchvision_loader(workload, flags.device)
+    loader = torchvision_loader(workload, flags)
     while True:
         for images, labels in loader:
             images, labels = flags.lay_out(images, labels)

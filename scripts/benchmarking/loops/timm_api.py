@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarking.flags import Flags
-from benchmarking.pil_images import WORKERS, pictures
+from benchmarking.pil_images import pictures
 from benchmarking.workload import LR, MEAN, MOMENTUM, STD, WEIGHT_DECAY, Workload
 
 
@@ -18,16 +18,16 @@ def train(network: nn.Module, workload: Workload, flags: Flags, tell: Callable[[
     network = flags.prepare(network)
     size = workload.image_size
     loader = timm.data.create_loader(
-        pictures(workload, flags.device),  # type: ignore[arg-type]
+        pictures(workload, flags.device),
         (3, size, size),
         workload.batch_size,
         is_training=True,
-        scale=(1.0, 1.0),
-        ratio=(1.0, 1.0),
+        scale=(0.08, 1.0) if workload.folder else (1.0, 1.0),
+        ratio=(3 / 4, 4 / 3) if workload.folder else (1.0, 1.0),
         color_jitter=0.0,
         mean=MEAN,
         std=STD,
-        num_workers=WORKERS,
+        num_workers=flags.workers,
         device=torch.device(flags.device),
         use_prefetcher=flags.device == "cuda",
     )

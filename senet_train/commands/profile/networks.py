@@ -10,6 +10,7 @@ from senet_train.commands.profile.counts import AttentionOperations, attention_o
 from senet_train.commands.profile.requested import RequestedNetwork
 from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
 from senet_train.data.find import find_data, resolve_data
+from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import TAILS, choose_kernel, choose_precision
 from senet_train.networks.insertion import Slot
@@ -64,6 +65,11 @@ def spec_of(config: Config, device: torch.device) -> NetworkSpec:
 
     Raises InputError."""
     data, trainer = config.data, config.trainer
+    if trainer.kernel == "compiled":
+        raise InputError(
+            "trainer.kernel=compiled is for training, and senet-profile measures a network module "
+            "by module: choose trainer.kernel=auto or composed"
+        )
     if data.num_classes == "auto":
         source, data = find_data(data)
         data = resolve_data(data, source)

@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import subprocess
+import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -86,6 +87,11 @@ class SubmititLauncher(Launcher):
     queue: ClassVar[type[LocalQueue]]
 
     def __init__(self, **settings: Any) -> None:
+        if sys.platform == "win32":
+            raise InputError(
+                f"hydra/launcher=submitit_{self.cluster} is not for Windows, where submitit does "
+                "not run: choose hydra/launcher=local"
+            )
         if importlib.util.find_spec("submitit") is None:
             raise InputError(
                 f"hydra/launcher=submitit_{self.cluster} needs submitit: install the extra slurm "

@@ -37,10 +37,9 @@ def process_group(on_gpu: bool) -> Iterator[None]:
     if here.size == 1:
         yield
         return
-    store = os.environ.get(STORE)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",  # what hosts tell each other waits for no GPU
-        init_method=f"file://{store}" if store else "env://",
+        store=store_of(here.size),
         rank=here.rank,
         world_size=here.size,
         timeout=TIMEOUT,
@@ -51,6 +50,15 @@ def process_group(on_gpu: bool) -> Iterator[None]:
             barrier()  # rank 0 writes and draws when the others are done
     finally:
         dist.destroy_process_group()
+
+
+def store_of(world_size: int) -> dist.Store | None:
+    """Where the processes find each other: the file that is named to them, else torchrun's (None).
+
+    It is named by its path: `file://` would want a URL, which `C:\\Users\\a#b` is not.
+    """
+    path = os.environ.get(STORE)
+    return dist.FileStore(path, world_size) if path else None
 
 
 @contextmanager

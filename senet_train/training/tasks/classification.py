@@ -35,7 +35,7 @@ class ImageClassifier(Learner):
 
     def training_loss(self, batch: Batch) -> Tensor:
         images, labels, _ = batch
-        logits = self.network(images).float()  # (B, 3, H, W) -> (B, K)
+        logits = self.in_training(images).float()  # (B, 3, H, W) -> (B, K)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.optim.label_smoothing)
         sums = class_counts(loss.detach() * len(labels), logits.detach(), labels)
         self.progress.train.update(sums)

@@ -37,7 +37,7 @@ class SegmentationLearner(Learner):
 
     def training_loss(self, batch: Batch) -> Tensor:
         images, targets, _ = batch
-        logits, classes = self.network(images).float(), stacked(targets)
+        logits, classes = self.in_training(images).float(), stacked(targets)
         loss = mean_loss(logits, classes, self.optim.label_smoothing)
         self.progress.train.update(pixel_counts(loss.detach(), logits.detach(), classes))
         return loss

@@ -46,7 +46,8 @@ class Task:
     `sources` has the values of `data.name`. `refuse` raises InputError for a configuration that the
     task cannot follow. Of the best epoch's predictions for the test set `write_predictions` fills
     the run folder, and `draw` pictures for TensorBoard, once the record is written. `packages` are
-    further packages that the numbers depend on.
+    further packages that the numbers depend on. A task `compiles` if its network maps images of one
+    shape to a tensor of one shape.
     """
 
     name: str
@@ -57,3 +58,4 @@ class Task:
     write_predictions: Callable[[Any, Path, Any], None]
     draw: Callable[[Any, Journal, Any, Sequence[str], int], None]
     packages: tuple[str, ...] = ()
+    compiles: bool = True
