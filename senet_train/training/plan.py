@@ -174,12 +174,13 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     config = resolve_hardware(config) if made_here else config
     task.refuse(config)
     asked = config.data.num_classes  # built before the data are looked for: they may take a while
-    found = builder.build_on_meta(10 if asked == "auto" else asked)
+    guess = 10 if asked == "auto" else asked
+    found = builder.build_on_meta(guess)
     source, data = find_data(config.data, task.sources)
     config = replace(config, placement=found.placement, data=resolve_data(data, source))
     if made_here and asked_kernel == "auto" and task.compiles:
         config = compile_where_it_pays(config, source)
-    if config.data.num_classes != asked:
+    if config.data.num_classes != guess:
         found = builder.build_on_meta(int(config.data.num_classes))
     with torch.device("meta"):
         cost = cost_at(found.network, found.slots, config.data)
