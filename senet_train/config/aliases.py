@@ -7,7 +7,10 @@ its last part.
 # Our key or setting -> the words of others for it.
 NAMES_ELSEWHERE = {
     "optim.lr": "lr learningrate baselr initiallr initlr lr0 maxlr peaklr steplr stepsize eta",
+    "optim=NAME": "optimizer opt optimiser optimname optimizertype optimizername",
     "optim.momentum": "momentum sgdmomentum",
+    "optim.betas": "betas beta1 beta2 adambetas",
+    "optim.eps": "eps epsilon adameps adamepsilon",
     "optim.nesterov": "nesterov",
     "optim.weight_decay": "weightdecay wd decay l2 l2reg regularization",
     "optim.label_smoothing": "labelsmoothing smoothing smooth labelsmooth",
@@ -83,10 +86,8 @@ NOT_HERE = {
     "wandb mlflow comet neptune clearml aim logger loggers logging usewandb wandbproject reportto "
     "tensorboard tb": "every run writes TensorBoard events and metrics.csv, and no other logger is "
     "supported",
-    "adam adamw rmsprop lamb lion adagrad radam nadam lars adabound adafactor sam optimizer opt "
-    "optimiser optimname optimizertype optimizername betas beta1 beta2 adameps sgd": "SGD is the "
-    "only optimizer that is supported (optim.lr, optim.momentum, optim.nesterov, "
-    "optim.weight_decay)",
+    "adam rmsprop lamb lion adagrad lars adabound adafactor sam": "there are optim=adamw, "
+    "optim=radam, optim=nadam, and SGD in the other files of optim",
     "resume resumefrom resumefromcheckpoint ckptpath checkpoint ckpt autoresume resumepath "
     "continuetraining restore cont last": "the same line again goes on with an unfinished run by "
     "itself, and model.pretrained=FILE starts from weights",
@@ -145,6 +146,7 @@ OPTIONS_ELSEWHERE = {
     },
     "hydra/sweeper": {"optuna ax nevergrad tpe": "hydra/sweeper=search"},
     "model": {"resnet cifarresnet": "model=resnet20", "senet seresnet": "model=se_resnet20"},
+    "optim": {"sgd": "optim=one_cycle", "adam": "optim=adamw"},
     "optim/schedule": {
         "onecycle onecyclelr": "optim/schedule=one_cycle",
         "cosineannealing cosineannealinglr cos": "optim/schedule=cosine",

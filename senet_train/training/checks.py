@@ -1,11 +1,11 @@
 """Checks of settings that are wrong only together. Each raises InputError."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from senet_train.backbones.slots import Backbone
-from senet_train.config.schema import Config, Data
+from senet_train.config.schema import Config, Data, Trainer
 from senet_train.errors import InputError
 from senet_train.networks.determinism import not_deterministic
 from senet_train.networks.hardware import choose_accelerator
@@ -13,7 +13,7 @@ from senet_train.networks.insertion import Slot
 from senet_train.system.cards import card_fault
 from senet_train.training.distributed.batch_norm import unknown_batch_norms
 from senet_train.training.distributed.world import world
-from senet_train.training.optimizer import freeze_backbone, new_prefixes
+from senet_train.training.parameters import freeze_backbone, new_prefixes
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
@@ -70,7 +70,8 @@ def refuse_not_deterministic(network: Backbone, slots: Sequence[Slot], config: C
 def refuse_optim(config: Config) -> None:
     """Raises InputError for settings of the optimizer that contradict each other."""
     optim, epochs = config.optim, config.trainer.max_epochs
-    if optim.nesterov and optim.momentum == 0:
+    options = optim.algorithm.options
+    if options.get("nesterov") and options["momentum"] == 0:
         raise InputError(
             "optim.momentum=0 with optim.nesterov=true: Nesterov's step needs momentum, "
             "choose optim.nesterov=false"
@@ -84,6 +85,15 @@ def refuse_optim(config: Config) -> None:
         raise InputError(
             f"optim.backbone_lr_factor={optim.backbone_lr_factor} changes nothing with "
             "optim.frozen=backbone: leave one of them out"
+        )
+
+
+def refuse_overflows(trainer: Trainer, name: str, optimizer: Callable[..., object]) -> None:
+    """Raises InputError for a loss scale with an optimizer that cannot leave out a step for it."""
+    if trainer.precision == "16-mixed" and not getattr(optimizer, "skips_overflows", False):
+        raise InputError(
+            f"optim={name} with trainer.precision=16-mixed: it cannot leave out the steps whose "
+            "gradients overflow, choose trainer.precision=bf16-mixed or 32, or optim=adamw"
         )
 
 

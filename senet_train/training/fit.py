@@ -52,7 +52,7 @@ from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.strategy import strategy
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
-from senet_train.training.optimizer import new_prefixes
+from senet_train.training.parameters import new_prefixes
 from senet_train.training.plan import Plan
 from senet_train.training.precision import precision_plugin
 from senet_train.training.resume import OF_A_RUN

@@ -1,4 +1,4 @@
-"""The LightningModule that all tasks share: SGD, a row of means per epoch, a stop at infinite loss.
+"""The LightningModule that all tasks share: a row of means per epoch, a stop at infinite loss.
 
 A task defines the loss of a batch, the sums for its metrics, and which epoch is the best.
 """
@@ -18,9 +18,9 @@ from senet_train.keyed import keyed_seed
 from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
 from senet_train.training.distributed.collectives import broadcast, gather
 from senet_train.training.loss_guard import LossGuard
-from senet_train.training.optimizer import (
+from senet_train.training.optimizers import build_optimizer
+from senet_train.training.parameters import (
     EVERYTHING,
-    FusedSGD,
     freeze_backbone,
     freeze_batch_norms,
     parameter_groups,
@@ -197,21 +197,15 @@ class Learner(pl.LightningModule, ABC):
         nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
-        """SGD over groups of parameters, whose learning rates are a pure function of the step."""
+        """The optimizer of groups of parameters: their rates are a pure function of the step."""
         groups = parameter_groups(self.network, self.optim, self.new)
         self.guard = LossGuard(self.device)
-        sgd = FusedSGD(
-            groups,
-            halted=self.guard.halted,
-            lr=self.optim.lr,
-            momentum=self.optim.momentum,
-            nesterov=self.optim.nesterov,
-        )
+        optimizer = build_optimizer(self.optim, groups, self.guard.halted)
         total = self.steps_per_epoch * self.max_epochs
         warmup = round(self.steps_per_epoch * self.optim.warmup_epochs)
         factor = with_warmup(self.schedule, warmup, total)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(sgd, factor)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
-            "optimizer": sgd,
+            "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }

@@ -35,8 +35,10 @@ from senet_train.training.checks import (
     refuse_mixing,
     refuse_not_deterministic,
     refuse_optim,
+    refuse_overflows,
     refuse_unknown_norms,
 )
+from senet_train.training.optimizers import OPTIMIZERS, PLUGINS
 from senet_train.training.places import Place, open_arm_of, places_of, with_precision
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
@@ -162,12 +164,14 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
     )
-    optim = replace(config.optim, schedule=shape)
-    refuse_optim(config)
+    optimizer, algorithm = bind(config.optim.algorithm, OPTIMIZERS, "optim", PLUGINS)
+    optim = replace(config.optim, schedule=shape, algorithm=algorithm)
     config = replace(builder.config, optim=optim)
+    refuse_optim(config)
     asked_precision = config.trainer.precision
     refuse_devices(config, made_here=made_here)
     config = resolve_hardware(config) if made_here else config
+    refuse_overflows(config.trainer, algorithm.name, optimizer.func)
     task.refuse(config)
     asked = config.data.num_classes  # built before the data are looked for: they may take a while
     found = builder.build_on_meta(10 if asked == "auto" else asked)

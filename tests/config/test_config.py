@@ -126,7 +126,7 @@ def test_every_value_has_a_comment(file: Path) -> None:
     assert header or not alone, alone
 
 
-@pytest.mark.parametrize("optim", ["one_cycle", "he_cifar"])
+@pytest.mark.parametrize("optim", ["one_cycle", "he_cifar", "adamw"])
 @pytest.mark.parametrize("file", SCHEDULE_FILES, ids=lambda f: f.stem)
 def test_every_schedule_suits_every_recipe(file: Path, optim: str) -> None:
     plan = make_plan(config(f"optim={optim}", f"optim/schedule={file.stem}", "model=se_resnet20"))
@@ -210,11 +210,14 @@ SAME = [
     ("attention.ratio=16",),
     ("placement.stages=[4,3,2,1]",),
     ("model=resnet18", "attention=se"),
+    ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
 ]
 OTHER = [
     ("ratio=8",),
     ("optim.lr=0.06",),
+    ("optim=adamw",),
+    ("optim=radam",),
     ("optim.frozen=backbone",),
     ("optim.backbone_lr_factor=0.1",),
     ("attention.bias=true",),

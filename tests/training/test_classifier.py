@@ -13,7 +13,7 @@ from training.fitting import fit, small_network
 
 from senet_train.errors import Diverged
 from senet_train.training.fit import load_best
-from senet_train.training.optimizer import parameter_groups
+from senet_train.training.parameters import parameter_groups
 from senet_train.training.progress import MetricSums
 from senet_train.training.tasks.classification import class_counts, class_sums
 

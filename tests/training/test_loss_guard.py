@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from senet_train.training.distributed.collectives import process_group
 from senet_train.training.distributed.world import STORE
 from senet_train.training.loss_guard import LossGuard, NotFinite
-from senet_train.training.optimizer import FusedSGD
+from senet_train.training.optimizers import FusedSGD
 
 HOST = torch.device("cpu")
 SETTINGS = [

@@ -1,10 +1,9 @@
-"""SGD and its parameter groups: learning rate, weight decay, and what is frozen."""
+"""Which parameters are trained, and their groups: learning rate, weight decay, what is frozen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from senet_train.config.schema import Optim
@@ -12,49 +11,6 @@ from senet_train.networks.insertion import Slot
 from senet_train.networks.weights.load import last_layer
 
 EVERYTHING = ("",)  # a prefix of every name
-
-
-class FusedSGD(torch.optim.SGD):
-    """torch's fused SGD, which leaves weights and momentum as they are where `halted`, (), is 1.
-
-    So it does where a GradScaler has found an overflow: that sets `found_inf` before a step and
-    deletes it afterwards. The device decides; the host does not wait.
-    """
-
-    def __init__(
-        self,
-        groups: list[dict[str, Any]],
-        *,
-        lr: float,
-        momentum: float,
-        nesterov: bool,
-        halted: Tensor,
-    ) -> None:
-        super().__init__(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
-        self.halted = halted
-        self.start_momentum()
-
-    def start_momentum(self) -> None:
-        """Momentum of zeros, from which the first step is the same.
-
-        torch makes it in the first step, and leaves it uninitialised where that one is skipped.
-        """
-        for group in self.param_groups:
-            for parameter in group["params"] if group["momentum"] else ():
-                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step, or none; what the closure returns, which computes loss and gradients."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        overflow = getattr(self, "found_inf", None)
-        self.found_inf = self.halted if overflow is None else torch.maximum(overflow, self.halted)
-        super().step()
-        if overflow is None:
-            del self.found_inf
-        return loss
 
 
 def new_prefixes(network: nn.Module, slots: Sequence[Slot]) -> tuple[str, ...]:
