@@ -101,6 +101,7 @@ class Optim:
     schedule: Choice
     frozen: Literal["none", "backbone"] = "none"
     backbone_lr_factor: Positive = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 @dataclass(frozen=True, config=STRICT)

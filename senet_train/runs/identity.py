@@ -22,7 +22,12 @@ LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dr
 # the data with the value that those runs had.
 LATER_OPTIONS = ("identity",)
 LATER_DATA = {"fit": "crop", "bit_depth": 16, "test_images_per_class": "all", "test_fraction": 0.2}
-LATER_OPTIM = {"name": EARLIER_OPTIMIZER, "frozen": "none", "backbone_lr_factor": 1.0}
+LATER_OPTIM = {
+    "name": EARLIER_OPTIMIZER,
+    "frozen": "none",
+    "backbone_lr_factor": 1.0,
+    "layer_decay": 1.0,
+}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from senet_train.backbones.slots import Backbone
-from senet_train.config.schema import Config, Data, Trainer
+from senet_train.config.schema import Config, Data, Optim, Trainer
 from senet_train.errors import InputError
+from senet_train.networks.depth import depths_of
 from senet_train.networks.determinism import not_deterministic
 from senet_train.networks.hardware import choose_accelerator
 from senet_train.networks.insertion import Slot
@@ -67,6 +68,12 @@ def refuse_not_deterministic(network: Backbone, slots: Sequence[Slot], config: C
         )
 
 
+def refuse_layer_decay(network: Backbone, optim: Optim) -> None:
+    """Raises InputError for `layer_decay` on a network without blocks to count."""
+    if optim.layer_decay != 1:
+        depths_of(network)
+
+
 def refuse_optim(config: Config) -> None:
     """Raises InputError for settings of the optimizer that contradict each other."""
     optim, epochs = config.optim, config.trainer.max_epochs
@@ -81,11 +88,12 @@ def refuse_optim(config: Config) -> None:
             f"optim.warmup_epochs={optim.warmup_epochs} leaves none of trainer.max_epochs={epochs} "
             f"at the peak rate: choose optim.warmup_epochs < {epochs}"
         )
-    if optim.frozen == "backbone" and optim.backbone_lr_factor != 1:
-        raise InputError(
-            f"optim.backbone_lr_factor={optim.backbone_lr_factor} changes nothing with "
-            "optim.frozen=backbone: leave one of them out"
-        )
+    for key in ("backbone_lr_factor", "layer_decay"):
+        if optim.frozen == "backbone" and getattr(optim, key) != 1:
+            raise InputError(
+                f"optim.{key}={getattr(optim, key)} changes nothing with "
+                "optim.frozen=backbone: leave one of them out"
+            )
 
 
 def refuse_overflows(trainer: Trainer, name: str, optimizer: Callable[..., object]) -> None:

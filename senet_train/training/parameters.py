@@ -6,7 +6,9 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Optim
+from senet_train.networks.depth import depths_of
 from senet_train.networks.insertion import Slot
 from senet_train.networks.weights.load import last_layer
 
@@ -36,17 +38,34 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """One group with weight decay and, unless `decay_norm_and_bias`, one of vectors without.
 
-    The backbone has groups of its own, the last ones, if `backbone_lr_factor` is not 1.
+    The backbone has groups of its own, the last ones: one, or two, for each of its learning rates.
     """
-    slower = optim.backbone_lr_factor != 1
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    usual = [p for name, p in named if name.startswith(new) or not slower]
-    backbone = [p for name, p in named if slower and not name.startswith(new)]
-    lr = optim.lr * optim.backbone_lr_factor
-    return [
-        *decaying_groups(usual, optim),
-        *({**group, "lr": lr} for group in decaying_groups(backbone, optim)),
-    ]
+    factors = rate_factors(network, optim, new)
+    by_factor: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            by_factor.setdefault(factors[name], []).append(parameter)
+    groups = decaying_groups(by_factor.pop(1.0), optim)
+    for factor, parameters in by_factor.items():
+        lr = optim.lr * factor
+        groups += [{**group, "lr": lr} for group in decaying_groups(parameters, optim)]
+    return groups
+
+
+def rate_factors(network: nn.Module, optim: Optim, new: tuple[str, ...]) -> dict[str, float]:
+    """Name of each parameter -> its learning rate as a part of the whole one.
+
+    Attention and the last layer have the whole one. A block of the backbone has `layer_decay` times
+    the rate of the next one, and the last block that of the last layer (ELECTRA, arXiv:2003.10555).
+    """
+    names = [name for name, _ in network.named_parameters()]
+    if optim.layer_decay == 1:
+        return {n: 1.0 if n.startswith(new) else optim.backbone_lr_factor for n in names}
+    assert isinstance(network, Backbone), "layer_decay is for networks with units"
+    depths = depths_of(network)
+    last = 1 + max(depths.values())
+    decays = {name: optim.layer_decay ** (last - depth) for name, depth in depths.items()}
+    return {n: 1.0 if n.startswith(new) else optim.backbone_lr_factor * decays[n] for n in names}
 
 
 def decaying_groups(parameters: list[nn.Parameter], optim: Optim) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from senet_train.runs.network import NetworkBuilder
 from senet_train.training.checks import (
     refuse_batch,
     refuse_devices,
+    refuse_layer_decay,
     refuse_mixing,
     refuse_not_deterministic,
     refuse_optim,
@@ -183,6 +184,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
+        refuse_layer_decay(found.network, config.optim)
         refuse_unknown_norms(found.network, config.trainer.devices)
         refuse_not_deterministic(found.network, found.slots, config)
     unresolved = with_precision(config, asked_precision)
