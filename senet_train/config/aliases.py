@@ -18,6 +18,8 @@ NAMES_ELSEWHERE = {
     "optim.frozen": "freeze frozen freezebackbone freezeencoder linearprobe",
     "optim.backbone_lr_factor": "backbonelr lrbackbone",
     "optim.layer_decay": "layerdecay layerwisedecay llrd lldecay",
+    "optim.accumulate": "accumulategradbatches gradaccum accumulate gradientaccumulationsteps "
+    "gradaccumsteps accumsteps accum gradientaccumulation accumulationsteps",
     "optim/schedule=NAME": "scheduler lrscheduler sched schedule lrschedule lrpolicy",
     "optim.schedule.milestones": "milestones decayepochs lrsteps steps",
     "optim.schedule.gamma": "gamma decayrate lrgamma",
@@ -94,8 +96,6 @@ NOT_HERE = {
     "itself, and model.pretrained=FILE starts from weights",
     "compile torchcompile jit usecompile": "torch.compile is not supported, and trainer.kernel "
     "chooses what is made fast",
-    "accumulategradbatches gradaccum accumulate gradientaccumulationsteps gradaccumsteps "
-    "accumsteps accum": "gradients are not accumulated, and data.batch_size is the batch of a step",
     "earlystopping patience earlystop earlystoppingpatience": "a run trains all its epochs and "
     "tests the one that was best on validation images, early stopping is not supported",
     "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps maxtime "

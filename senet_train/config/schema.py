@@ -102,6 +102,7 @@ class Optim:
     frozen: Literal["none", "backbone"] = "none"
     backbone_lr_factor: Positive = 1.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    accumulate: Count = 1
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -27,6 +27,7 @@ LATER_OPTIM = {
     "frozen": "none",
     "backbone_lr_factor": 1.0,
     "layer_decay": 1.0,
+    "accumulate": 1,
 }
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")

@@ -57,6 +57,7 @@ class Learner(pl.LightningModule, ABC):
         self.network: Any = network  # each task has its own type
         self.optim, self.schedule = optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
+        self.batches_per_epoch = steps_per_epoch * optim.accumulate
         if optim.frozen == "backbone":
             freeze_backbone(network, new)
         self.progress = Progress(self.new_sums("train"))
@@ -91,9 +92,10 @@ class Learner(pl.LightningModule, ABC):
             freeze_batch_norms(self.network, self.new)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed the generator (of dropout, say) by run and step: the same for every model."""
+        """Seed the generator (of dropout, say) by run and batch: the same for every model."""
         self.progress.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        torch.manual_seed(keyed_seed("step", self.seed, self.global_step))
+        number = self.progress.epoch * self.batches_per_epoch + self.progress.batch
+        torch.manual_seed(keyed_seed("step", self.seed, number))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, ()."""
@@ -162,7 +164,8 @@ class Learner(pl.LightningModule, ABC):
         The weights are then those from before that loss.
         """
         if found := self.guard.ask():
-            raise self.diverged(found.value, f"at step {self.global_step - found.steps_ago}")
+            steps_ago = math.ceil(found.batches_ago / self.optim.accumulate)
+            raise self.diverged(found.value, f"at step {self.global_step - steps_ago}")
         if overflows(self.trainer):
             raise Diverged(
                 f"the gradients overflow float16 at step {self.global_step - 1}, however small the "

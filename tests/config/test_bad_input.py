@@ -53,6 +53,8 @@ CASES = [
     ("optim.layer_decay=0", "optim.layer_decay=0: must be greater than 0"),
     ("optim.layer_decay=1.1", "optim.layer_decay=1.1: must be less than or equal to 1"),
     ("optim.layer_decay=0.9 optim.frozen=backbone", "optim.layer_decay=0.9 changes nothing with"),
+    ("optim.accumulate=0", "optim.accumulate=0: must be greater than or equal to 1"),
+    ("optim.accumulate=1.5", "optim.accumulate=1.5: must be a valid integer"),
     ("optim=adam", "did you mean optim=adamw?"),
     ("optim.name=lamb", "there is no optim named lamb: choose one of adamw, nadam, radam, sgd"),
     ("optim=nadam trainer.precision=16-mixed", "choose trainer.precision=bf16-mixed or 32"),

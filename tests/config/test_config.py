@@ -212,12 +212,13 @@ SAME = [
     ("model=resnet18", "attention=se"),
     ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
-    ("optim.layer_decay=1.0",),
+    ("optim.layer_decay=1.0", "optim.accumulate=1"),
 ]
 OTHER = [
     ("ratio=8",),
     ("optim.lr=0.06",),
     ("optim=adamw",),
+    ("optim.accumulate=2",),
     ("optim.layer_decay=0.9",),
     ("optim=radam",),
     ("optim.frozen=backbone",),

@@ -52,6 +52,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "a frozen backbone": ("optim.frozen=backbone", "optim.backbone_lr_factor=1.0"),
     **{name: (f"optim={name}",) for name in ("adamw", "radam", "nadam")},
+    "accumulated": ("optim.accumulate=2", "data.batch_size=8"),
+    "accumulated with a loss scale, clipping and average": (
+        *("optim.accumulate=2", "data.batch_size=8", "optim=adamw"),
+        *("trainer.precision=16-mixed", "trainer.clip_norm=0.1", "trainer.ema_decay=0.9"),
+    ),
     "AdamW with a loss scale": ("optim=adamw", "trainer.precision=16-mixed"),
     "no momentum": ("optim.momentum=0.0", "optim.nesterov=false"),
 }
