@@ -149,6 +149,7 @@ OPTIONS_ELSEWHERE = {
     "model": {"resnet cifarresnet": "model=resnet20", "senet seresnet": "model=se_resnet20"},
     "optim": {"sgd": "optim=one_cycle", "adam": "optim=adamw"},
     "optim/schedule": {
+        "sgdr cosineannealingwarmrestarts cosinerestarts": "optim/schedule=warm_restarts",
         "onecycle onecyclelr": "optim/schedule=one_cycle",
         "cosineannealing cosineannealinglr cos": "optim/schedule=cosine",
         "steplr multistep multisteplr": "optim/schedule=step",

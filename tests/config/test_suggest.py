@@ -81,6 +81,7 @@ OPTIONS = {
     ("optim", "AdamW"): "did you mean optim=adamw?",
     ("optim", "lamb"): "are adamw, he_cifar, nadam, one_cycle, paper_imagenet, radam, wrn: ",
     ("optim", "SGD"): "did you mean optim=one_cycle?",
+    ("optim/schedule", "SGDR"): "did you mean optim/schedule=warm_restarts?",
     ("optim/schedule", "CosineAnnealingLR"): "did you mean optim/schedule=cosine?",
     ("attention", "senet"): "did you mean attention=se?",
     ("attention", "what"): "cbam, coord, ",
