@@ -42,6 +42,7 @@ GROUPS = {
     "attention": "What sits in the network's blocks.",
     "optim": "The optimizer, the loss and the schedule.",
     "optim/schedule": "How the learning rate moves. `optim/schedule=NAME` chooses one.",
+    "recipe": "Optimizer, schedule, length and augmentation together. `recipe=NAME` chooses one.",
     "trainer": "How long a run trains, on what, and in which numbers.",
 }
 # Keys that are more than their type: sweeps read them before the schema does.

@@ -74,6 +74,7 @@ NAMES_ELSEWHERE = {
     "resultsdir rundir checkpointdir ckptdir expdir save outputpath outputfolder outputs "
     "defaultrootdir dirpath name exp expname experimentname runname",
     "experiment=NAME": "experiment preset",
+    "recipe=NAME": "recipe trainingrecipe",
     "task=NAME": "task mode",
     "overwrite=true": "overwrite force forcererun restart fresh noresume",
     "retry=failed": "retry retryfailed",

@@ -58,6 +58,8 @@ CASES = [
     ("optim/schedule=warm_restarts optim.schedule.cycles=0", "optim.schedule.cycles=0: must be"),
     ("optim/schedule=warm_restarts optim.schedule.growth=1.5", "optim.schedule.growth=1.5: must"),
     ("optim.schedule.cycles=2", "optim.schedule.cycles belongs to optim/schedule=warm_restarts"),
+    ("recipe=rsb_a4", "recipe=rsb_a4 is none of the options"),
+    ("recipe=rsb_a3_like", "data.crop=resized crops image files and digits has none"),
     ("optim=adam", "did you mean optim=adamw?"),
     ("optim.name=lamb", "there is no optim named lamb: choose one of adamw, nadam, radam, sgd"),
     ("optim=nadam trainer.precision=16-mixed", "choose trainer.precision=bf16-mixed or 32"),

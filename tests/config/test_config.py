@@ -35,15 +35,22 @@ from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import SCENE_SOURCES
 
 FILES = sorted(CONF.rglob("*.yaml"))
-GROUPS = ("attention", "data", "experiment", "model", "optim", "task", "trainer")
+GROUPS = ("attention", "data", "experiment", "model", "optim", "recipe", "task", "trainer")
 SCHEDULE_FILES = sorted((CONF / "optim" / "schedule").glob("*.yaml"))
 OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
 
 
 def settings(group: str, option: str) -> list[str]:
-    """What chooses an option; a set of scenes is for other tasks than the usual one."""
+    """What chooses an option; a set of scenes is for other tasks than the usual one.
+
+    Digits are no image files, which some recipes crop.
+    """
     scenes = group == "data" and option in SCENE_SOURCES
-    return ["task=segmentation"] * scenes + [f"{group}={option}"]
+    return [
+        *["task=segmentation"] * scenes,
+        f"{group}={option}",
+        *["data.crop=pad"] * (group == "recipe" and option != "none"),
+    ]
 
 
 def raw(*overrides: str) -> Any:

@@ -126,6 +126,7 @@ def test_every_alias_leads_to_a_key_that_there_is() -> None:
     known = {
         *keys_of_conf(),
         "experiment=NAME",
+        "recipe=NAME",
         "task=NAME",
         "data.crop, data.flip and data.cutout",
     }
