@@ -146,6 +146,7 @@ class Plan:
             "lr": config.optim.lr,
             "max_epochs": config.trainer.max_epochs,
             "model": config.model.title,
+            "optimizer": config.optim.algorithm.name,
             "placement": f"{config.placement.position} {config.placement.stages}",
             "seed": config.seed,
             "task": config.task,

@@ -150,6 +150,13 @@ def test_a_state_goes_on_exactly(name: str) -> None:
     assert equal(tensors(network, own), tensors(again, resumed))
 
 
+def test_every_run_names_its_optimizer_for_tensorboard() -> None:
+    """Every arm has the same columns."""
+    said = [make_plan(config(f"optim={name}")).hyperparameters() for name in ("wrn", "adamw")]
+    assert [arm["optimizer"] for arm in said] == ["sgd", "adamw"]
+    assert said[0].keys() == said[1].keys()
+
+
 def test_an_optimizer_without_a_name_is_sgd() -> None:
     """As runs wrote it down before there were others."""
     named, unnamed = config(), config("~optim.name")
