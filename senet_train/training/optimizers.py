@@ -47,6 +47,7 @@ class CopyHalts(Optimizer):
 
     Weights and state are copied before a step, and the device chooses between the two. The host
     does not wait. Its counts of steps go on, which nobody reads: `halted` stays 1 once it is.
+    On a CPU there is nothing to wait for: the flag is read, and the step left out.
     """
 
     skips_overflows = False  # a GradScaler would wait for the device, to know whether to step
@@ -55,6 +56,18 @@ class CopyHalts(Optimizer):
     def step(self, closure: Closure = None) -> Any:
         """One step, or none; what the closure returns, which computes loss and gradients."""
         loss = computed(closure)
+        if not self.may_ask():
+            self.step_or_back()
+        elif not self.halted:
+            super().step()
+        return loss
+
+    def may_ask(self) -> bool:
+        """Whether reading the flag makes nobody wait."""
+        return self.halted.device.type == "cpu"
+
+    def step_or_back(self) -> None:
+        """A step, which is taken back where the flag is 1."""
         tensors = self.learnt()
         before = dict(zip(tensors, torch._foreach_mul([*tensors.values()], 1.0), strict=True))
         super().step()
@@ -62,7 +75,6 @@ class CopyHalts(Optimizer):
         for key, tensor in self.learnt().items():  # the first step makes the state, of zeros
             then = before.get(key, torch.zeros_like(tensor))
             tensor.copy_(torch.where(halted, then, tensor))
-        return loss
 
     def learnt(self) -> dict[tuple[int, str], Tensor]:
         """The parameters that have gradients, and the tensors of their state."""

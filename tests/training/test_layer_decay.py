@@ -13,6 +13,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from senet_train.attention import ATTENTIONS
+from senet_train.backbones import BACKBONES
 from senet_train.backbones.slots import Backbone
 from senet_train.config.schema import Optim, Placement
 from senet_train.errors import InputError
@@ -86,6 +87,32 @@ def test_depths_are_those_counted_by_hand(words: str) -> None:
     old = [name for name in depths if not name.startswith(new)]
     assert old
     assert {name: depths[name] for name in old} == {name: BY_HAND[words](name) for name in old}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "attention=se",
+        "attention=cbam placement.position=pre",
+        "attention=se placement.stages=[2]",
+    ],
+)
+def test_attention_moves_no_depth(words: str) -> None:
+    """The rate of a layer must not depend on the arm."""
+    plain = depths_of(network_of("model=resnet20")[0])
+    depths = depths_of(network_of(f"model=resnet20 ratio=4 {words}")[0])
+    assert {name: depths[name] for name in plain} == plain
+    assert len(depths) > len(plain)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_depth_for_every_block_of_every_backbone(name: str) -> None:
+    """They rise along the network, and each block has one of its own."""
+    network, _ = network_of(f"model={name} data.image_size=32")
+    depths = list(depths_of(network).values())
+    assert depths == sorted(depths)
+    blocks = [unit for units in network.by_stage().values() for unit in units]
+    assert set(depths) == set(range(len(blocks) + 1))
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.1])

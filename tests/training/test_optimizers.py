@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from senet_train.config.options import bind
 from senet_train.config.schema import Choice
-from senet_train.training.optimizers import OPTIMIZERS, PLUGINS, build_optimizer
+from senet_train.training.optimizers import OPTIMIZERS, PLUGINS, CopyHalts, build_optimizer
 from senet_train.training.plan import make_plan
 
 FILES = {file.stem: yaml.safe_load(file.read_text()) for file in (CONF / "optim").glob("*.yaml")}
@@ -74,6 +74,13 @@ def test_the_options_of_a_file_are_all_that_the_optimizer_reads(name: str) -> No
     assert set(bound.options) | {"name", "lr", "weight_decay"} <= set(FILES[name])
 
 
+@pytest.fixture(params=["host", "device"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the flag may be asked for, as on a CPU, or the device chooses."""
+    monkeypatch.setattr(CopyHalts, "may_ask", lambda self: request.param == "host")
+
+
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("name", ADAMS)
 def test_steps_are_those_of_torch(name: str) -> None:
     """To the bit; seven steps: RAdam rectifies from the sixth on."""
@@ -87,6 +94,7 @@ def test_steps_are_those_of_torch(name: str) -> None:
     assert not equal(tensors(network, own)[:2], [p.detach() for p in layer().parameters()])
 
 
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("first", [0, 1, 4])
 @pytest.mark.parametrize("name", ADAMS)
 def test_a_halted_step_changes_nothing(name: str, first: int) -> None:
