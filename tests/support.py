@@ -73,9 +73,8 @@ DATA = Data(
     workers=0,
 )
 OPTIM = Optim(
+    algorithm=Choice("sgd", {"momentum": 0.9, "nesterov": False}),
     lr=0.1,
-    momentum=0.9,
-    nesterov=False,
     weight_decay=0.01,
     decay_norm_and_bias=True,
     label_smoothing=0.0,

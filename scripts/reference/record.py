@@ -6,7 +6,7 @@ from types import ModuleType
 
 from reference.commented import commented_keys
 from reference.markdown import page, table
-from senet_train.runs import metrics, record
+from senet_train.runs import metrics, origin, record
 
 CLASSES = (
     (record, "RunRecord"),
@@ -18,6 +18,7 @@ CLASSES = (
     (record, "AttentionSlot"),
     (record, "Environment"),
     (record, "DataFacts"),
+    (origin, "Origin"),
 )
 
 

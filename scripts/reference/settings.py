@@ -18,6 +18,7 @@ from senet_train.config.schema import Config, Data, Optim, Placement, Trainer
 from senet_train.data.find import SOURCES
 from senet_train.networks.libraries.timm import timm_network
 from senet_train.networks.libraries.torchvision import torchvision_network
+from senet_train.training.optimizers import OPTIMIZERS
 from senet_train.training.schedule import SCHEDULES
 from senet_train.training.tasks.task import SCENE_SOURCES
 
@@ -27,6 +28,7 @@ TABLES: dict[str, dict[str, Callable[..., Any]]] = {
     "attention": ATTENTIONS,
     "data": {**SOURCES, **SCENE_SOURCES},
     "model": BACKBONES,
+    "optim": OPTIMIZERS,
     "optim.schedule": SCHEDULES,
 }
 LIBRARIES = {
@@ -40,6 +42,7 @@ GROUPS = {
     "attention": "What sits in the network's blocks.",
     "optim": "The optimizer, the loss and the schedule.",
     "optim/schedule": "How the learning rate moves. `optim/schedule=NAME` chooses one.",
+    "recipe": "Optimizer, schedule, length and augmentation together. `recipe=NAME` chooses one.",
     "trainer": "How long a run trains, on what, and in which numbers.",
 }
 # Keys that are more than their type: sweeps read them before the schema does.

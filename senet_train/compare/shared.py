@@ -14,8 +14,11 @@ PARTS = {
         {
             "trainer.max_epochs": "{} epochs",
             "data.batch_size": "batch {}",
+            "optim.accumulate": "{} batches a step",
+            "optim.name": "{}",
             "optim.lr": "lr {}",
             "optim.schedule.name": "{}",
+            "optim.layer_decay": "layer decay {}",
         },
     ),
     "precision": (" ", {"trainer.precision": "{}"}),

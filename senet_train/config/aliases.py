@@ -7,13 +7,19 @@ its last part.
 # Our key or setting -> the words of others for it.
 NAMES_ELSEWHERE = {
     "optim.lr": "lr learningrate baselr initiallr initlr lr0 maxlr peaklr steplr stepsize eta",
+    "optim=NAME": "optimizer opt optimiser optimname optimizertype optimizername",
     "optim.momentum": "momentum sgdmomentum",
+    "optim.betas": "betas beta1 beta2 adambetas",
+    "optim.eps": "eps epsilon adameps adamepsilon",
     "optim.nesterov": "nesterov",
     "optim.weight_decay": "weightdecay wd decay l2 l2reg regularization",
     "optim.label_smoothing": "labelsmoothing smoothing smooth labelsmooth",
     "optim.warmup_epochs": "warmup warmupepochs numwarmupepochs warmuplr warmupsteps lrwarmup",
     "optim.frozen": "freeze frozen freezebackbone freezeencoder linearprobe",
-    "optim.backbone_lr_factor": "backbonelr layerdecay lrbackbone",
+    "optim.backbone_lr_factor": "backbonelr lrbackbone",
+    "optim.layer_decay": "layerdecay layerwisedecay llrd lldecay",
+    "optim.accumulate": "accumulategradbatches gradaccum accumulate gradientaccumulationsteps "
+    "gradaccumsteps accumsteps accum gradientaccumulation accumulationsteps",
     "optim/schedule=NAME": "scheduler lrscheduler sched schedule lrschedule lrpolicy",
     "optim.schedule.milestones": "milestones decayepochs lrsteps steps",
     "optim.schedule.gamma": "gamma decayrate lrgamma",
@@ -68,6 +74,7 @@ NAMES_ELSEWHERE = {
     "resultsdir rundir checkpointdir ckptdir expdir save outputpath outputfolder outputs "
     "defaultrootdir dirpath name exp expname experimentname runname",
     "experiment=NAME": "experiment preset",
+    "recipe=NAME": "recipe trainingrecipe",
     "task=NAME": "task mode",
     "overwrite=true": "overwrite force forcererun restart fresh noresume",
     "retry=failed": "retry retryfailed",
@@ -83,17 +90,13 @@ NOT_HERE = {
     "wandb mlflow comet neptune clearml aim logger loggers logging usewandb wandbproject reportto "
     "tensorboard tb": "every run writes TensorBoard events and metrics.csv, and no other logger is "
     "supported",
-    "adam adamw rmsprop lamb lion adagrad radam nadam lars adabound adafactor sam optimizer opt "
-    "optimiser optimname optimizertype optimizername betas beta1 beta2 adameps sgd": "SGD is the "
-    "only optimizer that is supported (optim.lr, optim.momentum, optim.nesterov, "
-    "optim.weight_decay)",
+    "adam rmsprop lamb lion adagrad lars adabound adafactor sam": "there are optim=adamw, "
+    "optim=radam, optim=nadam, and SGD in the other files of optim",
     "resume resumefrom resumefromcheckpoint ckptpath checkpoint ckpt autoresume resumepath "
     "continuetraining restore cont last": "the same line again goes on with an unfinished run by "
     "itself, and model.pretrained=FILE starts from weights",
     "compile torchcompile jit usecompile": "trainer.kernel=compiled is torch.compile, and "
     "trainer.kernel=auto takes it for long runs on a GPU",
-    "accumulategradbatches gradaccum accumulate gradientaccumulationsteps gradaccumsteps "
-    "accumsteps accum": "gradients are not accumulated, and data.batch_size is the batch of a step",
     "earlystopping patience earlystop earlystoppingpatience": "a run trains all its epochs and "
     "tests the one that was best on validation images, early stopping is not supported",
     "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps maxtime "
@@ -145,7 +148,9 @@ OPTIONS_ELSEWHERE = {
     },
     "hydra/sweeper": {"optuna ax nevergrad tpe": "hydra/sweeper=search"},
     "model": {"resnet cifarresnet": "model=resnet20", "senet seresnet": "model=se_resnet20"},
+    "optim": {"sgd": "optim=one_cycle", "adam": "optim=adamw"},
     "optim/schedule": {
+        "sgdr cosineannealingwarmrestarts cosinerestarts": "optim/schedule=warm_restarts",
         "onecycle onecyclelr": "optim/schedule=one_cycle",
         "cosineannealing cosineannealinglr cos": "optim/schedule=cosine",
         "steplr multistep multisteplr": "optim/schedule=step",

@@ -10,7 +10,12 @@ import yaml
 from senet_train.config.resolvers import config_dir
 
 OVERLAY: dict[str, Any] = {}  # such as model=se_resnet18, which sets model and attention
-NOT_OF_THE_TREE = ("hydra", "experiment", "task")  # groups whose files set keys of other groups
+NOT_OF_THE_TREE = (
+    "hydra",
+    "experiment",
+    "recipe",
+    "task",
+)  # groups whose files set keys of other groups
 
 
 @cache

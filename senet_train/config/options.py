@@ -72,7 +72,8 @@ def check_options(
         if key not in allowed:
             if keys_of_conf().get(f"{where}.{key}"):  # of another option of the group
                 raise InputError(no_such_key(f"{where}.{key}"))
-            raise InputError(f"{where} has no option {key}{suggestion(key, allowed)}")
+            known = [*allowed, *shared_keys(where)]
+            raise InputError(f"{where} has no option {key}{suggestion(key, known)}")
     for p in allowed.values():
         if p.annotation is p.empty:
             raise InputError(f"{where}: its option {p.name} has no type: annotate its constructor")
@@ -86,3 +87,10 @@ def check_options(
     except ValidationError as error:
         raise InputError(explain(error, given, f"{where}.")) from None
     return {name: getattr(checked, name) for name in allowed}
+
+
+def shared_keys(group: str) -> list[str]:
+    """The keys that every option of a group has, such as `lr` of optim."""
+    shared = (key for key, owners in keys_of_conf().items() if not owners)
+    names = (key.removeprefix(f"{group}.") for key in shared if key.startswith(f"{group}."))
+    return [name for name in names if "." not in name]

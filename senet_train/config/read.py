@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from senet_train.config.schema import SWEEP_KEYS, Config, Data
+from senet_train.config.schema import EARLIER_OPTIMIZER, SWEEP_KEYS, Config, Data, Optim
 from senet_train.config.suggest import no_such_key
 from senet_train.config.typed_words import NAME_LIST_KEYS
 from senet_train.errors import InputError
@@ -34,8 +34,7 @@ def read_tree(given: Mapping[str, Any]) -> Config:
     tree["data"] = {**common, "source": as_choice(data, "data")}
     tree["model"] = as_choice(tree.get("model"), "model")
     tree["attention"] = as_choice(tree.get("attention"), "attention")
-    optim = dict(tree.get("optim") or {})
-    tree["optim"] = {**optim, "schedule": as_choice(optim.get("schedule"), "optim.schedule")}
+    tree["optim"] = optim_tree(dict(tree.get("optim") or {}))
     try:
         # JSON mode: in Python mode a strict dataclass accepts only an instance of itself.
         return TypeAdapter(Config).validate_json(json.dumps(tree))
@@ -54,6 +53,18 @@ def expand_home(tree: dict[str, Any]) -> None:
         if isinstance(node.get(key), str):
             node[key] = os.path.expanduser(node[key])
             tree |= {group: node} if group else {}
+
+
+def optim_tree(optim: dict[str, Any]) -> dict[str, Any]:
+    """`{name: adamw, lr: 1, eps: 1}` -> `{lr: 1, algorithm: {name: adamw, options: {eps: 1}}}`.
+
+    Before there were others, the optimizer had no name.
+    """
+    common = {*Optim.__dataclass_fields__} - {"algorithm"}
+    shared = {key: optim.pop(key) for key in list(optim) if key in common}
+    algorithm = as_choice({"name": EARLIER_OPTIMIZER, **optim}, "optim")
+    schedule = as_choice(shared.get("schedule"), "optim.schedule")
+    return {**shared, "algorithm": algorithm, "schedule": schedule}
 
 
 def as_choice(node: Any, where: str) -> dict[str, Any]:
@@ -81,6 +92,7 @@ def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -
     first, *rest = error.errors()
     path = known_path(first["loc"], tree)
     key = (prefix + ".".join(map(str, path))).replace(".options.", ".").replace(".source.", ".")
+    key = key.replace("optim.algorithm.", "optim.")
     if first["type"] == "missing":
         return f"{key}.{first['loc'][len(path)]} is not set: give it a value".lstrip(".")
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

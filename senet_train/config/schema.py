@@ -23,6 +23,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 BitDepth = Annotated[int, Field(ge=8, le=16)]
 
 
+EARLIER_OPTIMIZER = "sgd"  # of runs that were made before there were others
+
 SWEEP_KEYS = (  # of tables
     *("arms", "seeds", "first_seed", "max_seeds"),
     *("primary", "reserve", "margin"),
@@ -85,11 +87,13 @@ class Placement:
 
 @dataclass(frozen=True, config=STRICT)
 class Optim:
-    """SGD, the loss, which parameters are trained, and the schedule of the learning rate."""
+    """The optimizer, the loss, which parameters are trained, and the schedule of the rate.
 
+    `algorithm` is the optimizer with the options that it alone has, such as SGD's momentum.
+    """
+
+    algorithm: Choice
     lr: Positive
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    nesterov: bool
     weight_decay: NotNegative
     decay_norm_and_bias: bool
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
@@ -97,6 +101,8 @@ class Optim:
     schedule: Choice
     frozen: Literal["none", "backbone"] = "none"
     backbone_lr_factor: Positive = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    accumulate: Count = 1
 
 
 @dataclass(frozen=True, config=STRICT)

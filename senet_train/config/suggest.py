@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from senet_train.config.aliases import KEY_OF, OPTION_OF, REASON_OF, fold
 from senet_train.config.conf_keys import groups_of_conf, keys_of_conf
+from senet_train.errors import counted
 
 MANY = 25  # so many choices are not listed in a line
 
@@ -57,7 +58,7 @@ def with_owner(setting: str) -> str:
 def some_of(owners: Sequence[str]) -> str:
     """`data=cifar10, data=cifar100 or data=imagenet_subset`; of many, three."""
     shown = list(owners[:3])
-    more = [f"{len(owners) - 3} others"] if len(owners) > 3 else []
+    more = [counted(len(owners) - 3, "other")] if len(owners) > 3 else []
     *first, last = [*shown, *more]
     return f"{', '.join(first)} or {last}" if first else last
 

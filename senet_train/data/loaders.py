@@ -108,8 +108,9 @@ class TrainingBatches:
     """One epoch of training batches from the `start`-th on: shuffled, augmented, of `batch_size`.
 
     The last, incomplete batch is dropped (other images in the next epoch), unless it is the only
-    one: BatchNorm must not get a batch of one image. Of each batch a process reads its shard; image
-    and augmentation do not depend on the process that reads them.
+    one: BatchNorm must not get a batch of one image. So is the last, incomplete group of
+    `accumulate` batches. Of each batch a process reads its shard; image and augmentation do not
+    depend on the process that reads them.
     """
 
     def __init__(
@@ -120,13 +121,14 @@ class TrainingBatches:
         seed: int,
         epoch: int,
         start: int = 0,
+        accumulate: int = 1,
         shard: Shard = whole_batch,
         device: torch.device = HOST,
     ) -> None:
         self.images, self.data, self.device = images, data, device
         self.seed, self.epoch, self.start, self.shard = seed, epoch, start, shard
         self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
-        self.stop = num_full_batches(len(self.order), data.batch_size)
+        self.stop = num_batches(len(self.order), data.batch_size, accumulate)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -158,9 +160,13 @@ def read_rows(
         yield row, to_device(pixels, device)
 
 
-def num_full_batches(num_images: int, batch_size: int) -> int:
-    """The number of batches of an epoch: the full ones, or the only one."""
-    return max(num_images // batch_size, 1)
+def num_batches(num_images: int, batch_size: int, accumulate: int = 1) -> int:
+    """The number of batches of an epoch, in groups of `accumulate`: the full ones, or the only one.
+
+    It is 0 where there are fewer batches than a group has.
+    """
+    full = max(num_images // batch_size, 1)
+    return full - full % accumulate
 
 
 class EvaluationBatches:

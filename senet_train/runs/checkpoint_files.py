@@ -44,9 +44,10 @@ def previous(path: Path) -> Path:
 def checkpoint_bytes(num_parameters: int) -> int:
     """The most that the files of a run take: best, last, the one before, and one being written.
 
-    Each has float32 weights, their momentum, and possibly their average.
+    Each has float32 weights, the two means that AdamW keeps of each (SGD has its momentum alone),
+    and possibly their average.
     """
-    return 4 * 3 * 4 * num_parameters
+    return 4 * 4 * 4 * num_parameters
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:

@@ -155,6 +155,7 @@ OURS = (
     "weights.json",
     "stop.json",
     "plan.json",
+    "origin.json",
     "metrics.csv",
     "predictions.npz",
     "correct.npz",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from senet_train.config.schema import Choice, Config
+from senet_train.config.schema import EARLIER_OPTIMIZER, Choice, Config
 
 # Keys that change no number of a run, or whose effect is in the fingerprint of the data (root,
 # exclude). Every key is here or in the identity: a test compares.
@@ -22,7 +22,13 @@ LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dr
 # the data with the value that those runs had.
 LATER_OPTIONS = ("identity",)
 LATER_DATA = {"fit": "crop", "bit_depth": 16, "test_images_per_class": "all", "test_fraction": 0.2}
-LATER_OPTIM = {"frozen": "none", "backbone_lr_factor": 1.0}
+LATER_OPTIM = {
+    "name": EARLIER_OPTIMIZER,
+    "frozen": "none",
+    "backbone_lr_factor": 1.0,
+    "layer_decay": 1.0,
+    "accumulate": 1,
+}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
 TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
 
@@ -110,6 +116,8 @@ def as_tree(config: Config) -> dict[str, Any]:
     tree: dict[str, Any] = _plain(config)
     source = tree["data"].pop("source")
     tree["data"] = {**source, **tree["data"]}
+    algorithm = tree["optim"].pop("algorithm")
+    tree["optim"] = {**algorithm, **tree["optim"]}
     return tree
 
 

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from senet_train.errors import InputError
 from senet_train.runs.metrics import EXACT, SCORES, AnyMetrics
+from senet_train.runs.origin import Origin
 from senet_train.runs.plausible import fault_of
 from senet_train.runs.study_plan import PlanReference
 from senet_train.system.files import write_json
@@ -119,6 +120,7 @@ class RunRecord:
     finished: str
     data: DataFacts = field(default_factory=DataFacts)
     plan: PlanReference = field(default_factory=PlanReference)
+    origin: Origin = field(default_factory=Origin)
 
 
 def write_record(record: RunRecord, path: Path) -> None:

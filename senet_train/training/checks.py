@@ -1,19 +1,20 @@
 """Checks of settings that are wrong only together. Each raises InputError."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from senet_train.backbones.slots import Backbone
-from senet_train.config.schema import Config, Data
+from senet_train.config.schema import Config, Data, Optim, Trainer
 from senet_train.errors import InputError
+from senet_train.networks.depth import depths_of
 from senet_train.networks.determinism import not_deterministic
 from senet_train.networks.hardware import choose_accelerator
 from senet_train.networks.insertion import Slot
 from senet_train.system.cards import card_fault
 from senet_train.training.distributed.batch_norm import unknown_batch_norms
 from senet_train.training.distributed.world import world
-from senet_train.training.optimizer import freeze_backbone, new_prefixes
+from senet_train.training.parameters import freeze_backbone, new_prefixes
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:
@@ -67,10 +68,17 @@ def refuse_not_deterministic(network: Backbone, slots: Sequence[Slot], config: C
         )
 
 
+def refuse_layer_decay(network: Backbone, optim: Optim) -> None:
+    """Raises InputError for `layer_decay` on a network without blocks to count."""
+    if optim.layer_decay != 1:
+        depths_of(network)
+
+
 def refuse_optim(config: Config) -> None:
     """Raises InputError for settings of the optimizer that contradict each other."""
     optim, epochs = config.optim, config.trainer.max_epochs
-    if optim.nesterov and optim.momentum == 0:
+    options = optim.algorithm.options
+    if options.get("nesterov") and options["momentum"] == 0:
         raise InputError(
             "optim.momentum=0 with optim.nesterov=true: Nesterov's step needs momentum, "
             "choose optim.nesterov=false"
@@ -80,10 +88,20 @@ def refuse_optim(config: Config) -> None:
             f"optim.warmup_epochs={optim.warmup_epochs} leaves none of trainer.max_epochs={epochs} "
             f"at the peak rate: choose optim.warmup_epochs < {epochs}"
         )
-    if optim.frozen == "backbone" and optim.backbone_lr_factor != 1:
+    for key in ("backbone_lr_factor", "layer_decay"):
+        if optim.frozen == "backbone" and getattr(optim, key) != 1:
+            raise InputError(
+                f"optim.{key}={getattr(optim, key)} changes nothing with "
+                "optim.frozen=backbone: leave one of them out"
+            )
+
+
+def refuse_overflows(trainer: Trainer, name: str, optimizer: Callable[..., object]) -> None:
+    """Raises InputError for a loss scale with an optimizer that cannot leave out a step for it."""
+    if trainer.precision == "16-mixed" and not getattr(optimizer, "skips_overflows", False):
         raise InputError(
-            f"optim.backbone_lr_factor={optim.backbone_lr_factor} changes nothing with "
-            "optim.frozen=backbone: leave one of them out"
+            f"optim={name} with trainer.precision=16-mixed: it cannot leave out the steps whose "
+            "gradients overflow, choose trainer.precision=bf16-mixed or 32, or optim=adamw"
         )
 
 

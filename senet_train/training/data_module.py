@@ -11,7 +11,7 @@ from senet_train.data.loaders import (
     EvaluationBatches,
     Splits,
     TrainingBatches,
-    num_full_batches,
+    num_batches,
 )
 from senet_train.training.distributed.world import SINGLE_PROCESS, World
 
@@ -19,7 +19,7 @@ from senet_train.training.distributed.world import SINGLE_PROCESS, World
 class DataModule(pl.LightningDataModule):
     """The splits as batches, an epoch at a time (`reload_dataloaders_every_n_epochs=1`).
 
-    `here` is the process that reads its share of them.
+    `here` is the process that reads its share of them; a step takes `accumulate` batches.
     """
 
     def __init__(
@@ -29,21 +29,29 @@ class DataModule(pl.LightningDataModule):
         *,
         seed: int,
         channels_last: bool,
+        accumulate: int = 1,
         here: World = SINGLE_PROCESS,
     ) -> None:
         super().__init__()
         self.splits, self.data, self.seed, self.here = splits, data, seed, here
+        self.accumulate = accumulate
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.first = (0, 0)  # epoch and batch to start with
 
     @property
-    def steps_per_epoch(self) -> int:
+    def batches_per_epoch(self) -> int:
         """The number of batches of a whole epoch."""
-        return num_full_batches(len(self.splits.train.labels), self.data.batch_size)
+        num_images = len(self.splits.train.labels)
+        return num_batches(num_images, self.data.batch_size, self.accumulate)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of optimizer steps of a whole epoch."""
+        return self.batches_per_epoch // self.accumulate
 
     def start_at(self, epoch: int, batch: int) -> None:
         """Resume: that epoch begins with that batch."""
-        self.first = (epoch, batch % self.steps_per_epoch)  # 0 after an epoch's last
+        self.first = (epoch, batch % self.batches_per_epoch)  # 0 after an epoch's last
 
     @property
     def device(self) -> torch.device:
@@ -81,6 +89,7 @@ class DataModule(pl.LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             start=start,
+            accumulate=self.accumulate,
             shard=self.here.shard,
             device=self.device,
         )

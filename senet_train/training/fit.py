@@ -14,12 +14,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from senet_train.config.schema import Data
+from senet_train.config.schema import Config, Data
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.contents import once_decoded
 from senet_train.data.find import refuse_changed
 from senet_train.data.images import FileImages
-from senet_train.data.loaders import load_splits
+from senet_train.data.loaders import load_splits, num_batches
 from senet_train.data.workers import PREFETCHED, batch_bytes, num_workers
 from senet_train.errors import InputError, counted
 from senet_train.networks.hardware import TAILS
@@ -53,7 +53,7 @@ from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.strategy import strategy
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
-from senet_train.training.optimizer import new_prefixes
+from senet_train.training.parameters import new_prefixes
 from senet_train.training.plan import Plan
 from senet_train.training.precision import precision_plugin
 from senet_train.training.resume import OF_A_RUN
@@ -101,15 +101,20 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         config.data,
         seed=config.seed,
         channels_last=config.trainer.channels_last,
+        accumulate=config.optim.accumulate,
         here=world(),
     )
+    refuse_few_batches(len(splits.train.labels), config)
     reset_peak_memory()
     module = build_learner(plan, data.steps_per_epoch, start)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     observers = [*gate_histograms(plan, journal), *progress_bar(plan)]
     writers = [journal, *observers, Heartbeat(folder)] if world().is_rank_zero else []
-    trainer = build_trainer(config.trainer, folder, speed, writers, provenance)
+    accumulate = config.optim.accumulate
+    trainer = build_trainer(
+        config.trainer, folder, speed, writers, provenance, accumulate=accumulate
+    )
     try:
         with splits.kept_workers():
             with defer_signals():
@@ -168,6 +173,16 @@ def refuse_uneven(batch_size: int) -> None:
         )
 
 
+def refuse_few_batches(num_images: int, config: Config) -> None:
+    """Raises InputError for a training set that is too small for one step of the optimizer."""
+    batch_size, accumulate = config.data.batch_size, config.optim.accumulate
+    if not num_batches(num_images, batch_size, accumulate):
+        raise InputError(
+            f"optim.accumulate={accumulate} batches of {batch_size} are more than the {num_images} "
+            "training images fill: choose a smaller optim.accumulate or data.batch_size"
+        )
+
+
 def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -> Learner:
     """The network with its attention, in its memory format, as a LightningModule."""
     config = plan.config
@@ -197,6 +212,8 @@ def build_trainer(
     speed: SpeedMeter,
     writers: list[Callback],
     provenance: dict[str, str],
+    *,
+    accumulate: int = 1,
 ) -> pl.Trainer:
     """A Trainer that keeps the best and the last epoch, and reports nothing itself."""
     here, device_type = world(), "cuda" if config.accelerator == "gpu" else "cpu"
@@ -216,6 +233,7 @@ def build_trainer(
         strategy=strategy(),
         use_distributed_sampler=False,
         max_epochs=config.max_epochs,
+        accumulate_grad_batches=accumulate,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
         deterministic=config.deterministic,
         callbacks=[speed, *writers, stop, *averaging(config), agreement, checkpoints],

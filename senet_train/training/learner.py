@@ -1,4 +1,4 @@
-"""The LightningModule that all tasks share: SGD, a row of means per epoch, a stop at infinite loss.
+"""The LightningModule that all tasks share: a row of means per epoch, a stop at infinite loss.
 
 A task defines the loss of a batch, the sums for its metrics, and which epoch is the best.
 """
@@ -19,9 +19,9 @@ from senet_train.networks.kernels.compiled import Forward
 from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
 from senet_train.training.distributed.collectives import broadcast, gather
 from senet_train.training.loss_guard import LossGuard
-from senet_train.training.optimizer import (
+from senet_train.training.optimizers import build_optimizer
+from senet_train.training.parameters import (
     EVERYTHING,
-    FusedSGD,
     freeze_backbone,
     freeze_batch_norms,
     parameter_groups,
@@ -61,6 +61,7 @@ class Learner(pl.LightningModule, ABC):
         self.compiled = compiled
         self.optim, self.schedule = optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
+        self.batches_per_epoch = steps_per_epoch * optim.accumulate
         if optim.frozen == "backbone":
             freeze_backbone(network, new)
         self.progress = Progress(self.new_sums("train"))
@@ -99,9 +100,10 @@ class Learner(pl.LightningModule, ABC):
             freeze_batch_norms(self.network, self.new)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed the generator (of dropout, say) by run and step: the same for every model."""
+        """Seed the generator (of dropout, say) by run and batch: the same for every model."""
         self.progress.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        torch.manual_seed(keyed_seed("step", self.seed, self.global_step))
+        number = self.progress.epoch * self.batches_per_epoch + self.progress.batch
+        torch.manual_seed(keyed_seed("step", self.seed, number))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, ()."""
@@ -170,7 +172,8 @@ class Learner(pl.LightningModule, ABC):
         The weights are then those from before that loss.
         """
         if found := self.guard.ask():
-            raise self.diverged(found.value, f"at step {self.global_step - found.steps_ago}")
+            steps_ago = math.ceil(found.batches_ago / self.optim.accumulate)
+            raise self.diverged(found.value, f"at step {self.global_step - steps_ago}")
         if overflows(self.trainer):
             raise Diverged(
                 f"the gradients overflow float16 at step {self.global_step - 1}, however small the "
@@ -205,21 +208,15 @@ class Learner(pl.LightningModule, ABC):
         nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
-        """SGD over groups of parameters, whose learning rates are a pure function of the step."""
+        """The optimizer of groups of parameters: their rates are a pure function of the step."""
         groups = parameter_groups(self.network, self.optim, self.new)
         self.guard = LossGuard(self.device)
-        sgd = FusedSGD(
-            groups,
-            halted=self.guard.halted,
-            lr=self.optim.lr,
-            momentum=self.optim.momentum,
-            nesterov=self.optim.nesterov,
-        )
+        optimizer = build_optimizer(self.optim, groups, self.guard.halted)
         total = self.steps_per_epoch * self.max_epochs
         warmup = round(self.steps_per_epoch * self.optim.warmup_epochs)
         factor = with_warmup(self.schedule, warmup, total)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(sgd, factor)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
-            "optimizer": sgd,
+            "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }

@@ -17,12 +17,12 @@ from senet_train.training.distributed.collectives import all_reduce_max, all_red
 
 @dataclass(frozen=True)
 class NotFinite:
-    """The first loss that was not finite: how many steps ago, and its value, if it is known here.
+    """The first loss that was not finite: how many batches ago, and its value, if it is known here.
 
     Of several processes one may have had it, and the others know that there was one.
     """
 
-    steps_ago: int  # 1 for the last step
+    batches_ago: int  # 1 for the last one; the optimizer may take a step after several
     value: float | None
 
 
@@ -37,7 +37,7 @@ class LossGuard:
         self.losses: list[Tensor] = []  # since the host has asked, () each
 
     def see(self, loss: Tensor) -> None:
-        """The loss of a step, (), before the step is taken."""
+        """The loss of a batch, (), before the step is taken."""
         self.losses.append(loss.detach())
         self.halted.masked_fill_(~self.losses[-1].isfinite(), 1.0)
         all_reduce_max_(self.halted)
@@ -49,6 +49,6 @@ class LossGuard:
             return None
         values = torch.stack(losses).tolist()
         bad = [i for i, value in enumerate(values) if not math.isfinite(value)]
-        own_steps_ago = len(values) - bad[0] if bad else 0
-        [steps_ago] = map(int, all_reduce_max(own_steps_ago))
-        return NotFinite(steps_ago, values[bad[0]] if own_steps_ago == steps_ago else None)
+        own_batches_ago = len(values) - bad[0] if bad else 0
+        [batches_ago] = map(int, all_reduce_max(own_batches_ago))
+        return NotFinite(batches_ago, values[bad[0]] if own_batches_ago == batches_ago else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from senet_train.runs.environment import describe_environment
 from senet_train.runs.identity import as_tree
 from senet_train.runs.inputs import write_class_names, write_config, write_weights_origin
+from senet_train.runs.origin import read_origin
 from senet_train.runs.record import (
     SCHEMA,
     AttentionSlot,
@@ -73,6 +74,7 @@ def make_record(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         data=fitted.data,
         plan=counted_by,
+        origin=read_origin(path),
     )
     return record, fitted.draw
 

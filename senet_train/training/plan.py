@@ -15,7 +15,7 @@ from senet_train.config.options import bind
 from senet_train.config.schema import Config, Data, Kernel, Trainer
 from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
-from senet_train.data.loaders import num_full_batches
+from senet_train.data.loaders import num_batches
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import (
@@ -35,11 +35,14 @@ from senet_train.training.checks import (
     refuse_batch,
     refuse_compiled,
     refuse_devices,
+    refuse_layer_decay,
     refuse_mixing,
     refuse_not_deterministic,
     refuse_optim,
+    refuse_overflows,
     refuse_unknown_norms,
 )
+from senet_train.training.optimizers import OPTIMIZERS, PLUGINS
 from senet_train.training.places import Place, open_arm_of, places_of, with_precision
 from senet_train.training.schedule import SCHEDULES, Schedule
 from senet_train.training.tasks import TASKS
@@ -146,6 +149,7 @@ class Plan:
             "lr": config.optim.lr,
             "max_epochs": config.trainer.max_epochs,
             "model": config.model.title,
+            "optimizer": config.optim.algorithm.name,
             "placement": f"{config.placement.position} {config.placement.stages}",
             "seed": config.seed,
             "task": config.task,
@@ -165,13 +169,15 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     schedule, shape = bind(
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
     )
-    optim = replace(config.optim, schedule=shape)
-    refuse_optim(config)
+    optimizer, algorithm = bind(config.optim.algorithm, OPTIMIZERS, "optim", PLUGINS)
+    optim = replace(config.optim, schedule=shape, algorithm=algorithm)
     config = replace(builder.config, optim=optim)
+    refuse_optim(config)
     asked_precision, asked_kernel = config.trainer.precision, config.trainer.kernel
     refuse_compiled(config, compiles=task.compiles)
     refuse_devices(config, made_here=made_here)
     config = resolve_hardware(config) if made_here else config
+    refuse_overflows(config.trainer, algorithm.name, optimizer.func)
     task.refuse(config)
     asked = config.data.num_classes  # built before the data are looked for: they may take a while
     guess = 10 if asked == "auto" else asked
@@ -186,6 +192,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         cost = cost_at(found.network, found.slots, config.data)
         refuse_batch(found.network, config.data)
         refuse_mixing(found.network, config.trainer.devices)
+        refuse_layer_decay(found.network, config.optim)
         refuse_unknown_norms(found.network, config.trainer.devices)
         refuse_not_deterministic(found.network, found.slots, config)
     unresolved = with_precision(config, asked_precision)
@@ -244,7 +251,7 @@ def compile_where_it_pays(config: Config, source: Source) -> Config:
     trainer = config.trainer
     pays = compiling_pays(
         trainer.accelerator,
-        steps_of(config, source),
+        batches_of(config, source),
         alone=trainer.devices == 1,
         deterministic=trainer.deterministic,
     )
@@ -252,10 +259,11 @@ def compile_where_it_pays(config: Config, source: Source) -> Config:
     return replace(config, trainer=replace(trainer, kernel=kernel))
 
 
-def steps_of(config: Config, source: Source) -> int:
-    """The steps of the run, as near as is known before images are read; 0 where nothing is."""
+def batches_of(config: Config, source: Source) -> int:
+    """The batches it trains on, as near as is known before images are read; 0 where nothing is."""
     if not source.num_images:
         return 0
     held_out = len(source.validation) or round(source.num_images * config.data.val_fraction)
-    batches = num_full_batches(source.num_images - held_out, config.data.batch_size)
+    accumulate = config.optim.accumulate
+    batches = num_batches(source.num_images - held_out, config.data.batch_size, accumulate)
     return batches * config.trainer.max_epochs

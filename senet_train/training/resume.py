@@ -45,6 +45,7 @@ class Start:
     checkpoint: Path | None  # None for zero
     threads: int
     notice: str = ""  # a log line that tells why
+    taken_over: bool = False  # whether the checkpoint is that of a shorter run, and this one begins
 
 
 def find_start(folder: RunFolder, now: dict[str, str], threads: int, overwrite: bool) -> Start:

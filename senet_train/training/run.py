@@ -42,6 +42,7 @@ from senet_train.training.ends import (
 )
 from senet_train.training.fit import fit_and_test
 from senet_train.training.launch import launch
+from senet_train.training.longer import go_on_from_shorter
 from senet_train.training.make_record import environment_of, make_record
 from senet_train.training.notices import announce, report_finished
 from senet_train.training.plan import Plan, make_plan
@@ -167,7 +168,7 @@ def train(plan: Plan, overrides: list[str]) -> float:
     provenance = provenance_of(environment, plan)
     if not world().is_rank_zero:
         return train_on_other_rank(plan, provenance)
-    start = find_start(folder, provenance, environment.threads, plan.config.overwrite)
+    start = begin_or_resume(plan, provenance, environment.threads)
     broadcast_start(folder, start)
     try:
         training = partial(train_in_folder, plan, overrides, start, environment, provenance)
@@ -183,6 +184,15 @@ def train(plan: Plan, overrides: list[str]) -> float:
         add_way_on(folder, stop)
         raise
     return record.metrics.val_score
+
+
+def begin_or_resume(plan: Plan, provenance: dict[str, str], threads: int) -> Start:
+    """Where the run starts: in its own checkpoint, in that of a shorter run, or at zero."""
+    folder, overwrite = plan.folder, plan.config.overwrite
+    new = not (overwrite or folder.path.exists() or folder.aside.exists())
+    notice = go_on_from_shorter(plan, provenance) if new else ""
+    start = find_start(folder, provenance, threads, overwrite)
+    return replace(start, notice=notice, taken_over=True) if notice else start
 
 
 def train_to_an_end(folder: RunFolder, training: Callable[[], Trained]) -> Trained:
@@ -238,7 +248,7 @@ def train_in_folder(
     counted_by = plan_that_counts(folder.path.parents[1], plan.names, folder.seed)
     counted_by = replace(counted_by, arm=plan.open_arm)
     moved = folder.begin(plan.identity, keep=start.checkpoint is not None)
-    if start.checkpoint is None:  # one that goes on keeps what it began with
+    if start.checkpoint is None or start.taken_over:  # one that goes on keeps what it began with
         write_reference(folder.path, counted_by)
     settings = arithmetic_of(plan, start.threads)
     with log_to_file(folder.path / "run.log"), errors_of_threads_in_the_log(), settings:

@@ -13,6 +13,7 @@ from pydantic import Field
 from senet_train.config.schema import Fraction
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Few = Annotated[int, Field(ge=1, le=100)]
 
 
 Schedule = Callable[[float], float]
@@ -31,6 +32,25 @@ def step(*, milestones: list[Fraction], gamma: Share) -> Schedule:
 def cosine(*, final: Share = 0.0) -> Schedule:
     """Half a cosine from 1 down to `final`: Loshchilov and Hutter, arXiv:1608.03983, eq. 5."""
     return lambda progress: final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def warm_restarts(*, cycles: Few, growth: Few, final: Share = 0.0) -> Schedule:
+    """SGDR: `cycles` cosines from 1 down to `final`, each `growth` times as long as the last one.
+
+    Loshchilov and Hutter, arXiv:1608.03983. The last one ends with the training: T_0 of PyTorch's
+    CosineAnnealingWarmRestarts is the first one's part of it, T_mult is `growth`.
+    """
+    fall = cosine(final=final)
+    lengths = [growth**cycle for cycle in range(cycles)]
+    # Whole numbers are divided once: a step at a border has the very number of that border.
+    borders = [sum(lengths[:cycle]) / sum(lengths) for cycle in range(cycles + 1)]
+
+    def factor(progress: float) -> float:
+        cycle = max(i for i, border in enumerate(borders[:-1]) if progress >= border)
+        begin, end = borders[cycle : cycle + 2]
+        return fall((progress - begin) / (end - begin))
+
+    return factor
 
 
 def one_cycle(*, rise: Fraction = 0.3, start: Share = 0.04, final: Share = 0.0) -> Schedule:
@@ -53,6 +73,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "cosine": cosine,
     "one_cycle": one_cycle,
     "step": step,
+    "warm_restarts": warm_restarts,
 }
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -370,6 +371,41 @@ def test_the_papers_figure_stands_beside_its_own_arms_only(
         assert code == 0
         listed = [line.strip() for line in out.splitlines() if "ImageNet" in line]
         assert listed == expected
+
+
+LATER = {"optim.name": "sgd", "optim.layer_decay": 1.0, "optim.accumulate": 1}
+NEW = {"optim.name": "adamw", "optim.layer_decay": 0.8, "optim.accumulate": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (LATER, "2 epochs, batch 16, lr 0.1, one_cycle"),
+        (NEW, "2 epochs, batch 16, 4 batches a step, adamw, lr 0.1, one_cycle, layer decay 0.8"),
+    ],
+)
+def test_the_recipe_names_what_is_not_as_before(
+    compare: Compare, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    """Runs of before, which have none of these keys, are equal to those at their defaults."""
+    for seed in range(3):
+        own = changes if seed or changes is NEW else {}
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7, changes=own)
+        write_run(tmp_path / "runs", "se", seed, 0.7 + seed / 100, changes={**SE, **changes})
+    assert compare("--out", str(tmp_path / "out"))[0] == 0
+    [block] = result(tmp_path / "out")["blocks"]
+    assert block["common"]["recipe"] == said
+    assert block["varied"] == {}
+
+
+@pytest.mark.parametrize("key", NEW)
+def test_arms_of_two_recipes_are_not_compared(compare: Compare, tmp_path: Path, key: str) -> None:
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7)
+        write_run(tmp_path / "runs", "se", seed, 0.7, changes={**SE, key: NEW[key]})
+    code, out, err = compare()
+    assert code == 3
+    assert key in out + err
 
 
 def test_nothing_is_called_shared_that_is_not(compare: Compare, tmp_path: Path) -> None:

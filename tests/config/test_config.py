@@ -35,15 +35,22 @@ from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import SCENE_SOURCES
 
 FILES = sorted(CONF.rglob("*.yaml"))
-GROUPS = ("attention", "data", "experiment", "model", "optim", "task", "trainer")
+GROUPS = ("attention", "data", "experiment", "model", "optim", "recipe", "task", "trainer")
 SCHEDULE_FILES = sorted((CONF / "optim" / "schedule").glob("*.yaml"))
 OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
 
 
 def settings(group: str, option: str) -> list[str]:
-    """What chooses an option; a set of scenes is for other tasks than the usual one."""
+    """What chooses an option; a set of scenes is for other tasks than the usual one.
+
+    Digits are no image files, which some recipes crop.
+    """
     scenes = group == "data" and option in SCENE_SOURCES
-    return ["task=segmentation"] * scenes + [f"{group}={option}"]
+    return [
+        *["task=segmentation"] * scenes,
+        f"{group}={option}",
+        *["data.crop=pad"] * (group == "recipe" and option != "none"),
+    ]
 
 
 def raw(*overrides: str) -> Any:
@@ -126,7 +133,7 @@ def test_every_value_has_a_comment(file: Path) -> None:
     assert header or not alone, alone
 
 
-@pytest.mark.parametrize("optim", ["one_cycle", "he_cifar"])
+@pytest.mark.parametrize("optim", ["one_cycle", "he_cifar", "adamw"])
 @pytest.mark.parametrize("file", SCHEDULE_FILES, ids=lambda f: f.stem)
 def test_every_schedule_suits_every_recipe(file: Path, optim: str) -> None:
     plan = make_plan(config(f"optim={optim}", f"optim/schedule={file.stem}", "model=se_resnet20"))
@@ -210,11 +217,17 @@ SAME = [
     ("attention.ratio=16",),
     ("placement.stages=[4,3,2,1]",),
     ("model=resnet18", "attention=se"),
+    ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
+    ("optim.layer_decay=1.0", "optim.accumulate=1"),
 ]
 OTHER = [
     ("ratio=8",),
     ("optim.lr=0.06",),
+    ("optim=adamw",),
+    ("optim.accumulate=2",),
+    ("optim.layer_decay=0.9",),
+    ("optim=radam",),
     ("optim.frozen=backbone",),
     ("optim.backbone_lr_factor=0.1",),
     ("attention.bias=true",),

@@ -26,6 +26,7 @@ MEANT = {
     "modle": "model=NAME",
     "data.Batch_Size": "data.batch_size",
     "optim.lrr": "optim.lr",
+    "optimizer": "optim=NAME",
     "weight_deacy": "optim.weight_decay",
 }
 
@@ -41,8 +42,7 @@ def test_a_key_of_another_trainer_leads_to_ours(typed: str) -> None:
         ("mixup", "the only augmentations that are supported"),
         ("wandb", "no other logger is supported"),
         ("trainer.logger", "no other logger is supported"),
-        ("optimizer", "SGD is the only optimizer"),
-        ("optim.adam", "SGD is the only optimizer"),
+        ("optim.adam", "there are optim=adamw, "),
         ("resume", "the same line again goes on with an unfinished run"),
         ("trainer.fast_dev_run", "trainer.max_epochs=1"),
         ("early_stopping", "not supported"),
@@ -78,7 +78,10 @@ OPTIONS = {
     ("data", "CIFAR-10"): "did you mean data=cifar10? ",
     ("data", "ImageNet"): "did you mean data=imagenet_subset data.root=DIR?",
     ("trainer", "gpu"): "did you mean trainer.accelerator=gpu?",
-    ("optim", "AdamW"): ", which are he_cifar, one_cycle, paper_imagenet, wrn: SGD is the only",
+    ("optim", "AdamW"): "did you mean optim=adamw?",
+    ("optim", "lamb"): "are adamw, he_cifar, nadam, one_cycle, paper_imagenet, radam, wrn: ",
+    ("optim", "SGD"): "did you mean optim=one_cycle?",
+    ("optim/schedule", "SGDR"): "did you mean optim/schedule=warm_restarts?",
     ("optim/schedule", "CosineAnnealingLR"): "did you mean optim/schedule=cosine?",
     ("attention", "senet"): "did you mean attention=se?",
     ("attention", "what"): "cbam, coord, ",
@@ -123,6 +126,7 @@ def test_every_alias_leads_to_a_key_that_there_is() -> None:
     known = {
         *keys_of_conf(),
         "experiment=NAME",
+        "recipe=NAME",
         "task=NAME",
         "data.crop, data.flip and data.cutout",
     }

@@ -51,8 +51,17 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("trainer.precision=16-mixed", "trainer.clip_norm=0.1", "trainer.ema_decay=0.9"),
     ),
     "a frozen backbone": ("optim.frozen=backbone", "optim.backbone_lr_factor=1.0"),
+    **{name: (f"optim={name}",) for name in ("adamw", "radam", "nadam")},
+    "accumulated": ("optim.accumulate=2", "data.batch_size=8"),
+    "accumulated with a loss scale, clipping and average": (
+        *("optim.accumulate=2", "data.batch_size=8", "optim=adamw"),
+        *("trainer.precision=16-mixed", "trainer.clip_norm=0.1", "trainer.ema_decay=0.9"),
+    ),
+    "AdamW with a loss scale": ("optim=adamw", "trainer.precision=16-mixed"),
     "no momentum": ("optim.momentum=0.0", "optim.nesterov=false"),
 }
+
+STEPS = ("_fused_sgd_", "_fused_adamw_", "_foreach_addcmul_")  # kernels that change weights
 
 # Where the host waits in a training step, or between two, and why it may.
 TRAINING = {
@@ -104,7 +113,8 @@ def beyond(waits: Mapping[str, int], allowed: Mapping[str, str]) -> dict[str, in
 def keeps_its_promises(run: Run, further: Mapping[str, str] = NOWHERE) -> None:
     """No mixed devices, no float64, no wait in a training step but at `further` places."""
     parts = run.parts
-    assert parts.of("kernels", "training")["_fused_sgd_"] > 1, "nothing was trained"
+    kernels = parts.of("kernels", "training")
+    assert sum(kernels[step] for step in STEPS) > 1, "nothing was trained"
     assert parts.of("mixed") == {}
     assert beyond(parts.of("float64"), further) == {}
     training = parts.of("waits", "training")

@@ -15,7 +15,7 @@ from senet_train.cli import main
 from senet_train.config.schema import Choice
 from senet_train.errors import InputError
 from senet_train.networks.bind import bind_network
-from senet_train.training.optimizer import new_prefixes
+from senet_train.training.parameters import new_prefixes
 from senet_train.training.plan import make_plan
 
 SQUEEZE = (*FAKE, "model.name=squeezenet1_1")

@@ -24,7 +24,7 @@ from senet_train.networks.kernels.compiled import (
     compiling_pays,
     no_compiler,
 )
-from senet_train.training.plan import make_plan, steps_of
+from senet_train.training.plan import make_plan, batches_of
 
 GPU = ("gpu", True, True)
 LONG = ("data=cifar10", "data.root=.", "model=resnet8", "trainer.max_epochs=1000")
@@ -61,10 +61,10 @@ def test_it_pays_where_it_saves_more_than_it_takes() -> None:
 def test_steps_are_counted_before_images_are_read() -> None:
     source = Source(("a", "b"), "", load=lambda: pytest.fail("nothing is read"), num_images=1000)
     run = config("data=fake", "data.batch_size=32", "data.val_fraction=0.1", "trainer.max_epochs=7")
-    assert steps_of(run, source) == 7 * (900 // 32)
-    assert steps_of(run, replace(source, validation=range(500, 1000))) == 7 * (500 // 32)
-    assert steps_of(run, replace(source, num_images=20)) == 7
-    assert steps_of(run, replace(source, num_images=0)) == 0
+    assert batches_of(run, source) == 7 * (900 // 32)
+    assert batches_of(run, replace(source, validation=range(500, 1000))) == 7 * (500 // 32)
+    assert batches_of(run, replace(source, num_images=20)) == 7
+    assert batches_of(run, replace(source, num_images=0)) == 0
 
 
 @pytest.mark.parametrize("data", ["data=digits", "data=fake", "task=segmentation"])

@@ -38,7 +38,7 @@ from senet_train.networks.weights.load import last_layer
 from senet_train.networks.weights.read import current_name
 from senet_train.runs.trained.load import build as build_trained
 from senet_train.training.fit import build_learner
-from senet_train.training.optimizer import new_prefixes, parameter_groups
+from senet_train.training.parameters import new_prefixes, parameter_groups
 from senet_train.training.plan import Plan, make_plan
 from senet_train.training.tasks.classification import ImageClassifier
 

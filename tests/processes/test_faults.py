@@ -84,7 +84,7 @@ def test_too_little_room_is_seen_before_training(
     )
     result = senet(*LINE)
     assert result.code == 2
-    assert "has 3 MB free and the run's checkpoints may take 4 MB" in result.err
+    assert "has 3 MB free and the run's checkpoints may take 5 MB" in result.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -180,12 +180,19 @@ def gate_points(folder: Path) -> list[tuple[int, str]]:
     ]
 
 
-@pytest.mark.parametrize("attention", ["se", pytest.param("srm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "attention=se",
+        pytest.param("attention=srm", marks=pytest.mark.slow),
+        pytest.param("attention=se optim=adamw optim.accumulate=2", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_train_the_same_network(
-    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attention: str
+    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     line = [word for word in TWO if not word.startswith(("model", "ratio"))]
-    line += ["model=resnet8", f"attention={attention}", "trainer.kernel=composed"]
+    line += ["model=resnet8", *words.split(), "trainer.kernel=composed"]
     for name, devices in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)

@@ -25,7 +25,7 @@ from senet_train.training.distributed.batch_norm import (
 from senet_train.training.distributed.collectives import process_group
 from senet_train.training.distributed.world import STORE, World
 from senet_train.training.fit import build_learner
-from senet_train.training.optimizer import freeze_batch_norms
+from senet_train.training.parameters import freeze_batch_norms
 from senet_train.training.plan import make_plan
 
 MAPS, VECTORS = (6, 3, 4, 5), (6, 3)

@@ -7,7 +7,7 @@ import torch
 from support import DATA, OPTIM
 from torch import nn
 
-from senet_train.config.schema import Optim
+from senet_train.config.schema import Data, Optim
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import Splits
@@ -45,11 +45,19 @@ def images(number: int, seed: int = 0) -> MemoryImages:
     return MemoryImages(pixels, torch.arange(number) % 6, [str(i) for i in range(number)])
 
 
-def fit(folder: Path, optim: Optim = OPTIM, network: nn.Module | None = None, **trainer: object):
+def fit(
+    folder: Path,
+    optim: Optim = OPTIM,
+    network: nn.Module | None = None,
+    settings: Data = PLAIN,
+    **trainer: object,
+):
     """Train on 32 images; the module and the Trainer."""
     config = dataclasses.replace(TRAINER, **trainer)
     splits = Splits(images(32), images(13, seed=1), images(21, seed=2))
-    data = DataModule(splits, PLAIN, seed=0, channels_last=config.channels_last)
+    data = DataModule(
+        splits, settings, seed=0, channels_last=config.channels_last, accumulate=optim.accumulate
+    )
     module = ImageClassifier(
         network or small_network(),
         optim,
@@ -58,6 +66,6 @@ def fit(folder: Path, optim: Optim = OPTIM, network: nn.Module | None = None, **
         max_epochs=config.max_epochs,
         steps_per_epoch=data.steps_per_epoch,
     )
-    made = build_trainer(config, folder, SpeedMeter(), [], {})
+    made = build_trainer(config, folder, SpeedMeter(), [], {}, accumulate=optim.accumulate)
     made.fit(module, datamodule=data)
     return module, made, data

@@ -11,9 +11,10 @@ from support import OPTIM
 from torch import nn
 from training.fitting import fit, small_network
 
+from senet_train.config.schema import Choice
 from senet_train.errors import Diverged
 from senet_train.training.fit import load_best
-from senet_train.training.optimizer import parameter_groups
+from senet_train.training.parameters import parameter_groups
 from senet_train.training.progress import MetricSums
 from senet_train.training.tasks.classification import class_counts, class_sums
 
@@ -117,7 +118,8 @@ def test_weight_decay_spares_norms_and_biases_when_asked() -> None:
 @pytest.mark.parametrize("precision", [32, "bf16-mixed"])
 def test_clipping_bounds_the_step(tmp_path: Path, precision: int | str) -> None:
     """lr 1, no momentum, no decay: the weights move by at most the clip norm."""
-    optim = dataclasses.replace(OPTIM, lr=1.0, momentum=0.0, weight_decay=0.0)
+    plain = Choice("sgd", {"momentum": 0.0, "nesterov": False})
+    optim = dataclasses.replace(OPTIM, lr=1.0, algorithm=plain, weight_decay=0.0)
     before = torch.cat([p.detach().flatten() for p in small_network().parameters()])
     moved = {}
     for clip in (0.001, "none"):

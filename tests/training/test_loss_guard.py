@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from senet_train.training.distributed.collectives import process_group
 from senet_train.training.distributed.world import STORE
 from senet_train.training.loss_guard import LossGuard, NotFinite
-from senet_train.training.optimizer import FusedSGD
+from senet_train.training.optimizers import FusedSGD
 
 HOST = torch.device("cpu")
 SETTINGS = [
@@ -133,7 +133,7 @@ def test_the_first_loss_that_is_not_finite_is_named(bad: float, first: int) -> N
         assert float(guard.halted) == float(step >= min(first, 4))
     found = guard.ask()
     assert found is not None
-    assert found.steps_ago == 6 - min(first, 4)
+    assert found.batches_ago == 6 - min(first, 4)
     assert found.value is not None
     assert repr(found.value) == repr(bad)
 
@@ -161,7 +161,7 @@ def guard_in_process(rank: int, folder: Path) -> None:
             halted.append(float(guard.halted))
         found = guard.ask()
     assert found is not None
-    torch.save((halted, found.steps_ago, found.value), folder / str(rank))
+    torch.save((halted, found.batches_ago, found.value), folder / str(rank))
 
 
 def test_all_processes_halt_at_the_same_step(tmp_path: Path) -> None:

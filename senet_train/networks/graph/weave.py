@@ -77,7 +77,7 @@ class WovenNetwork(SlottedNetwork):
             if isinstance(unit, UnitSlots) and unit.behind == node.name:
                 return unit
         edge = to_all_users(node)
-        made = UnitSlots({"standard": edge.channels}, stage, behind=node.name)
+        made = UnitSlots({"standard": edge.channels}, stage, str(node.target), behind=node.name)
         key = free_key(self.units, f"behind_{node.target}")
         self.units[key] = made
         route_through(self.graph, edge, f"{self.units_name}.{key}.attend.standard", {})
@@ -170,7 +170,7 @@ def open_units(graph: fx.Graph, units: list[Unit], name: str) -> nn.ModuleDict:
     for unit in units:
         key = free_key(slots, unit.name)
         channels = {position: edge.channels for position, edge in unit.positions.items()}
-        slots[key] = UnitSlots(channels, 1 + sizes.index(unit.size))
+        slots[key] = UnitSlots(channels, 1 + sizes.index(unit.size), unit.name)
         for position in ORDER:
             if position in unit.positions:
                 target = f"{name}.{key}.attend.{position}"

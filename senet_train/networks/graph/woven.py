@@ -17,11 +17,16 @@ NESTED_NAMES = 4  # the pickle protocol from which it can name torch's own funct
 
 
 class UnitSlots(Slots):
-    """The slots of one unit, its stage, and the node that `placement.modules` put it behind."""
+    """The slots of one unit, its stage, and the path of the module that it is in the network.
 
-    def __init__(self, slot_channels: dict[str, int], stage: int, *, behind: str = "") -> None:
+    `behind` is the node that `placement.modules` put it behind, "" for a unit of the network.
+    """
+
+    def __init__(
+        self, slot_channels: dict[str, int], stage: int, path: str, *, behind: str = ""
+    ) -> None:
         super().__init__(slot_channels)
-        self.stage, self.behind = stage, behind
+        self.stage, self.path, self.behind = stage, path, behind
 
 
 class SlottedNetwork(Backbone):

@@ -21,7 +21,7 @@ from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 
 EVERY_SECONDS = 0.5  # a signal is answered as soon
-MOST_STEPS = 100  # between two exchanges
+MOST_STEPS = 100  # batches between two exchanges
 
 
 class Agreement(pl.Callback):
@@ -33,8 +33,8 @@ class Agreement(pl.Callback):
 
     def __init__(self, speed: SpeedMeter, stop: StopOnRequest, checkpoints: Checkpoints) -> None:
         self.speed, self.stop, self.checkpoints = speed, stop, checkpoints
-        self.every = 1  # steps between two exchanges, the same on all processes
-        self.steps, self.since = 0, 0.0  # the steps since the last exchange, and its time
+        self.every = 1  # batches between two exchanges, the same on all processes
+        self.steps, self.since = 0, 0.0  # the batches since the last exchange, and its time
         self.starts_epoch = True
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -54,7 +54,10 @@ class Agreement(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, Learner)
         self.steps += 1
-        ends_epoch = pl_module.progress.batch == pl_module.steps_per_epoch
+        batch = pl_module.progress.batch
+        if batch % pl_module.optim.accumulate:
+            return  # a checkpoint holds no gradients: it is made between two steps of the optimizer
+        ends_epoch = batch == pl_module.batches_per_epoch
         if self.starts_epoch or ends_epoch or self.steps >= self.every:
             self.agree(trainer, pl_module)
 

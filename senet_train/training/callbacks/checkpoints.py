@@ -55,7 +55,7 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, Learner)
         install_handlers()
         trainer.fit_loop.restarting = False
-        if pl_module.progress.batch == datamodule_of(trainer).steps_per_epoch:
+        if pl_module.progress.batch == datamodule_of(trainer).batches_per_epoch:
             validate_before_training(trainer)
 
     @property
