@@ -24,7 +24,7 @@ from senet_train.networks.kernels.compiled import (
     compiling_pays,
     no_compiler,
 )
-from senet_train.training.plan import make_plan, batches_of
+from senet_train.training.plan import batches_of, make_plan
 
 GPU = ("gpu", True, True)
 LONG = ("data=cifar10", "data.root=.", "model=resnet8", "trainer.max_epochs=1000")
