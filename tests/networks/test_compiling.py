@@ -4,6 +4,7 @@ import sysconfig
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,13 +39,25 @@ def forgetful() -> Iterator[None]:
 
 
 @pytest.fixture
-def equipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python.h in a folder of its own."""
+    file = tmp_path_factory.mktemp("include") / "Python.h"
+    file.touch()
+    return file
+
+
+@pytest.fixture
+def equipped(monkeypatch: pytest.MonkeyPatch, headers: Path) -> None:
     """A machine with Triton, compilers and Python's headers, and an RTX 30xx."""
     pretend_cards(monkeypatch, (8, 6))
     monkeypatch.setattr(hardware, "driver_version", lambda: "")
-    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(compiled.Path, "exists", lambda path: True)
+    # In the module's own names: everybody else must find what there is.
+    for name, function, found in (
+        ("importlib", "util", SimpleNamespace(find_spec=lambda name: object())),
+        ("shutil", "which", lambda name: f"/usr/bin/{name}"),
+        ("sysconfig", "get_path", lambda name: str(headers.parent)),
+    ):
+        monkeypatch.setattr(compiled, name, SimpleNamespace(**{function: found}))
 
 
 def test_it_pays_where_it_saves_more_than_it_takes() -> None:
@@ -94,28 +107,31 @@ def test_a_long_run_on_a_gpu_is_compiled_and_says_so(
 
 
 MISSING = {
-    "triton": ("find_spec", "torch.compile needs the package triton, which is not here"),
-    "compiler": ("which", "torch.compile needs a compiler, and there is none of cc, gcc, clang"),
-    "headers": ("exists", "Python.h, which is not here"),
+    "triton": "torch.compile needs the package triton, which is not here",
+    "compiler": "torch.compile needs a compiler, and there is none of cc, gcc, clang",
+    "headers": "Python.h, which is not here",
 }
 
 
 @pytest.mark.parametrize("what", MISSING)
 def test_without_a_compiler_auto_is_what_it_was_with_a_line(
-    what: str, equipped: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    what: str,
+    equipped: None,
+    headers: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    function, said = MISSING[what]
-    place = {
-        "find_spec": compiled.importlib.util,
-        "which": compiled.shutil,
-        "exists": compiled.Path,
-    }
-    monkeypatch.setattr(place[function], function, lambda given: None)
+    if what == "triton":
+        monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
+    elif what == "compiler":
+        monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    else:
+        headers.unlink()
     for words in ((), ("trainer.kernel=compiled", "trainer.max_epochs=1"), ()):
         assert make_plan(config(*LONG, *words)).config.trainer.kernel == "composed"
     [line] = caplog.messages  # once in a process
     assert line.startswith("trainer.kernel=composed, not compiled: ")
-    assert line.endswith(said)
+    assert line.endswith(MISSING[what])
 
 
 def test_a_cpu_needs_another_compiler(
@@ -123,7 +139,7 @@ def test_a_cpu_needs_another_compiler(
 ) -> None:
     header = Path(sysconfig.get_path("include")) / "Python.h"
     assert (no_compiler("cpu") == "") == header.exists()
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiled, "shutil", SimpleNamespace(which=lambda name: None))
     assert choose_kernel("compiled", "cpu", True, False) == "composed"
     [line] = caplog.messages
     assert line.endswith("there is none of c++, g++, clang++")
