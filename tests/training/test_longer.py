@@ -171,6 +171,10 @@ NOT_FROM: dict[str, tuple[Change, str]] = {
         lambda run: (run / "checkpoints/best.ckpt").unlink(),
         f"{NOT}the checkpoint of its best epoch cannot be read",
     ),
+    "a best that is a list": (
+        lambda run: torch.save([1], run / "checkpoints/best.ckpt"),
+        f"{NOT}the checkpoint of its best epoch is of another run",
+    ),
     "a damaged last": (
         lambda run: (run / "checkpoints/last.ckpt").write_bytes(b"PK"),
         f"{NOT}it has no last checkpoint",
