@@ -69,7 +69,7 @@ def go_on_or_why_not(plan: Plan, shorter: Shorter, now: dict[str, str]) -> str:
         best = read_checkpoint(shorter.folder.checkpoints / BEST)
     except (OSError, DamagedCheckpoint) as error:
         return f"the checkpoint of its best epoch cannot be read ({error})"
-    if best.get("made_by") != last["made_by"]:
+    if not isinstance(best, dict) or best.get("made_by") != last["made_by"]:
         return "the checkpoint of its best epoch is of another run"
     take_over(plan, shorter, last, best)
     return ""
@@ -119,15 +119,15 @@ def why_not(plan: Plan, shorter: Shorter, checkpoint: dict[str, Any], now: dict[
     except InputError as error:
         return f"its schedule cannot be read ({error})"
     steps = int(checkpoint["global_step"])
-    if rates(plan, make(), origin.epochs, steps, origin.epochs) == rates(
-        plan, plan.schedule, plan.config.trainer.max_epochs, steps, origin.epochs
-    ):
+    theirs = rates(plan, make(), origin.epochs, steps, origin.epochs)
+    ours = rates(plan, plan.schedule, plan.config.trainer.max_epochs, steps, origin.epochs)
+    if all(a == b for a, b in zip(ours, theirs, strict=True)):
         return ""
     name = plan.config.optim.schedule.name
     return f"optim/schedule={name} depends on the end of training, and its rates were others"
 
 
-def rates(plan: Plan, schedule: Schedule, length: int, steps: int, epochs: int) -> list[float]:
+def rates(plan: Plan, schedule: Schedule, length: int, steps: int, epochs: int) -> Iterator[float]:
     """The factor of the learning rate at each of `steps` steps, of `epochs` epochs, and the next.
 
     `length` is the number of epochs of the whole run.
@@ -135,7 +135,7 @@ def rates(plan: Plan, schedule: Schedule, length: int, steps: int, epochs: int) 
     per_epoch = steps // epochs
     warmup = round(per_epoch * plan.config.optim.warmup_epochs)
     factor = with_warmup(schedule, warmup, per_epoch * length)
-    return [factor(step) for step in range(steps + 1)]
+    return map(factor, range(steps + 1))
 
 
 def take_over(plan: Plan, shorter: Shorter, last: dict[str, Any], best: dict[str, Any]) -> None:

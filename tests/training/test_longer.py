@@ -10,7 +10,7 @@ import torch
 from processes.outcome import equal, state_of
 from support import TINY, Result, Senet, config, run_folders
 
-from senet_train.runs.checkpoint_files import read_checkpoint
+from senet_train.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from senet_train.runs.record import read_record
 from senet_train.training.longer import shorter_runs
 from senet_train.training.plan import make_plan
@@ -171,6 +171,10 @@ NOT_FROM: dict[str, tuple[Change, str]] = {
         lambda run: (run / "checkpoints/best.ckpt").unlink(),
         f"{NOT}the checkpoint of its best epoch cannot be read",
     ),
+    "a best that is a list": (
+        lambda run: torch.save([1], run / "checkpoints/best.ckpt"),
+        f"{NOT}the checkpoint of its best epoch is of another run",
+    ),
     "a damaged last": (
         lambda run: (run / "checkpoints/last.ckpt").write_bytes(b"PK"),
         f"{NOT}it has no last checkpoint",
@@ -242,3 +246,26 @@ def test_stopped_after_it_it_goes_on_by_itself(
     assert "left interrupted: going on after 4 epochs" in result.err
     assert len(batches) == 12
     assert read_record(run / "result.json").origin.epochs == 2
+
+
+def test_cut_while_it_takes_the_checkpoints_over(
+    senet: Senet, tmp_path: Path, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last checkpoint is written last: without it the run is trained from its start."""
+    assert senet(*LINE, TWO).code == 0
+
+    def cut(checkpoint: dict[str, Any], path: Path) -> None:
+        if path.name == "last.ckpt":
+            raise OSError(28, "No space left on device")
+        write_checkpoint(checkpoint, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("senet_train.training.longer.write_checkpoint", cut)
+        result = senet(*LINE, FOUR)
+    assert result.code == 1
+    assert "No space left on device" in result.err
+    assert len(list(tmp_path.rglob("best.ckpt"))) == 2
+    result = senet(*LINE, FOUR)
+    assert "starting again from zero" in result.err
+    assert len(batches) == 6 + 12
+    assert read_record(longer(tmp_path) / "result.json").origin.epochs == 0
