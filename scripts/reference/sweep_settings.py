@@ -4,10 +4,11 @@ import inspect
 from collections.abc import Mapping
 from typing import get_type_hints
 
+from hydra_plugins import senet
+
 from reference.commented import commented_keys
 from reference.markdown import escaped, table
 from reference.type_words import type_words
-from senet_train.sweeps._plugins.hydra_plugins import senet
 from senet_train.sweeps.launchers.cluster import SlurmQueue
 from senet_train.sweeps.search.options import Options
 

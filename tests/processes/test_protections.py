@@ -153,7 +153,7 @@ PROTECTIONS = {
         "tests/device/test_training_on_device.py::test_an_overflow_is_no_divergence",
     ),
     "a step that overflows is not taken": (
-        "training/optimizer.py",
+        "training/optimizers.py",
         "self.halted if overflow is None else torch.maximum(overflow, self.halted)",
         "self.halted",
         "tests/training/test_loss_guard.py::test_either_flag_skips_a_step",
