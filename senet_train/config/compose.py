@@ -15,6 +15,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from senet_train.config.conf_keys import groups_of_conf
 from senet_train.config.read import read_config, unknown_key
 from senet_train.config.resolvers import config_dir, register_resolvers
 from senet_train.config.schema import Config
@@ -36,8 +37,7 @@ def composed(settings: Sequence[str]) -> Config:
 def explain_composition(error: Exception) -> str:
     """Hydra's error in one line: what was given, and what is possible."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return no_such_option(group, name, list(error.options or ()))
+        return no_such_option(*group_and_option(error.missing_cfg_file), list(error.options or ()))
     if isinstance(error, OverrideParseException):
         return unreadable(error)
     if isinstance(error, SearchPathException):
@@ -52,6 +52,13 @@ def explain_composition(error: Exception) -> str:
         if found := re.match(pattern, str(error), re.DOTALL):
             return words(*found.groups())
     return f"{error} {error.__cause__ or ''}"
+
+
+def group_and_option(missing: str) -> tuple[str, str]:
+    """`optim/schedule/cos` -> `optim/schedule`, `cos`; `data//home/me` -> `data`, `/home/me`."""
+    groups = [group for group in groups_of_conf() if missing.startswith(f"{group}/")]
+    group = max(groups, key=len, default=missing.rpartition("/")[0])
+    return group, missing.removeprefix(f"{group}/")
 
 
 # Hydra's message -> ours of its parts.

@@ -2,12 +2,15 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from senet_train.config.aliases import KEY_OF, OPTION_OF, REASON_OF, fold
 from senet_train.config.conf_keys import groups_of_conf, keys_of_conf
 from senet_train.errors import counted
 
 MANY = 25  # so many choices are not listed in a line
+CHOOSE = "choose one that has it"
+OWN_IMAGES = "data=imagenet_subset"  # the option for a folder of images
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:
@@ -40,7 +43,8 @@ def likeness(word: str, name: str) -> float:
 def no_such_key(key: str) -> str:
     """The whole message for a key that there is not, or not with the options that are chosen."""
     if owners := keys_of_conf().get(key):
-        return f"{key} belongs to {some_of(owners)}: choose one that has it, or leave {key} out"
+        own = f"choose {OWN_IMAGES} for images of your own" if OWN_IMAGES in owners else ""
+        return f"{key} belongs to {some_of(owners)}: {own or CHOOSE}, or leave {key} out"
     for word in (fold(key), fold(key.rpartition(".")[2])):
         if word in REASON_OF:
             return f"there is no key {key}: {REASON_OF[word]}"
@@ -80,6 +84,8 @@ def no_such_option(group: str, option: str, known: Sequence[str]) -> str:
     """The whole message for `group=option` where the group has no such option."""
     start = f"{group}={option} is none of the options"
     word = fold(option)
+    if group == "data" and ("/" in option or "\\" in option or Path(option).is_dir()):
+        return f"{start}: for images of your own write {OWN_IMAGES} data.root={option}"
     if (group, word) in OPTION_OF:
         return f"{start}: did you mean {OPTION_OF[group, word]}?"
     if group in ("optim", "trainer") and word in REASON_OF:

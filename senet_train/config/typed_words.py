@@ -20,6 +20,10 @@ PLAIN_LIST = re.compile(r"\[[^\[\]{}'\"$()\\]*\]")  # without lists, quotes or f
 ANY_LIST = re.compile(r"^\[.*\]$", re.DOTALL)
 WINDOWS_PATH = re.compile(r"\\\\[^\\]|[A-Za-z]:\\")  # \\server\share, C:\data
 KEY = re.compile(r"[+~]*[A-Za-z_][\w./@-]*")
+SETTING = r"[+~]?[A-Za-z_][\w./@-]*=[^\[\]{}'\"$()\\,\s]*"
+A_TABLE = """'arms=[["attention=none"],["attention=se","ratio=4"]]'"""
+# A table as it comes from a shell that has taken its quotes away.
+BARE_ARMS = re.compile(rf"\[(?:\[{SETTING}(?:,{SETTING})*\],?)+\]")
 
 
 def key_of(setting: str) -> str:
@@ -33,10 +37,15 @@ def as_meant(words: Sequence[str]) -> list[str]:
 
 
 def quoted_where_needed(word: str) -> str:
-    """`data.root=photos (1)` -> `data.root="photos (1)"`; `data.classes=[1_1]` -> `["1_1"]`."""
+    """`data.root=photos (1)` -> `data.root="photos (1)"`; `data.classes=[1_1]` -> `["1_1"]`.
+
+    `arms=[[ratio=4],[ratio=8]]` -> `[["ratio=4"],["ratio=8"]]`.
+    """
     key, sign, value = word.partition("=")
     if sign and key_of(word) in TEXT_KEYS:
         return f"{key}={text_as_meant(value, key_of(word))}"
+    if sign and key == "arms" and BARE_ARMS.fullmatch(value):
+        return f"{key}={re.sub(SETTING, lambda setting: quoted(setting[0]), value)}"
     if sign and key_of(word) in NAME_LIST_KEYS:
         lists = PLAIN_LIST if is_readable(word) else ANY_LIST
         return f"{key}={lists.sub(names_as_meant, value)}"
@@ -105,6 +114,8 @@ def unreadable(error: OverrideParseException) -> str:
         )
     if value.endswith(","):
         return f"{word} ends with a comma: write the values with no space between them"
+    if key == "arms":
+        return f"{word} is no table: each setting is a text in quotes, as in {A_TABLE}"
     return f"{word} has signs that mean something else here: write {in_quotes(key, value)}"
 
 

@@ -1,6 +1,9 @@
 """What is said of a key, an option or a flag that there is not."""
 
+from pathlib import Path
+
 import pytest
+from support import Senet
 
 from senet_train.config.aliases import KEY_OF, NAMES_ELSEWHERE, NOT_HERE, OPTION_OF, REASON_OF
 from senet_train.config.conf_keys import groups_of_conf, keys_of_conf
@@ -64,6 +67,16 @@ def test_a_key_of_other_options_names_them() -> None:
     assert "optim.schedule.gamma belongs to optim/schedule=step" in no_such_key(
         "optim.schedule.gamma"
     )
+
+
+def test_a_folder_of_images_is_no_data_set_by_name(senet: Senet, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for typed in ("photos", "./elsewhere", str(tmp_path)):
+        result = senet(f"data={typed}")
+        assert result.code == 2
+        way = f"for images of your own write data=imagenet_subset data.root={typed}\n"
+        assert result.err == f"error: data={typed} is none of the options: {way}"
+    assert "choose data=imagenet_subset for images of your own" in senet("data.root=photos").err
 
 
 def test_nothing_is_made_up_for_a_word_like_no_other() -> None:

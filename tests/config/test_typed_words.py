@@ -8,7 +8,7 @@ from support import Senet, own_presets, write_image
 
 from senet_train.config.hydra_arguments import flags_first
 from senet_train.config.read import expand_home
-from senet_train.config.typed_words import quoted_where_needed
+from senet_train.config.typed_words import as_meant, quoted_where_needed
 
 PATHS = [
     "odd/photos (1)",
@@ -104,6 +104,19 @@ def test_class_names_mean_themselves(names: list[str]) -> None:
     word = quoted_where_needed(f"data.classes=[{','.join(names)}]")
     assert read(word) == names
     assert quoted_where_needed(word) == word
+
+
+def test_a_table_may_lose_its_quotes_in_a_shell(senet: Senet, tmp_path: Path) -> None:
+    """bash takes those of `arms=[["ratio=4"]]` away, and cmd.exe those of every word."""
+    assert as_meant(["arms=[[attention=none],[attention=se,ratio=4]]"]) == [
+        'arms=[["attention=none"],["attention=se","ratio=4"]]'
+    ]
+    for whole in ('arms=[["ratio=4"]]', "arms=[[placement.stages=[1],ratio=4]]", "arms=[]"):
+        assert as_meant([whole]) == [whole]
+    result = senet("arms=[[placement.stages=[1],ratio=4]]", "seeds=1")
+    assert result.code == 2
+    example = """'arms=[["attention=none"],["attention=se","ratio=4"]]'"""
+    assert f"each setting is a text in quotes, as in {example}" in result.err
 
 
 def test_a_sweep_over_lists_of_names() -> None:

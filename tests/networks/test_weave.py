@@ -186,6 +186,20 @@ def test_a_pattern_is_for_networks_of_a_library() -> None:
         make_plan(config("model=resnet20", "attention=se", "ratio=4", "placement.modules=conv1"))
 
 
+def test_a_network_for_images_of_one_size() -> None:
+    """A tutorial's: its last layer fits maps of 48 pixels alone, which no one can guess."""
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(4 * 12 * 12, 10))
+    with pytest.raises(
+        InputError, match=r"nor of 224, 32, .* px: give weave\(network, image_size="
+    ):
+        weave(network)
+    woven = weave(network, image_size=48)
+    [slot] = insert(woven, partial(SqueezeExcite, ratio=2))
+    assert slot.channels == 4
+    assert woven(torch.randn(2, 3, 48, 48)).shape == (2, 10)
+
+
 def test_a_network_without_a_graph() -> None:
     class Undecided(nn.Module):
         def __init__(self) -> None:

@@ -67,8 +67,10 @@ def num_convolutions(module: nn.Module) -> int:
     return sum(isinstance(inside, nn.Conv2d) for inside in module.modules())
 
 
-def trace(network: nn.Module) -> fx.Graph:
+def trace(network: nn.Module, image_size: int = PROBE_SIZES[0]) -> fx.Graph:
     """The graph of a network, each node's shape in `meta["shape"]` if it has one.
+
+    Shapes are of images of `image_size` pixels, or of another size where the network refuses that.
 
     Raises InputError where the network has no fixed graph or takes more than one map.
     """
@@ -82,7 +84,7 @@ def trace(network: nn.Module) -> fx.Graph:
         ) from error
     refuse_untraceable(network, graph)
     replace_dropout_calls(network, graph)
-    record_shapes(network, graph)
+    record_shapes(network, graph, image_size)
     graph.owning_module = None  # modules that are added later are not in that one
     return graph
 
@@ -131,12 +133,13 @@ def free_name(module: nn.Module, name: str) -> str:
     return name
 
 
-def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
+def record_shapes(network: nn.Module, graph: fx.Graph, image_size: int) -> None:
     """Record the shape of every value. Raises InputError where the network takes no such images."""
     # The first convolution may read a part of the image, and then its channels are not the image's.
     tried = dict.fromkeys((input_channels(network), 3))
     reasons = []
-    for size in PROBE_SIZES:
+    sizes = dict.fromkeys((image_size, *PROBE_SIZES))
+    for size in sizes:
         for channels in tried:
             try:
                 propagate_shapes(network, graph, channels, size)
@@ -145,8 +148,9 @@ def record_shapes(network: nn.Module, graph: fx.Graph) -> None:
                 reasons.append(first_line(error))
     raise InputError(
         f"{type(network).__name__} takes no maps of {next(iter(tried))} channels and "
-        f"{PROBE_SIZES[0]} px ({reasons[0]}), nor of other sizes: choose what takes one image or "
-        "map, and nothing else"
+        f"{image_size} px ({reasons[0]}), nor of {', '.join(map(str, list(sizes)[1:]))} px: give "
+        "weave(network, image_size=...) the size that it takes, or pool before its last layer "
+        "(nn.AdaptiveAvgPool2d); it may take nothing but one image or map"
     )
 
 

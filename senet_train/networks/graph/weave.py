@@ -17,7 +17,7 @@ from senet_train.networks.graph.own_attention import (
     refuse_remaining_attention,
     remove_own_attention,
 )
-from senet_train.networks.graph.trace import free_name, trace
+from senet_train.networks.graph.trace import PROBE_SIZES, free_name, trace
 from senet_train.networks.graph.units import find_units
 from senet_train.networks.graph.woven import SlottedNetwork, UnitSlots
 from senet_train.networks.graph.wrappers import refuse_wrapper
@@ -85,10 +85,13 @@ class WovenNetwork(SlottedNetwork):
         return made
 
 
-def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
+def weave(
+    network: nn.Module, *, keep_own: bool = False, image_size: int = PROBE_SIZES[0]
+) -> WovenNetwork:
     """The network with attention slots; it shares the layers of `network`, which stays as it was.
 
     Attention of the network's own is taken out. With `keep_own` it stays, and no output changes.
+    `image_size` in pixels matters where the network takes images of one size alone.
 
     Raises InputError where it has no fixed graph or attention that cannot be taken out,
     CannotExist where no unit is found.
@@ -97,7 +100,7 @@ def weave(network: nn.Module, *, keep_own: bool = False) -> WovenNetwork:
     if isinstance(network, SlottedNetwork):
         raise InputError(f"this {network.class_name} is woven already: insert into it as it is")
     with left_as_it_was(network):
-        graph = trace(network)
+        graph = trace(network, image_size)
         taken_out = [] if keep_own else remove_own_attention(network, graph)
         if not keep_own:
             refuse_remaining_attention(network, graph)
