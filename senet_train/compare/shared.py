@@ -14,6 +14,7 @@ PARTS = {
         {
             "trainer.max_epochs": "{} epochs",
             "data.batch_size": "batch {}",
+            "data.augment": "{}",
             "optim.accumulate": "{} batches a step",
             "optim.name": "{}",
             "optim.lr": "lr {}",

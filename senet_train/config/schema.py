@@ -68,6 +68,7 @@ class Data:
     workers: Literal["auto"] | Natural
     fit: Literal["crop", "resize", "pad"] = "crop"
     bit_depth: Literal["auto"] | BitDepth = 16
+    augment: Literal["none", "standard"] | list[Choice] = "standard"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -43,6 +43,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 SETTINGS: dict[str, tuple[str, ...]] = {
     "augmentation": AUGMENTED,
+    "policies": ("data.augment=[randaugment,random_erasing]",),
     "deterministic": ("trainer.deterministic=true",),
     "average": ("trainer.ema_decay=0.9",),
     "clipping": ("trainer.clip_norm=0.1",),
