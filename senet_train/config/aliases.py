@@ -56,6 +56,8 @@ NAMES_ELSEWHERE = {
     "data.flip": "flip hflip fliplr horizontalflip randomflip",
     "data.crop": "crop randomcrop randomresizedcrop croptype scale",
     "data.cutout": "cutout cutoutlength cutoutsize",
+    "data.mixup": "mixup mixupalpha",
+    "data.cutmix": "cutmix cutmixalpha",
     "data.images_per_class": "imagesperclass samplesperclass shots fewshot",
     "data.augment": "augment augmentation aug augmentations transform transforms dataaugmentation "
     "useaugmentation randaugment ra trivialaugment augmix colorjitter vflip rotation rotate "
@@ -85,8 +87,8 @@ NAMES_ELSEWHERE = {
 }
 # What there is no key for -> what there is.
 NOT_HERE = {
-    "mixup cutmix mixupalpha cutmixalpha cutmixprob mixupprob": "two images are not mixed here, "
-    "data.augment=strong changes each by itself",
+    "cutmixprob mixupprob mixupswitchprob mixupmode": "data.mixup and data.cutmix mix every batch, "
+    "and with both each batch by one of them, by equal chance",
     "autoaugment aa": "data.augment has randaugment, trivial and augmix, and no policy that was "
     "searched for on one data set",
     "wandb mlflow comet neptune clearml aim logger loggers logging usewandb wandbproject reportto "

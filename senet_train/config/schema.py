@@ -69,6 +69,8 @@ class Data:
     fit: Literal["crop", "resize", "pad"] = "crop"
     bit_depth: Literal["auto"] | BitDepth = 16
     augment: Literal["none", "standard"] | list[Choice] = "standard"
+    mixup: Literal["none"] | Positive = "none"
+    cutmix: Literal["none"] | Positive = "none"
 
 
 @dataclass(frozen=True, config=STRICT)

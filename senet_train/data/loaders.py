@@ -15,6 +15,7 @@ from torch import Tensor
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import FileImages, Images, MemoryImages, Source
+from senet_train.data.mixing import draw_mixture, is_mixed
 from senet_train.data.placement import Rows, all_to_device, fits, rows_of, to_device
 from senet_train.data.policies import NOTHING, Policies, policies_of
 from senet_train.data.scenes import SceneImages
@@ -41,7 +42,8 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 MEMORY_LIMIT = 2 * 1024**3
 
 
-# On the device images (B, 3, H, W), and labels (B,) or a target for each; on the host indices (B,).
+# On the device images (B, 3, H, W), and labels (B,), of mixed images the shares of classes (B, K),
+# or a target for each; on the host indices (B,).
 Batch = tuple[Tensor, Any, Tensor]
 
 HOST = torch.device("cpu")
@@ -148,9 +150,18 @@ class TrainingBatches:
         sharded = [self.shard(batch) for batch in batches]
         policies = policies_of(self.data)
         read = read_rows(self.images, sharded, draws, self.device, *key, policies=policies)
-        for rows, pixels in read:
+        for number, (rows, pixels) in enumerate(read, self.start):
             seen, targets = self.images.augmented(pixels, rows, augment)
-            yield normalise(seen), all_to_device(targets, self.device), rows.indices
+            images, targets = normalise(seen), all_to_device(targets, self.device)
+            yield *self.mixed(images, targets, number), rows.indices
+
+    def mixed(self, images: Tensor, targets: Any, number: int) -> tuple[Tensor, Any]:
+        """The images and labels of this batch of the epoch, in pairs if `data` says so."""
+        if not is_mixed(self.data):
+            return images, targets
+        assert self.data.num_classes != "auto"
+        mixture = draw_mixture(self.data, *images.shape[2:], self.seed, self.epoch, number)
+        return mixture.images(images), mixture.labels(targets, self.data.num_classes)
 
 
 def read_rows(

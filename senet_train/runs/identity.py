@@ -27,6 +27,8 @@ LATER_DATA = {
     "test_images_per_class": "all",
     "test_fraction": 0.2,
     "augment": "standard",
+    "mixup": "none",
+    "cutmix": "none",
 }
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,

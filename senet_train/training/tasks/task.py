@@ -32,6 +32,8 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         "data.crop": "none",
         "data.cutout": 0,
         "data.padding": 0,
+        "data.mixup": "none",
+        "data.cutmix": "none",
         "optim.frozen": "none",
         "optim.backbone_lr_factor": 1.0,
         "trainer.devices": 1,
