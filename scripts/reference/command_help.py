@@ -15,6 +15,7 @@ from reference.markdown import block, page
 HELPS = {
     "senet-compare": ("senet_train.commands.compare", ()),
     "senet-data check": ("senet_train.commands.data_check.cli", ("check",)),
+    "senet-data show": ("senet_train.commands.data_check.cli", ("show",)),
     "senet-inspect": ("senet_train.commands.inspect.cli", ()),
     "senet-predict": ("senet_train.commands.predict.cli", ()),
     "senet-evaluate": ("senet_train.commands.evaluate.cli", ()),

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from senet_train.config.schema import Choice
+
 PLAIN = {
     int: "whole number",
     float: "number",
@@ -13,6 +15,7 @@ PLAIN = {
     str: "text",
     NoneType: "`null`",
     Any: "anything",
+    Choice: "names, with or without their options",
 }
 BOUNDS = {"ge": "from {} on", "gt": "above {}", "le": "up to {}", "lt": "below {}"}
 

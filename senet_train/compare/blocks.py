@@ -11,7 +11,7 @@ from typing import Any
 
 from senet_train.compare.collect import Run
 from senet_train.errors import InputError
-from senet_train.runs.identity import LOCAL_DATA_KEYS, TRAINER_KEYS, drop_later_optim
+from senet_train.runs.identity import TRAINER_KEYS, data_of_recipe, drop_later_optim
 from senet_train.runs.metrics import Score
 
 Facts = dict[str, str]
@@ -66,7 +66,9 @@ def facts_of(run: Run) -> Facts:
 def facts_tree(run: Run) -> dict[str, Any]:
     """The facts, nested as in conf/."""
     record, config = run.record, run.record.config
-    data = {key: value for key, value in config["data"].items() if key not in LOCAL_DATA_KEYS}
+    data = data_of_recipe(config["data"])
+    if "augment" in data:
+        data["augment"] = " + ".join(map(augmentation_words, data["augment"]))
     plain = config["attention"]["name"] == "none"
     return {
         "data": {**data, "fingerprint": record.data_fingerprint},
@@ -82,6 +84,12 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "kernel": record.environment.kernel,
         **({"tf32": record.environment.tf32} if record.environment.tf32 else {}),  # of a GPU
     }
+
+
+def augmentation_words(policy: Mapping[str, Any]) -> str:
+    """`{name: randaugment, magnitude: 9}` -> `randaugment (magnitude 9)`."""
+    options = ", ".join(f"{key} {value}" for key, value in policy.items() if key != "name")
+    return f"{policy['name']} ({options})" if options else str(policy["name"])
 
 
 def flatten(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:

@@ -14,6 +14,9 @@ PARTS = {
         {
             "trainer.max_epochs": "{} epochs",
             "data.batch_size": "batch {}",
+            "data.augment": "{}",
+            "data.mixup": "mixup {}",
+            "data.cutmix": "cutmix {}",
             "optim.accumulate": "{} batches a step",
             "optim.name": "{}",
             "optim.lr": "lr {}",

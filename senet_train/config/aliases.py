@@ -55,10 +55,13 @@ NAMES_ELSEWHERE = {
     "data.split_seed": "splitseed",
     "data.flip": "flip hflip fliplr horizontalflip randomflip",
     "data.crop": "crop randomcrop randomresizedcrop croptype scale",
-    "data.cutout": "cutout cutoutlength cutoutsize randomerasing reprob erasing",
+    "data.cutout": "cutout cutoutlength cutoutsize",
+    "data.mixup": "mixup mixupalpha",
+    "data.cutmix": "cutmix cutmixalpha",
     "data.images_per_class": "imagesperclass samplesperclass shots fewshot",
-    "data.crop, data.flip and data.cutout": "augment augmentation aug augmentations transform "
-    "transforms dataaugmentation useaugmentation",
+    "data.augment": "augment augmentation aug augmentations transform transforms dataaugmentation "
+    "useaugmentation randaugment ra trivialaugment augmix colorjitter vflip rotation rotate "
+    "randomerasing reprob erasing",
     "model=NAME": "model arch architecture a backbone net network modelname encoder modeltype nn",
     "model.pretrained": "pretrained weights pretrainedweights usepretrained init initcheckpoint "
     "finetunefrom loadweights pretrainedpath load loadfrom modelpath imagenetweights",
@@ -84,9 +87,10 @@ NAMES_ELSEWHERE = {
 }
 # What there is no key for -> what there is.
 NOT_HERE = {
-    "mixup cutmix mixupalpha cutmixalpha cutmixprob mixupprob randaugment autoaugment augmix aa ra "
-    "trivialaugment colorjitter vflip rotation rotate": "data.crop, data.flip and data.cutout are "
-    "the only augmentations that are supported",
+    "cutmixprob mixupprob mixupswitchprob mixupmode": "data.mixup and data.cutmix mix every batch, "
+    "and with both each batch by one of them, by equal chance",
+    "autoaugment aa": "data.augment has randaugment, trivial and augmix, and no policy that was "
+    "searched for on one data set",
     "wandb mlflow comet neptune clearml aim logger loggers logging usewandb wandbproject reportto "
     "tensorboard tb": "every run writes TensorBoard events and metrics.csv, and no other logger is "
     "supported",

@@ -31,6 +31,8 @@ def read_tree(given: Mapping[str, Any]) -> Config:
     expand_home(tree)
     data = dict(tree.get("data") or {})
     common = {key: data.pop(key) for key in list(data) if key in Data.__dataclass_fields__}
+    if "augment" in common:
+        common["augment"] = augment_tree(common["augment"])
     tree["data"] = {**common, "source": as_choice(data, "data")}
     tree["model"] = as_choice(tree.get("model"), "model")
     tree["attention"] = as_choice(tree.get("attention"), "attention")
@@ -65,6 +67,16 @@ def optim_tree(optim: dict[str, Any]) -> dict[str, Any]:
     algorithm = as_choice({"name": EARLIER_OPTIMIZER, **optim}, "optim")
     schedule = as_choice(shared.get("schedule"), "optim.schedule")
     return {**shared, "algorithm": algorithm, "schedule": schedule}
+
+
+def augment_tree(augment: Any) -> Any:
+    """`trivial` -> `[{name: trivial}]`, and so the entries of a list; `standard` is itself."""
+    if isinstance(augment, str) and augment not in ("none", "standard"):
+        augment = [augment]
+    if not isinstance(augment, list):
+        return augment
+    named = [{"name": one} if isinstance(one, str) else one for one in augment]
+    return [as_choice(one, "data.augment") for one in named if one != {"name": "standard"}]
 
 
 def as_choice(node: Any, where: str) -> dict[str, Any]:

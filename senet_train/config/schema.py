@@ -68,6 +68,9 @@ class Data:
     workers: Literal["auto"] | Natural
     fit: Literal["crop", "resize", "pad"] = "crop"
     bit_depth: Literal["auto"] | BitDepth = 16
+    augment: Literal["none", "standard"] | list[Choice] = "standard"
+    mixup: Literal["none"] | Positive = "none"
+    cutmix: Literal["none"] | Positive = "none"
 
 
 @dataclass(frozen=True, config=STRICT)

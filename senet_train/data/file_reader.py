@@ -17,14 +17,14 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from senet_train.data.policies import NOTHING, Key, Policies
 from senet_train.errors import RunError
 from senet_train.system.signals import HANDLED
 
 # A batch takes seconds at most: a worker that is silent for so long waits for a disk that is gone.
 WORKER_TIMEOUT_SECONDS = 300
 
-Key = tuple[int | str, ...]
-Request = tuple[str, Key]  # of one image: its path, and what its random crop is drawn under
+Request = tuple[str, Key]  # of one image: its path, and what its crop and policies are drawn under
 LoadFile = Callable[[str, Key], Tensor]  # -> (H, W, 3) uint8; without a key nothing is random
 
 
@@ -43,12 +43,14 @@ class FileReader:
         self.passes = 0  # that were begun
         self.passing: Iterator[Tensor] = iter(())  # held here alone: to let it go ends its workers
 
-    def read(self, batches: Sequence[Sequence[Request]]) -> Iterator[Tensor]:
+    def read(
+        self, batches: Sequence[Sequence[Request]], policies: Policies = NOTHING
+    ) -> Iterator[Tensor]:
         """The pixels of each batch of requests, (B, H, W, 3). One pass at a time.
 
         Raises RunError for a file that cannot be decoded.
         """
-        number = self.begin(batches)
+        number = self.begin(batches, policies)
         failure = ""
         try:
             for _ in batches:
@@ -66,10 +68,10 @@ class FileReader:
         if failure:
             raise RunError(failure)
 
-    def begin(self, batches: Sequence[Sequence[Request]]) -> int:
+    def begin(self, batches: Sequence[Sequence[Request]], policies: Policies) -> int:
         """Begin a pass, whose workers are started if there are none; the number of this pass."""
         self.passes += 1
-        self.asked.batches = batches
+        self.asked.batches, self.asked.policies = batches, policies
         others = set(multiprocessing.active_children())
         if self.loader is None:
             self.loader = torch.utils.data.DataLoader(
@@ -105,9 +107,10 @@ class Requests:
 
     def __init__(self) -> None:
         self.batches: Sequence[Sequence[Request]] = ()
+        self.policies = NOTHING
 
-    def __iter__(self) -> Iterator[list[Request]]:
-        return map(list, self.batches)
+    def __iter__(self) -> Iterator[list[tuple[Request, Policies]]]:
+        return ([(request, self.policies) for request in batch] for batch in self.batches)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -119,8 +122,9 @@ class FilesOnRequest(torch.utils.data.Dataset[Tensor]):
     def __init__(self, load: LoadFile) -> None:
         self.load = load
 
-    def __getitem__(self, request: Request) -> Tensor:
-        return self.load(*request)
+    def __getitem__(self, asked: tuple[Request, Policies]) -> Tensor:
+        (path, key), policies = asked
+        return policies(self.load(path, key), key)
 
 
 WORKERS: WeakSet[BaseProcess] = WeakSet()  # that read files for this process

@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
 from senet_train.data.images import Source
+from senet_train.data.policies import resolve_augment
 from senet_train.data.workers import num_workers
 from senet_train.errors import InputError, RunError
 
@@ -32,6 +33,7 @@ def find_data(
     `data.workers=auto` becomes a number: 0 where there are no files to read.
     """
     constructor = look_up(data.source.name, sources, "data", "senet_train.data")
+    data = resolve_augment(data)
     asked, data = data.workers, replace(data, workers=num_workers(data))
     wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
     shared = {key: getattr(data, key) for key in wanted}

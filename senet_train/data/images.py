@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from senet_train.data.augment import Augment
 from senet_train.data.file_reader import FileReader
 from senet_train.data.placement import Rows, to_device
+from senet_train.data.policies import NOTHING, Policies, augmented_one_by_one
 from senet_train.data.scenes import SceneImages
 
 
@@ -63,13 +64,19 @@ class MemoryImages(Labelled):
         """The same images of `size` pixels a side."""
         return replace(self, pixels=resize(self.pixels, size))
 
-    def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
-        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect.
+    def read(
+        self, batches: Iterable[Tensor], *key: int | str, policies: Policies = NOTHING
+    ) -> Iterator[Tensor]:
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3).
 
-        The indices are where the images are.
+        The indices are where the images are. Image i is augmented under the key (*key, i).
         """
         for batch in batches:
-            yield self.pixels[batch]
+            pixels = self.pixels[batch]
+            if policies.transforms:
+                keys = [(*key, i) for i in batch.tolist()]
+                pixels = augmented_one_by_one(pixels, keys, policies)
+            yield pixels
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
@@ -102,16 +109,18 @@ class FileImages(Labelled):
         paths, ids = [self.paths[i] for i in rows], [self.ids[i] for i in rows]
         return replace(self, paths=paths, ids=ids, labels=self.labels[indices])
 
-    def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
+    def read(
+        self, batches: Iterable[Tensor], *key: int | str, policies: Policies = NOTHING
+    ) -> Iterator[Tensor]:
         """The pixels of each batch of indices, (B,) -> (B, H, W, 3).
 
-        Image i is loaded under the key (*key, i), so no worker's random state matters; without
-        a key nothing random is done.
+        Image i is loaded and augmented under the key (*key, i), so no worker's random state
+        matters; without a key nothing random is done.
         """
         asked = [
             [(self.paths[i], (*key, i) if key else ()) for i in batch.tolist()] for batch in batches
         ]
-        return self.reader.read(asked)
+        return self.reader.read(asked, policies)
 
     def to_memory(self) -> MemoryImages:
         """Decode every image once."""

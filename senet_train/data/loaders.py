@@ -6,7 +6,7 @@ Everything random is keyed: the split by `split_seed`, an epoch's order and draw
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,9 @@ from torch import Tensor
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import FileImages, Images, MemoryImages, Source
+from senet_train.data.mixing import draw_mixture, is_mixed
 from senet_train.data.placement import Rows, all_to_device, fits, rows_of, to_device
+from senet_train.data.policies import NOTHING, Policies, policies_of
 from senet_train.data.scenes import SceneImages
 from senet_train.keyed import keyed_permutation
 
@@ -40,7 +42,8 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 MEMORY_LIMIT = 2 * 1024**3
 
 
-# On the device images (B, 3, H, W), and labels (B,) or a target for each; on the host indices (B,).
+# On the device images (B, 3, H, W), and labels (B,), of mixed images the shares of classes (B, K),
+# or a target for each; on the host indices (B,).
 Batch = tuple[Tensor, Any, Tensor]
 
 HOST = torch.device("cpu")
@@ -61,12 +64,16 @@ class Splits:
     validation: Images
     test: Images
 
-    def on(self, device: torch.device) -> "Splits":
-        """The parts, held on the device if what of them is in memory fits there."""
-        parts = (self.train, self.validation, self.test)
-        if not fits(sum(images.num_bytes for images in parts), device):
+    def on(self, device: torch.device, *, train_on_host: bool = False) -> "Splits":
+        """The parts, held on the device if what of them is in memory fits there.
+
+        Images to train on may stay on the host: policies of `data.augment` are applied there.
+        """
+        moved = ["validation", "test"] if train_on_host else ["train", "validation", "test"]
+        parts: dict[str, Images] = {name: getattr(self, name) for name in moved}
+        if not fits(sum(images.num_bytes for images in parts.values()), device):
             return self
-        return Splits(*(images.on(device) for images in parts))
+        return replace(self, **{name: images.on(device) for name, images in parts.items()})
 
     @contextmanager
     def kept_workers(self) -> Iterator[None]:
@@ -141,9 +148,20 @@ class TrainingBatches:
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
         key = ("crop", self.seed, self.epoch)
         sharded = [self.shard(batch) for batch in batches]
-        for rows, pixels in read_rows(self.images, sharded, draws, self.device, *key):
+        policies = policies_of(self.data)
+        read = read_rows(self.images, sharded, draws, self.device, *key, policies=policies)
+        for number, (rows, pixels) in enumerate(read, self.start):
             seen, targets = self.images.augmented(pixels, rows, augment)
-            yield normalise(seen), all_to_device(targets, self.device), rows.indices
+            images, targets = normalise(seen), all_to_device(targets, self.device)
+            yield *self.mixed(images, targets, number), rows.indices
+
+    def mixed(self, images: Tensor, targets: Any, number: int) -> tuple[Tensor, Any]:
+        """The images and labels of this batch of the epoch, in pairs if `data` says so."""
+        if not is_mixed(self.data):
+            return images, targets
+        assert self.data.num_classes != "auto"
+        mixture = draw_mixture(self.data, *images.shape[2:], self.seed, self.epoch, number)
+        return mixture.images(images), mixture.labels(targets, self.data.num_classes)
 
 
 def read_rows(
@@ -152,10 +170,11 @@ def read_rows(
     draws: Tensor,
     device: torch.device,
     *key: int | str,
+    policies: Policies = NOTHING,
 ) -> Iterator[tuple[Rows, Tensor]]:
     """For each batch of indices (B,) its rows, and its pixels (B, H, W, 3) uint8 on the device."""
     rows = rows_of(batches, draws, device)
-    read = images.read([row.indices_on(images.device) for row in rows], *key)
+    read = images.read([row.indices_on(images.device) for row in rows], *key, policies=policies)
     for row, pixels in zip(rows, read, strict=True):
         yield row, to_device(pixels, device)
 

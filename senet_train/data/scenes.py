@@ -11,6 +11,7 @@ from torch import Tensor
 
 from senet_train.data.augment import Augment, mirrored
 from senet_train.data.placement import Rows, all_to_device, to_device
+from senet_train.data.policies import NOTHING, Policies
 
 Target = dict[str, Tensor]  # boxes (K, 4), labels (K,), classes (H, W): see Scene
 
@@ -58,8 +59,14 @@ class SceneImages:
         truth, ids = [self.truth[i] for i in rows], [self.ids[i] for i in rows]
         return replace(self, pixels=self.pixels[indices], truth=truth, ids=ids)
 
-    def read(self, batches: Iterable[Tensor], *key: int | str) -> Iterator[Tensor]:
-        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect."""
+    def read(
+        self, batches: Iterable[Tensor], *key: int | str, policies: Policies = NOTHING
+    ) -> Iterator[Tensor]:
+        """The pixels of each batch of indices, (B,) -> (B, H, W, 3); `key` has no effect.
+
+        No policies are applied: a task with scenes refuses them.
+        """
+        assert not policies.transforms
         for batch in batches:
             yield self.pixels[batch]
 

@@ -21,7 +21,15 @@ LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dr
 # Added after the first runs were made: options of attention, and settings of the optimizer and of
 # the data with the value that those runs had.
 LATER_OPTIONS = ("identity",)
-LATER_DATA = {"fit": "crop", "bit_depth": 16, "test_images_per_class": "all", "test_fraction": 0.2}
+LATER_DATA = {
+    "fit": "crop",
+    "bit_depth": 16,
+    "test_images_per_class": "all",
+    "test_fraction": 0.2,
+    "augment": "standard",
+    "mixup": "none",
+    "cutmix": "none",
+}
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,
     "frozen": "none",
@@ -50,11 +58,7 @@ class Identity:
 def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
     """The identity of a configuration in which every `auto` is resolved."""
     tree = as_tree(config)
-    data = {
-        key: value
-        for key, value in tree["data"].items()
-        if key not in LOCAL_DATA_KEYS and value != LATER_DATA.get(key)
-    }
+    data = data_of_recipe(tree["data"])
     placement = {key: value for key, value in tree["placement"].items() if value != "auto"}
     content = {
         "data": data,
@@ -69,6 +73,15 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         content["task"] = config.task
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Identity(content, hashlib.sha256(canonical.encode()).hexdigest(), label)
+
+
+def data_of_recipe(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the data that change numbers, without later ones at their default value."""
+    return {
+        key: value
+        for key, value in data.items()
+        if key not in LOCAL_DATA_KEYS and value != LATER_DATA.get(key)
+    }
 
 
 def drop_later_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,4 +140,4 @@ def _plain(value: Any) -> Any:
         return {"name": value.name, **library, **value.options}
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -13,6 +13,7 @@ from senet_train.data.loaders import (
     TrainingBatches,
     num_batches,
 )
+from senet_train.data.policies import policies_of
 from senet_train.training.distributed.world import SINGLE_PROCESS, World
 
 
@@ -62,7 +63,8 @@ class DataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Hold the images on the device, if they fit there, before it holds anything else."""
         if stage == "fit":
-            self.splits = self.splits.on(self.device)
+            on_host = bool(policies_of(self.data).transforms)
+            self.splits = self.splits.on(self.device, train_on_host=on_host)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

@@ -20,6 +20,7 @@ from senet_train.data.contents import once_decoded
 from senet_train.data.find import refuse_changed
 from senet_train.data.images import FileImages
 from senet_train.data.loaders import load_splits, num_batches
+from senet_train.data.mixing import refuse_no_pairs
 from senet_train.data.workers import PREFETCHED, batch_bytes, num_workers
 from senet_train.errors import InputError, counted
 from senet_train.networks.hardware import TAILS
@@ -95,7 +96,9 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     facts = facts_of(splits, plan.source)
     if world().is_rank_zero:
         log.info(data_line(facts, plan.source.class_names))
-    refuse_uneven(min(config.data.batch_size, len(splits.train.labels)))
+    only = min(config.data.batch_size, len(splits.train.labels))
+    refuse_uneven(only)
+    refuse_no_pairs(config.data, only, world().size)
     data = DataModule(
         splits,
         config.data,

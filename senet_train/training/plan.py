@@ -16,6 +16,7 @@ from senet_train.config.schema import Config, Data, Kernel, Trainer
 from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.data.loaders import num_batches
+from senet_train.data.mixing import refuse_no_pairs
 from senet_train.errors import InputError
 from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.hardware import (
@@ -176,6 +177,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     asked_precision, asked_kernel = config.trainer.precision, config.trainer.kernel
     refuse_compiled(config, compiles=task.compiles)
     refuse_devices(config, made_here=made_here)
+    refuse_no_pairs(config.data, config.data.batch_size, config.trainer.devices)
     config = resolve_hardware(config) if made_here else config
     refuse_overflows(config.trainer, algorithm.name, optimizer.func)
     task.refuse(config)

@@ -412,7 +412,7 @@ def test_a_bar_or_lines(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
         (["check", "/nowhere"], "PATH=/nowhere does not exist"),
         (["check"], "the following arguments are required: PATH: see senet-data check --help"),
         (["chek", "."], "invalid choice: 'chek'"),
-        ([], "required: check: see senet-data --help"),
+        ([], "required: check|show: see senet-data --help"),
         (["check", "TREE", "--jobs", "0"], "0 is no count: choose 1 or more"),
         (["check", "TREE", "--jobs", "two"], "two is no count"),
         (["check", "TREE", "--out", "no/report.csv"], "--out no/report.csv cannot be written"),

@@ -36,5 +36,6 @@ def test_help_says_what_it_does_and_has_an_example(
 
 
 def test_the_example_of_a_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
-    _, last = help_of(import_module(SMALL["senet-data"]), capsys, "check")
-    assert last.startswith("Example: senet-data check ")
+    for name in ("check", "show"):
+        _, last = help_of(import_module(SMALL["senet-data"]), capsys, name)
+        assert last.startswith(f"Example: senet-data {name} ")

@@ -11,7 +11,7 @@ WRONG = {
     "senet-export": (["nothing", "--format", "onnx"], ["run", "--format", "gif"]),
     "senet-inspect": (["nothing"], ["run", "--part", "train"]),
     "senet-profile": (["nothing"], ["no/run"], ["ratio=0"], ["model=resnet17"]),
-    "senet-data": (["check", "nothing"], ["look", "nothing"]),
+    "senet-data": (["check", "nothing"], ["look", "nothing"], ["show", "nothing"]),
     "senet-compare": (["nothing"], ["run", "--margin", "wide"]),
     "senet-board": (["nothing"], [".", "--port", "99999999"]),
 }

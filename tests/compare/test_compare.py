@@ -373,15 +373,27 @@ def test_the_papers_figure_stands_beside_its_own_arms_only(
         assert listed == expected
 
 
-LATER = {"optim.name": "sgd", "optim.layer_decay": 1.0, "optim.accumulate": 1}
-NEW = {"optim.name": "adamw", "optim.layer_decay": 0.8, "optim.accumulate": 4}
+LATER = {
+    **{"optim.name": "sgd", "optim.layer_decay": 1.0, "optim.accumulate": 1},
+    **{"data.augment": "standard", "data.mixup": "none", "data.cutmix": "none"},
+}
+NEW = {
+    **{"optim.name": "adamw", "optim.layer_decay": 0.8, "optim.accumulate": 4},
+    "data.augment": [{"name": "randaugment", "num_ops": 2, "magnitude": 9}, {"name": "trivial"}],
+    **{"data.mixup": 0.2, "data.cutmix": 1.0},
+}
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         (LATER, "2 epochs, batch 16, lr 0.1, one_cycle"),
-        (NEW, "2 epochs, batch 16, 4 batches a step, adamw, lr 0.1, one_cycle, layer decay 0.8"),
+        (
+            NEW,
+            "2 epochs, batch 16, randaugment (num_ops 2, magnitude 9) + trivial, "
+            "mixup 0.2, cutmix 1.0, "
+            "4 batches a step, adamw, lr 0.1, one_cycle, layer decay 0.8",
+        ),
     ],
 )
 def test_the_recipe_names_what_is_not_as_before(

@@ -61,6 +61,21 @@ def test_a_recipe_is_what_its_source_says(name: str, tree: Path) -> None:
     assert checked.data.flip
 
 
+# ... and of the images: MixUp, CutMix, and how many transforms. Random erasing has 0.1 in the blog.
+MIXED = {"rsb_a3_like": (0.1, 1.0, 1), "torchvision_v2_like": (0.2, 1.0, 2)}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_recipe_augments_as_its_source_says(name: str, tree: Path) -> None:
+    data = plan_of(name, tree).config.data
+    mixup, cutmix, transforms = MIXED.get(name, ("none", "none", 0))
+    assert (data.mixup, data.cutmix) == (mixup, cutmix)
+    named = [] if isinstance(data.augment, str) else data.augment
+    assert len(named) == transforms
+    options = {choice.name: choice.options for choice in named}
+    assert options.get("random_erasing", {"probability": 0.1}) == {"probability": 0.1}
+
+
 @pytest.mark.parametrize(
     ("name", "steps", "drops", "gamma"),
     [

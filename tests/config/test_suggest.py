@@ -21,7 +21,7 @@ MEANT = {
     "dataset": "data=NAME",
     "arch": "model=NAME",
     "scheduler": "optim/schedule=NAME",
-    "augment": "data.crop, data.flip and data.cutout",
+    "augmentation": "data.augment",
     "pretrained": "model.pretrained (it belongs to model=timm or model=torchvision)",
     "image-size": "data.image_size",
     "RATIO": "ratio",
@@ -42,7 +42,7 @@ def test_a_key_of_another_trainer_leads_to_ours(typed: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
-        ("mixup", "the only augmentations that are supported"),
+        ("autoaugment", "data.augment has randaugment, trivial and augmix"),
         ("wandb", "no other logger is supported"),
         ("trainer.logger", "no other logger is supported"),
         ("optim.adam", "there are optim=adamw, "),
@@ -141,7 +141,6 @@ def test_every_alias_leads_to_a_key_that_there_is() -> None:
         "experiment=NAME",
         "recipe=NAME",
         "task=NAME",
-        "data.crop, data.flip and data.cutout",
     }
     known |= {f"{group}=NAME" for group in groups_of_conf()}
     known |= {"overwrite=true", "retry=failed", "dry_run=true"}

@@ -43,6 +43,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 SETTINGS: dict[str, tuple[str, ...]] = {
     "augmentation": AUGMENTED,
+    "policies": ("data.augment=[randaugment,random_erasing]",),
+    "mixed": ("data.mixup=0.2", "data.cutmix=1.0", "optim.label_smoothing=0.1"),
+    "cut": ("data.cutmix=1.0", "trainer.deterministic=true"),
     "deterministic": ("trainer.deterministic=true",),
     "average": ("trainer.ema_decay=0.9",),
     "clipping": ("trainer.clip_norm=0.1",),

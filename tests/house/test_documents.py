@@ -22,7 +22,10 @@ OF_RECORDS = {  # `test_top1` is no test
 }
 GROUPS = tuple(  # of entry points: a user's package puts its own attention or data set there
     f"senet_train.{name}"
-    for name in ("attention", "backbone", "data", "library", "larger", "optimizer", "schedule")
+    for name in (
+        *("attention", "augmentation", "backbone", "data", "library", "larger"),
+        *("optimizer", "schedule"),
+    )
 )
 
 

@@ -1,4 +1,4 @@
-"""Killed anywhere, a run with AdamW, several batches a step and an average ends the same."""
+"""Killed anywhere, a run with AdamW, mixed images, accumulation and an average ends the same."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tre
 
 # 6 batches an epoch, in 3 steps of 2.
 RECIPE = (*LINE, "optim=adamw", "optim.accumulate=2", "optim.layer_decay=0.8", EVERY_STEP)
-AVERAGED = (*RECIPE, "trainer.ema_decay=0.8")
+MIXED = ("data.mixup=0.2", "data.cutmix=1.0", "data.augment=[randaugment,random_erasing]")
+AVERAGED = (*RECIPE, *MIXED, "trainer.ema_decay=0.8")
 
 # Where it is killed, and how far it then was: a checkpoint is made between two steps.
 PLACES = {

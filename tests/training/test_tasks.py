@@ -271,6 +271,12 @@ REFUSED = [
         "data=digits is not for task=segmentation: choose one of shapes",
     ),
     (("data=shapes",), "data=shapes is not for task=classification: choose one of cifar10"),
+    (
+        ("task=detection", "data.augment=trivial"),
+        "data.augment is not for task=detection, whose boxes and masks would have to",
+    ),
+    (("task=segmentation", "data.mixup=0.2"), "data.mixup=0.2 is not for task=segmentation"),
+    (("task=detection", "data.cutmix=1.0"), "data.cutmix=1.0 is not for task=detection"),
     (("task=segmentation", "data.crop=pad"), "data.crop=pad is not for task=segmentation"),
     (("task=detection", "trainer.precision=bf16-mixed"), "choose trainer.precision=32"),
     (("task=detection", "optim.label_smoothing=0.1"), "choose optim.label_smoothing=0.0"),

@@ -34,10 +34,12 @@ class ImageClassifier(Learner):
         return class_sums()
 
     def training_loss(self, batch: Batch) -> Tensor:
+        """Of mixed images the labels are shares (B, K): the class of the largest one is counted."""
         images, labels, _ = batch
         logits = self.in_training(images).float()  # (B, 3, H, W) -> (B, K)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.optim.label_smoothing)
-        sums = class_counts(loss.detach() * len(labels), logits.detach(), labels)
+        main = labels if labels.ndim == 1 else labels.argmax(1)
+        sums = class_counts(loss.detach() * len(labels), logits.detach(), main)
         self.progress.train.update(sums)
         return loss
 

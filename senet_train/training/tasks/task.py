@@ -23,10 +23,17 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
     Some would move the pixels and not the boxes. `further` has more keys of the configuration, with
     the one value that each may have.
     """
+    if config.data.augment != "standard":
+        raise InputError(
+            f"data.augment is not for task={config.task}, whose boxes and masks would have to "
+            "follow: choose data.augment=standard"
+        )
     only = {
         "data.crop": "none",
         "data.cutout": 0,
         "data.padding": 0,
+        "data.mixup": "none",
+        "data.cutmix": "none",
         "optim.frozen": "none",
         "optim.backbone_lr_factor": 1.0,
         "trainer.devices": 1,

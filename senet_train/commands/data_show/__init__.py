@@ -1,0 +1,1 @@
+"""`senet-data show`: training images as the network gets them, on one sheet."""
