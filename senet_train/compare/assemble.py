@@ -142,6 +142,7 @@ def describe_block(
         notes=[*notes_of(block), *judged.notes.get(number, [])],
         judged_by=judged.bases[number],
         provenance=provenance_of(block),
+        epoch_by=next(iter(control.runs.values())).epoch_by,
     )
 
 

@@ -24,6 +24,8 @@ def describe_arm(
 ) -> Arm:
     """Everything that a report says of one arm; `images` is its interval on new images."""
     metrics = [run.record.metrics for run in arm.runs.values()]
+    validated = all(m.is_validated for m in metrics)
+    drawn = with_curves and validated
     return Arm(
         label=arm.label,
         folder=arm.folder,
@@ -31,12 +33,12 @@ def describe_arm(
         seeds=sorted(arm.runs),
         missing_seeds=[seed for seed in every_seed if seed not in arm.runs],
         test=arm_interval([100 * m.test_score for m in metrics]),
-        val=arm_interval([100 * m.val_score for m in metrics]),
-        val_last=arm_interval([100 * m.val_score_last for m in metrics]),
+        val=arm_interval([100 * m.val_score for m in metrics]) if validated else None,
+        val_last=arm_interval([100 * m.val_score_last for m in metrics]) if validated else None,
         difference=difference,
         new_images=images,
         cost=cost_of(arm),
-        curves={seed: run.curve() for seed, run in arm.runs.items()} if with_curves else {},
+        curves={seed: run.curve() for seed, run in arm.runs.items()} if drawn else {},
         paper=paper_of(arm, control),
         excitations=excitations_of(arm.runs.values()),
     )

@@ -19,6 +19,7 @@ PARTS = {
             "optim.lr": "lr {}",
             "optim.schedule.name": "{}",
             "optim.layer_decay": "layer decay {}",
+            "trainer.score": "best epoch by {}",
         },
     ),
     "precision": (" ", {"trainer.precision": "{}"}),

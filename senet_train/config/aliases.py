@@ -30,6 +30,8 @@ NAMES_ELSEWHERE = {
     "numprocesses ddp distributed strategy numnodes dataparallel multigpu",
     "trainer.precision": "precision amp fp16 bf16 half mixedprecision halfprecision usefp16 useamp "
     "float16 bfloat16 fp32 autocast dtype",
+    "trainer.score": "metric monitor scoring evalmetric bestmetric "
+    "metricforbestmodel checkpointmetric",
     "trainer.ema_decay": "ema emadecay modelema modelemadecay averaging useema",
     "trainer.clip_norm": "clip clipnorm gradclip clipgrad gradientclipval gradientclip "
     "maxgradnorm clipgradnorm gradientclipping gradclipnorm",

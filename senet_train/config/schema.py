@@ -119,6 +119,7 @@ class Trainer:
     accelerator: Accelerator
     devices: Count
     checkpoint_minutes: Annotated[float, Field(ge=0)]
+    score: Literal["auto", "macro_f1", "balanced_accuracy"] = "auto"
 
 
 @dataclass(frozen=True, config=STRICT)

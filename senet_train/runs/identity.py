@@ -29,8 +29,9 @@ LATER_OPTIM = {
     "layer_decay": 1.0,
     "accumulate": 1,
 }
+LATER_TRAINER = {"score": "auto"}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
-TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
+TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm", "score")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         "attention": tree["attention"],
         "placement": {} if config.attention.name == "none" else placement,
         "optim": drop_later_optim(tree["optim"]),
-        "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
+        "trainer": identifying_trainer(tree["trainer"]),
     }
     if config.task != "classification":  # left out, as before there were other tasks
         content["task"] = config.task
@@ -74,6 +75,15 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
 def drop_later_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the optimizer, without later ones at their default value."""
     return {key: value for key, value in optim.items() if value != LATER_OPTIM.get(key)}
+
+
+def identifying_trainer(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's settings of the identity, without later ones at their default value.
+
+    Raises KeyError if an earlier one is missing.
+    """
+    given = {**LATER_TRAINER, **trainer}
+    return {key: given[key] for key in TRAINER_KEYS if given[key] != LATER_TRAINER.get(key)}
 
 
 def drop_later_options(attention: Choice, default_options: Mapping[str, Any]) -> Choice:

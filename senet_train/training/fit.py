@@ -129,7 +129,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         device = trainer.strategy.root_device
         peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
         plan.task.write_predictions(module, folder, splits.test)
-        journal.write_final(vars(metrics))
+        metrics = module.with_test(metrics, splits.test.labels, plan.source.class_names)
+        journal.write_final(metrics.values(), best_epoch)
     except BaseException:
         with suppress(OSError):  # no room for the last points: what ends the run is said
             journal.close()
@@ -201,6 +202,8 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         seed=config.seed,
         max_epochs=config.trainer.max_epochs,
         steps_per_epoch=steps_per_epoch,
+        num_classes=int(config.data.num_classes),
+        score=config.trainer.score,
         new=new_prefixes(network, slots),
         compiled=compiled(network) if config.trainer.kernel == "compiled" else None,
     )

@@ -53,6 +53,8 @@ CASES = [
     ("optim.layer_decay=0", "optim.layer_decay=0: must be greater than 0"),
     ("optim.layer_decay=1.1", "optim.layer_decay=1.1: must be less than or equal to 1"),
     ("optim.layer_decay=0.9 optim.frozen=backbone", "optim.layer_decay=0.9 changes nothing with"),
+    ("trainer.score=f1", "trainer.score=f1: must be 'auto', 'macro_f1' or 'balanced_accuracy'"),
+    ("task=segmentation trainer.score=macro_f1", "trainer.score=macro_f1 is not for task=segm"),
     ("optim.accumulate=0", "optim.accumulate=0: must be greater than or equal to 1"),
     ("optim.accumulate=1.5", "optim.accumulate=1.5: must be a valid integer"),
     ("optim/schedule=warm_restarts optim.schedule.cycles=0", "optim.schedule.cycles=0: must be"),

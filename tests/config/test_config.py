@@ -23,6 +23,7 @@ from senet_train.networks.bind import LIBRARIES
 from senet_train.runs.identity import (
     LATER_DATA,
     LATER_OPTIM,
+    LATER_TRAINER,
     LOCAL_DATA_KEYS,
     LOCAL_KEYS,
     LOCAL_TRAINER_KEYS,
@@ -85,6 +86,7 @@ def keys_are_in_the_identity_or_local(checked: Config) -> None:
     unhashed -= {"task"} if checked.task == "classification" else set()
     unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
     unhashed -= {f"data.{key}" for key in LATER_DATA}
+    unhashed -= {f"trainer.{key}" for key in LATER_TRAINER}
     if checked.attention.name == "none":  # nowhere is nowhere
         unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
     assert not unhashed
@@ -220,12 +222,14 @@ SAME = [
     ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
     ("optim.layer_decay=1.0", "optim.accumulate=1"),
+    ("trainer.score=auto",),
 ]
 OTHER = [
     ("ratio=8",),
     ("optim.lr=0.06",),
     ("optim=adamw",),
     ("optim.accumulate=2",),
+    ("trainer.score=macro_f1",),
     ("optim.layer_decay=0.9",),
     ("optim=radam",),
     ("optim.frozen=backbone",),

@@ -65,6 +65,8 @@ def fit(
         seed=0,
         max_epochs=config.max_epochs,
         steps_per_epoch=data.steps_per_epoch,
+        num_classes=6,
+        score=config.score,
     )
     made = build_trainer(config, folder, SpeedMeter(), [], {}, accumulate=optim.accumulate)
     made.fit(module, datamodule=data)

@@ -30,6 +30,7 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         "optim.frozen": "none",
         "optim.backbone_lr_factor": 1.0,
         "trainer.devices": 1,
+        "trainer.score": "auto",
         **further,
     }
     for key, value in only.items():
