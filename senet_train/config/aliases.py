@@ -20,6 +20,8 @@ NAMES_ELSEWHERE = {
     "optim.layer_decay": "layerdecay layerwisedecay llrd lldecay",
     "optim.accumulate": "accumulategradbatches gradaccum accumulate gradientaccumulationsteps "
     "gradaccumsteps accumsteps accum gradientaccumulation accumulationsteps",
+    "optim.class_weights": "classweights classweight weightedloss lossweights lossweight",
+    "optim.focal_gamma": "focalloss focal focalgamma",
     "optim/schedule=NAME": "scheduler lrscheduler sched schedule lrschedule lrpolicy",
     "optim.schedule.milestones": "milestones decayepochs lrsteps steps",
     "optim.schedule.gamma": "gamma decayrate lrgamma",
@@ -111,9 +113,10 @@ NOT_HERE = {
     "kfold folds nfolds crossvalidation cv fold": "cross-validation is not supported, seeds=N "
     "repeats a run and data.split_seed chooses the validation images",
     "distill distillation teacher kd temperature": "distillation is not supported",
-    "loss lossfn criterion focalloss focal lossfunction classweights classweight weightedloss "
-    "sampler weightedsampler balanced oversample": "the loss is the cross-entropy of all images "
-    "alike, no other is supported, and optim.label_smoothing softens it",
+    "loss lossfn criterion lossfunction": "the loss is the cross-entropy, which "
+    "optim.label_smoothing, optim.class_weights and optim.focal_gamma change",
+    "sampler weightedsampler balanced oversample": "every epoch has each image once, and "
+    "optim.class_weights weighs the classes in the loss",
     "evaluate eval e test evalonly testonly validate inference predict testafter evalmode": "every "
     "run is tested at its end, and senet-evaluate RUN and senet-predict RUN use it again",
     "train dotrain istrain fit verbose v quiet printfreq loglevel loginterval progressbar "

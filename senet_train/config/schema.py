@@ -103,6 +103,9 @@ class Optim:
     backbone_lr_factor: Positive = 1.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     accumulate: Count = 1
+    class_weights: Literal["none", "inverse", "effective"] = "none"
+    class_weights_beta: Fraction = 0.999
+    focal_gamma: NotNegative = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)

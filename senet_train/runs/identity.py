@@ -28,6 +28,9 @@ LATER_OPTIM = {
     "backbone_lr_factor": 1.0,
     "layer_decay": 1.0,
     "accumulate": 1,
+    "class_weights": "none",
+    "class_weights_beta": 0.999,
+    "focal_gamma": 0.0,
 }
 LATER_TRAINER = {"score": "auto"}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have

@@ -107,6 +107,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     refuse_few_batches(len(splits.train.labels), config)
     reset_peak_memory()
     module = build_learner(plan, data.steps_per_epoch, start)
+    module.see_training(splits.train.labels)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     observers = [*gate_histograms(plan, journal), *progress_bar(plan)]

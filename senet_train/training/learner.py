@@ -42,6 +42,7 @@ class Learner(pl.LightningModule, ABC):
     """
 
     kind: ClassVar[type[AnyMetrics]]
+    class_weights: Tensor | None  # (K,), of the loss; None counts all images alike
     final_metrics: ClassVar[tuple[str, ...]]  # of the record, for TensorBoard's HPARAMS tab
 
     def __init__(
@@ -63,6 +64,7 @@ class Learner(pl.LightningModule, ABC):
         self.score, self.chosen_by = self.kind.score_called(score), score
         self.network: Any = network  # each task has its own type
         self.compiled = compiled
+        self.register_buffer("class_weights", None, persistent=False)
         self.optim, self.schedule = optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
         self.batches_per_epoch = steps_per_epoch * optim.accumulate
@@ -97,6 +99,10 @@ class Learner(pl.LightningModule, ABC):
     def metrics(self, best_epoch: int) -> AnyMetrics:
         """The metrics for the record, once the network has been tested."""
         return metrics_of(self.kind, self.progress.history, best_epoch, self.test_means)
+
+    def see_training(self, labels: Tensor) -> None:
+        """Told, before training, the labels (N,) of the training images."""
+        return
 
     def with_test(self, metrics: AnyMetrics, labels: Any, class_names: Sequence[str]) -> AnyMetrics:
         """The metrics with what follows from all predictions for the test set; rank 0 alone."""

@@ -223,6 +223,7 @@ SAME = [
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
     ("optim.layer_decay=1.0", "optim.accumulate=1"),
     ("trainer.score=auto",),
+    ("optim.class_weights=none", "optim.class_weights_beta=0.999", "optim.focal_gamma=0.0"),
 ]
 OTHER = [
     ("ratio=8",),
@@ -230,6 +231,8 @@ OTHER = [
     ("optim=adamw",),
     ("optim.accumulate=2",),
     ("trainer.score=macro_f1",),
+    ("optim.class_weights=inverse",),
+    ("optim.focal_gamma=2.0", "optim.label_smoothing=0.0"),
     ("optim.layer_decay=0.9",),
     ("optim=radam",),
     ("optim.frozen=backbone",),

@@ -68,6 +68,7 @@ def fit(
         num_classes=6,
         score=config.score,
     )
+    module.see_training(splits.train.labels)
     made = build_trainer(config, folder, SpeedMeter(), [], {}, accumulate=optim.accumulate)
     made.fit(module, datamodule=data)
     return module, made, data

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from senet_train.config.schema import Config
 from senet_train.data.find import SOURCES
 from senet_train.data.images import ClassImages
 from senet_train.data.loaders import Batch
@@ -21,6 +20,7 @@ from senet_train.runs.predictions import write_class_predictions
 from senet_train.training.callbacks.journal import Journal
 from senet_train.training.learner import Learner
 from senet_train.training.progress import BatchSums, MetricSums, batch_sums
+from senet_train.training.tasks.class_loss import class_loss, class_weights, refuse_loss
 from senet_train.training.tasks.class_scores import (
     counts_by_class,
     macro_means,
@@ -37,6 +37,12 @@ class ImageClassifier(Learner):
     kind = Metrics
     final_metrics = ("val_top1", "test_top1", "test_loss")
 
+    def see_training(self, labels: Tensor) -> None:
+        """Weigh the classes by their training labels (N,), if asked to."""
+        if self.optim.class_weights != "none":
+            counts = labels.cpu().bincount(minlength=self.num_classes)
+            self.class_weights = class_weights(counts, self.optim)
+
     def new_sums(self, part: str) -> MetricSums:
         if part != "val":  # of the test set all predictions are kept
             return class_sums()
@@ -46,7 +52,7 @@ class ImageClassifier(Learner):
     def training_loss(self, batch: Batch) -> Tensor:
         images, labels, _ = batch
         logits = self.in_training(images).float()  # (B, 3, H, W) -> (B, K)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.optim.label_smoothing)
+        loss = class_loss(logits, labels, self.class_weights, self.optim)
         sums = class_counts(loss.detach() * len(labels), logits.detach(), labels)
         self.progress.train.update(sums)
         return loss
@@ -123,10 +129,6 @@ def class_and_macro_means(sums: Tensor) -> dict[str, float]:
     return class_means(torch.cat([loss_and_hits, images])) | macro_means(by_class)
 
 
-def refuse_nothing(config: Config) -> None:
-    """Every configuration can be trained."""
-
-
 def write_predictions(learner: ImageClassifier, folder: Path, test: ClassImages) -> None:
     """Write the likeliest classes of every image."""
     write_class_predictions(folder, learner.test_predictions(), test.labels, test.ids)
@@ -148,7 +150,7 @@ CLASSIFICATION = Task(
     bind_network,
     SOURCES,
     ImageClassifier,
-    refuse_nothing,
+    refuse_loss,
     write_predictions,
     draw,
 )
