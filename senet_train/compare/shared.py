@@ -19,6 +19,7 @@ PARTS = {
             "optim.lr": "lr {}",
             "optim.schedule.name": "{}",
             "optim.layer_decay": "layer decay {}",
+            "data.sampling": "{} sampling",
             "optim.class_weights": "class weights {}",
             "optim.class_weights_beta": "of beta {}",
             "optim.focal_gamma": "focal loss of gamma {}",

@@ -60,6 +60,8 @@ NAMES_ELSEWHERE = {
     "data.flip": "flip hflip fliplr horizontalflip randomflip",
     "data.crop": "crop randomcrop randomresizedcrop croptype scale",
     "data.cutout": "cutout cutoutlength cutoutsize randomerasing reprob erasing",
+    "data.sampling": "sampling sampler weightedsampler weightedrandomsampler balanced "
+    "balancedsampler oversample oversampling classbalanced",
     "data.images_per_class": "imagesperclass samplesperclass shots fewshot",
     "data.crop, data.flip and data.cutout": "augment augmentation aug augmentations transform "
     "transforms dataaugmentation useaugmentation",
@@ -115,8 +117,6 @@ NOT_HERE = {
     "distill distillation teacher kd temperature": "distillation is not supported",
     "loss lossfn criterion lossfunction": "the loss is the cross-entropy, which "
     "optim.label_smoothing, optim.class_weights and optim.focal_gamma change",
-    "sampler weightedsampler balanced oversample": "every epoch has each image once, and "
-    "optim.class_weights weighs the classes in the loss",
     "evaluate eval e test evalonly testonly validate inference predict testafter evalmode": "every "
     "run is tested at its end, and senet-evaluate RUN and senet-predict RUN use it again",
     "train dotrain istrain fit verbose v quiet printfreq loglevel loginterval progressbar "

@@ -68,6 +68,7 @@ class Data:
     workers: Literal["auto"] | Natural
     fit: Literal["crop", "resize", "pad"] = "crop"
     bit_depth: Literal["auto"] | BitDepth = 16
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -21,7 +21,13 @@ LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dr
 # Added after the first runs were made: options of attention, and settings of the optimizer and of
 # the data with the value that those runs had.
 LATER_OPTIONS = ("identity",)
-LATER_DATA = {"fit": "crop", "bit_depth": 16, "test_images_per_class": "all", "test_fraction": 0.2}
+LATER_DATA = {
+    "fit": "crop",
+    "bit_depth": 16,
+    "test_images_per_class": "all",
+    "test_fraction": 0.2,
+    "sampling": "shuffle",
+}
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,
     "frozen": "none",

@@ -66,6 +66,7 @@ CASES = [
     ("task=detection optim.focal_gamma=2.0", "optim.focal_gamma=2.0 is not for task=detection"),
     ("optim.focal_gamma=2.0", "optim.focal_gamma=2.0 with optim.label_smoothing=0.1"),
     ("optim.focal_gamma=-1.0", "optim.focal_gamma=-1.0: must be greater than or equal to 0"),
+    ("data.sampling=weighted", "data.sampling=weighted: must be 'shuffle' or 'balanced'"),
     ("optim.accumulate=0", "optim.accumulate=0: must be greater than or equal to 1"),
     ("optim.accumulate=1.5", "optim.accumulate=1.5: must be a valid integer"),
     ("optim/schedule=warm_restarts optim.schedule.cycles=0", "optim.schedule.cycles=0: must be"),

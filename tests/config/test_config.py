@@ -222,7 +222,7 @@ SAME = [
     ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
     ("optim.layer_decay=1.0", "optim.accumulate=1"),
-    ("trainer.score=auto",),
+    ("trainer.score=auto", "data.sampling=shuffle"),
     ("optim.class_weights=none", "optim.class_weights_beta=0.999", "optim.focal_gamma=0.0"),
 ]
 OTHER = [
@@ -232,6 +232,7 @@ OTHER = [
     ("optim.accumulate=2",),
     ("trainer.score=macro_f1",),
     ("optim.class_weights=inverse",),
+    ("data.sampling=balanced",),
     ("optim.focal_gamma=2.0", "optim.label_smoothing=0.0"),
     ("optim.layer_decay=0.9",),
     ("optim=radam",),

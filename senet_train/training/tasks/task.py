@@ -31,6 +31,7 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         "optim.backbone_lr_factor": 1.0,
         "trainer.devices": 1,
         "trainer.score": "auto",
+        "data.sampling": "shuffle",
         "optim.class_weights": "none",
         "optim.class_weights_beta": 0.999,
         "optim.focal_gamma": 0.0,
