@@ -82,6 +82,7 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         )
         > 1
     ]
+    notes += notes_of_ends(block)
     score = score_of(block.arms[0])
     if not score.of_any_images:
         notes.append(f"no interval on new images: {score.title} is no sum over images")
@@ -93,6 +94,24 @@ def notes_of(block: RunsOfBlock) -> list[str]:
                 f"runs differ in {name} ({', '.join(values)}): their speeds cannot be compared, "
                 "and seeds pair less well"
             )
+    return notes
+
+
+def notes_of_ends(block: RunsOfBlock) -> list[str]:
+    """Which rules stopped runs before their last epoch, and what a budget of time means."""
+    ends = [run.record.ended for arm in block.arms for run in arm.runs.values()]
+    notes = []
+    for rule in ("patience", "max_minutes"):
+        if epochs := [end.epochs for end in ends if end.rule == rule]:
+            notes.append(
+                f"trainer.{rule} stopped {len(epochs)} of {len(ends)} runs, after {min(epochs)} to "
+                f"{max(epochs)} epochs"
+            )
+    if any("trainer.max_minutes" in facts for arm in block.arms for facts in arm.every_facts):
+        notes.append(
+            "trainer.max_minutes is a budget of time: how many epochs a run had depends on its "
+            "machine, and what else ran there"
+        )
     return notes
 
 

@@ -24,6 +24,8 @@ PARTS = {
             "optim.class_weights_beta": "of beta {}",
             "optim.focal_gamma": "focal loss of gamma {}",
             "trainer.score": "best epoch by {}",
+            "trainer.patience": "patience of {} epochs",
+            "trainer.max_minutes": "at most {} minutes",
         },
     ),
     "precision": (" ", {"trainer.precision": "{}"}),

@@ -34,6 +34,8 @@ NAMES_ELSEWHERE = {
     "float16 bfloat16 fp32 autocast dtype",
     "trainer.score": "metric monitor scoring evalmetric bestmetric "
     "metricforbestmodel checkpointmetric",
+    "trainer.patience": "earlystopping patience earlystop earlystoppingpatience",
+    "trainer.max_minutes": "maxtime timelimit timebudget maxhours maxminutes",
     "trainer.ema_decay": "ema emadecay modelema modelemadecay averaging useema",
     "trainer.clip_norm": "clip clipnorm gradclip clipgrad gradientclipval gradientclip "
     "maxgradnorm clipgradnorm gradientclipping gradclipnorm",
@@ -103,9 +105,7 @@ NOT_HERE = {
     "itself, and model.pretrained=FILE starts from weights",
     "compile torchcompile jit usecompile": "trainer.kernel=compiled is torch.compile, and "
     "trainer.kernel=auto takes it for long runs on a GPU",
-    "earlystopping patience earlystop earlystoppingpatience": "a run trains all its epochs and "
-    "tests the one that was best on validation images, early stopping is not supported",
-    "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps maxtime "
+    "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps "
     "numsanityvalsteps valcheckinterval checkvaleverynepoch logeverynsteps limittestbatches": "a "
     "part of an epoch is not supported, trainer.max_epochs=1 is short and dry_run=true is a look",
     "fsdp deepspeed zero tpu tpus": "only trainer.devices=N is supported, a copy of the network on "

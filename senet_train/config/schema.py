@@ -124,6 +124,8 @@ class Trainer:
     devices: Count
     checkpoint_minutes: Annotated[float, Field(ge=0)]
     score: Literal["auto", "macro_f1", "balanced_accuracy"] = "auto"
+    patience: Literal["none"] | Count = "none"
+    max_minutes: Literal["none"] | Positive = "none"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -38,9 +38,12 @@ LATER_OPTIM = {
     "class_weights_beta": 0.999,
     "focal_gamma": 0.0,
 }
-LATER_TRAINER = {"score": "auto"}
+LATER_TRAINER = {"score": "auto", "patience": "none", "max_minutes": "none"}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
-TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm", "score")
+TRAINER_KEYS = (
+    *("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm"),
+    *LATER_TRAINER,
+)
 
 
 @dataclass(frozen=True)

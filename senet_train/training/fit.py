@@ -27,7 +27,7 @@ from senet_train.networks.kernels.compiled import compiled
 from senet_train.runs.checkpoint_files import DamagedCheckpoint, read_checkpoint
 from senet_train.runs.folder import BEST
 from senet_train.runs.metrics import AnyMetrics
-from senet_train.runs.record import DataFacts, Latency
+from senet_train.runs.record import DataFacts, Ended, Latency
 from senet_train.system.handover import refuse_broken_sockets, refuse_little_shared_memory
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.system.signals import defer_signals
@@ -45,6 +45,7 @@ from senet_train.training.callbacks.speed import (
     reset_peak_memory,
 )
 from senet_train.training.callbacks.stop_request import StopOnRequest
+from senet_train.training.callbacks.stopping import StoppingRules, ended
 from senet_train.training.data_facts import data_line, facts_of
 from senet_train.training.data_module import DataModule
 from senet_train.training.distributed.batch_norm import synchronise_batch_norms
@@ -76,6 +77,7 @@ class Fitted:
     latency: dict[str, Latency]
     peak_memory_bytes: int
     data: DataFacts = field(default_factory=DataFacts)
+    ended: Ended = field(default_factory=Ended)
     draw: Callable[[], None] = lambda: None  # pictures of the test, once the record is written
 
 
@@ -145,7 +147,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
             plan.task.draw(module, journal, splits.test, plan.source.class_names, best_epoch)
 
     rates, earlier = speed.steady(), speed.earlier_seconds
-    return Fitted(metrics, rates, earlier, latency, peak, facts, draw)
+    end = ended(module.progress)
+    return Fitted(metrics, rates, earlier, latency, peak, facts, end, draw)
 
 
 def decode_all(images: FileImages, data: Data) -> None:
@@ -227,7 +230,7 @@ def build_trainer(
         averaged=config.ema_decay != "none",
         provenance=provenance,
     )
-    stop = StopOnRequest(folder)
+    stop, rules = StopOnRequest(folder), StoppingRules(config, speed)
     # In this order: an agreement saves what those before it have done.
     agreement = Agreement(speed, stop, checkpoints)
     return pl.Trainer(
@@ -240,7 +243,7 @@ def build_trainer(
         accumulate_grad_batches=accumulate,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
         deterministic=config.deterministic,
-        callbacks=[speed, *writers, stop, *averaging(config), agreement, checkpoints],
+        callbacks=[speed, *writers, rules, stop, *averaging(config), agreement, checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
         plugins=[

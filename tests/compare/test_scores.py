@@ -128,3 +128,23 @@ def test_a_table_has_one_score(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "t.csv").write_text("arm,seed,score\nnone,0,90\na,0,91\n")
     code, _, errors = compared(capsys, str(tmp_path / "t.csv"), "--score", "test_top1")
     assert (code, errors.count("\n")) == (2, 1)
+
+
+def test_stopped_runs_and_budgets_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arm in ("none", "a1"):
+        for seed in range(2):
+            changes = {"attention.name": arm, "trainer.max_minutes": 5.0}
+            run = write_run(tmp_path, arm, seed, 0.9, changes=changes)
+            if arm == "a1":
+                file = run / "result.json"
+                record = json.loads(file.read_text())
+                record["ended"] = {"epochs": 3 + seed, "rule": "max_minutes"}
+                file.write_text(json.dumps(record))
+    code, printed, _ = compared(capsys, str(tmp_path))
+    words = " ".join(printed.split())
+    assert code == 0
+    assert "trainer.max_minutes stopped 2 of 4 runs, after 3 to 4 epochs" in words
+    assert "trainer.max_minutes is a budget of time" in words
+    assert "at most 5.0 minutes" in words

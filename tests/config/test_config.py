@@ -222,6 +222,7 @@ SAME = [
     ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
     ("optim.layer_decay=1.0", "optim.accumulate=1"),
+    ("trainer.patience=none", "trainer.max_minutes=none"),
     ("trainer.score=auto", "data.sampling=shuffle"),
     ("optim.class_weights=none", "optim.class_weights_beta=0.999", "optim.focal_gamma=0.0"),
 ]
@@ -233,6 +234,8 @@ OTHER = [
     ("trainer.score=macro_f1",),
     ("optim.class_weights=inverse",),
     ("data.sampling=balanced",),
+    ("trainer.patience=5",),
+    ("trainer.max_minutes=5.0",),
     ("optim.focal_gamma=2.0", "optim.label_smoothing=0.0"),
     ("optim.layer_decay=0.9",),
     ("optim=radam",),
