@@ -48,6 +48,8 @@ def test_verdicts_are_by_the_score_asked_for(
     assert "test macro-F1" in page
     assert "test top-1" not in page
     assert "at the epoch of the highest validation top-1, and" in page
+    assert "verdicts by several scores share no error" in page
+    assert "verdicts by several scores" not in by_top1  # and not where it was not chosen
     methods = (report / "methods.md").read_text()
     assert "test macro-F1 of the epoch with the highest validation top-1" in methods
     assert "no interval on new images: macro-F1 is no sum over images" in page
