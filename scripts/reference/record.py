@@ -18,6 +18,7 @@ CLASSES = (
     (record, "AttentionSlot"),
     (record, "Environment"),
     (record, "DataFacts"),
+    (record, "Ended"),
     (origin, "Origin"),
 )
 

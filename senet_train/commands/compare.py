@@ -47,6 +47,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "may be repeated",
     )
     parser.add_argument(
+        "--score",
+        metavar="NAME",
+        help="judge classifiers by another score of the test set: test_top1, test_macro_f1, "
+        "test_balanced_accuracy, test_auroc or test_average_precision (default: that of "
+        "trainer.score)",
+    )
+    parser.add_argument(
         "--margin",
         type=float,
         help=f"points within which arms count as equivalent (default: the plan's, else {MARGIN})",
@@ -133,6 +140,8 @@ def refuse_beside_table(arguments: argparse.Namespace) -> None:
         )
     if arguments.tensorboard is not None:
         raise InputError("--tensorboard shows curves, and a table has none: leave it out")
+    if arguments.score is not None:
+        raise InputError("--score chooses among scores of runs, and a table has one: leave it out")
     if arguments.noise:
         raise InputError("--noise needs each run's answers, and a table has none: leave it out")
     if arguments.plan:
@@ -145,12 +154,15 @@ def refuse_beside_table(arguments: argparse.Namespace) -> None:
 def judge_runs(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":
     """Compare the runs below the paths; also returns them. Raises InputError, UnfairError."""
     from senet_train.compare.assemble import assemble
+    from senet_train.compare.chosen_score import judged_by
     from senet_train.compare.collect import read_runs, sort_out
     from senet_train.compare.render.terminal import print_left_out
 
     finished, left_out = sort_out(arguments.paths)
     try:
         runs = read_runs(finished)
+        if arguments.score is not None:
+            runs = [judged_by(run, arguments.score) for run in runs]
         comparison = assemble(
             runs,
             left_out,

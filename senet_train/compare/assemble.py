@@ -131,6 +131,7 @@ def describe_block(
         )
         for arm in others
     ]
+    epoch_by = next(iter(control.runs.values())).epoch_by
     return Block(
         title=title_of(block),
         score=score_of(control),
@@ -139,10 +140,21 @@ def describe_block(
         differ_in=differing_keys(block.arms),
         control=control.folder,
         arms=arms,
-        notes=[*notes_of(block), *judged.notes.get(number, [])],
+        notes=[*notes_of(block), *judged.notes.get(number, []), *notes_of_choice(epoch_by)],
         judged_by=judged.bases[number],
         provenance=provenance_of(block),
+        epoch_by=epoch_by,
     )
+
+
+def notes_of_choice(epoch_by: str) -> list[str]:
+    """What a reader must know where `--score` chose another score than the one of training."""
+    if not epoch_by:
+        return []
+    return [
+        f"the score was chosen with --score, the best epochs by {epoch_by}: verdicts by several "
+        "scores share no error, so decide by one that was named before the runs were seen"
+    ]
 
 
 def title_of(block: RunsOfBlock) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from senet_train.compare.collect import Run
 from senet_train.errors import InputError
-from senet_train.runs.identity import TRAINER_KEYS, data_of_recipe, drop_later_optim
+from senet_train.runs.identity import data_of_recipe, drop_later_optim, identifying_trainer
 from senet_train.runs.metrics import Score
 
 Facts = dict[str, str]
@@ -76,9 +76,10 @@ def facts_tree(run: Run) -> dict[str, Any]:
         "attention": config["attention"],
         "placement": {} if plain else config["placement"],
         "optim": drop_later_optim(config["optim"]),
-        "trainer": {key: config["trainer"][key] for key in TRAINER_KEYS},
+        "trainer": identifying_trainer(config["trainer"]),
         "accelerator": config["trainer"].get("accelerator", NOT_SET),  # not part of the identity
         "task": config.get("task", "classification"),
+        **judged_otherwise(run),
         "code": record.environment.code,
         "versions": record.environment.versions,
         "kernel": record.environment.kernel,
@@ -90,6 +91,12 @@ def augmentation_words(policy: Mapping[str, Any]) -> str:
     """`{name: randaugment, magnitude: 9}` -> `randaugment (magnitude 9)`."""
     options = ", ".join(f"{key} {value}" for key, value in policy.items() if key != "name")
     return f"{policy['name']} ({options})" if options else str(policy["name"])
+
+
+def judged_otherwise(run: Run) -> dict[str, str]:
+    """The score that the run is judged by, if it is not its task's own."""
+    metrics = run.record.metrics
+    return {} if metrics.score == metrics.own_score else {"score": metrics.score.title}
 
 
 def flatten(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
@@ -154,9 +161,9 @@ def recipe_of(facts: Facts, free: Sequence[str]) -> Recipe:
 def is_recipe(key: str, free: Iterable[str]) -> bool:
     """Whether runs must agree on a key: on all but attention, placement and the keys in `free`.
 
-    On the task they always must: an mIoU cannot be compared with an mAP.
+    On task and score they always must: an mIoU cannot be compared with an mAP.
     """
-    return key == "task" or (
+    return key in ("task", "score") or (
         not key.startswith(AXES)
         and not any(key == word or key.startswith(f"{word}.") for word in free)
     )
@@ -166,8 +173,12 @@ def refuse_unknown(allowed: Sequence[str], facts: Sequence[Facts]) -> None:
     """Raises InputError for `--allow` of a key that no run has."""
     known = {key for own in facts for key in own}
     for word in allowed:
-        if word == "task":
-            raise InputError("--allow task: scores of two tasks are no one scale, leave it out")
+        if word in ("task", "score"):
+            kinds = "tasks" if word == "task" else "kinds"
+            way_out = " or choose one with --score" if word == "score" else ""
+            raise InputError(
+                f"--allow {word}: scores of two {kinds} are no one scale, leave it out{way_out}"
+            )
         if not any(key == word or key.startswith(f"{word}.") for key in known):
             raise InputError(f"--allow {word}: no run has such a key, write one as in optim.lr")
 

@@ -19,6 +19,7 @@ from senet_train.errors import InputError
 from senet_train.runs.curves import METRICS_FILE, read_column, read_column_names
 from senet_train.runs.folder import has_record
 from senet_train.runs.inputs import WEIGHTS_FILE, read_weights_sha256
+from senet_train.runs.metrics import Metrics
 from senet_train.runs.predictions import (
     CORRECT_FILE,
     OVERLAPS_FILE,
@@ -38,16 +39,21 @@ NO_RECORD = (
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder and its record."""
+    """A finished run: its folder and its record.
+
+    `epoch_by` is the score that chose the best epoch, where it is judged by another one, else "".
+    """
 
     path: Path
     record: RunRecord
+    epoch_by: str = ""
 
     def correct(self) -> NDArray[np.bool_]:
         """Which test images it got right, (num_images,). Raises InputError if that is damaged."""
         with readable(self.path / CORRECT_FILE) as name:
             right = read_correct(self.path)
-        top1 = self.record.metrics.test_score
+        metrics = self.record.metrics
+        top1 = metrics.test_top1 if isinstance(metrics, Metrics) else metrics.test_score
         if not abs(right.mean() - top1) * len(right) <= 0.5:
             raise InputError(
                 f"{name} has {right.mean():.4f} right and result.json {top1:.4f}: the files are of "
@@ -271,7 +277,7 @@ def numbers(node: Any, name: str = "") -> Iterator[tuple[str, float]]:
             yield from numbers(value, name)
     elif isinstance(node, Latency):
         yield from numbers(vars(node), name)
-    else:
+    elif not isinstance(node, str):
         yield name, node
 
 

@@ -155,6 +155,7 @@ class Block:
     judged_by: list[Basis] = field(default_factory=list)
     provenance: Provenance | None = None  # None of a table, which has no records
     varied: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    epoch_by: str = ""  # the score that chose the best epochs, where that is not `score`
 
     @property
     def costs(self) -> list[ArmCost]:

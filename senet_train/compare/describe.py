@@ -24,6 +24,8 @@ def describe_arm(
 ) -> Arm:
     """Everything that a report says of one arm; `images` is its interval on new images."""
     metrics = [run.record.metrics for run in arm.runs.values()]
+    validated = all(m.is_validated for m in metrics)
+    drawn = with_curves and validated
     return Arm(
         label=arm.label,
         folder=arm.folder,
@@ -31,12 +33,12 @@ def describe_arm(
         seeds=sorted(arm.runs),
         missing_seeds=[seed for seed in every_seed if seed not in arm.runs],
         test=arm_interval([100 * m.test_score for m in metrics]),
-        val=arm_interval([100 * m.val_score for m in metrics]),
-        val_last=arm_interval([100 * m.val_score_last for m in metrics]),
+        val=arm_interval([100 * m.val_score for m in metrics]) if validated else None,
+        val_last=arm_interval([100 * m.val_score_last for m in metrics]) if validated else None,
         difference=difference,
         new_images=images,
         cost=cost_of(arm),
-        curves={seed: run.curve() for seed, run in arm.runs.items()} if with_curves else {},
+        curves={seed: run.curve() for seed, run in arm.runs.items()} if drawn else {},
         paper=paper_of(arm, control),
         excitations=excitations_of(arm.runs.values()),
     )
@@ -80,6 +82,7 @@ def notes_of(block: RunsOfBlock) -> list[str]:
         )
         > 1
     ]
+    notes += notes_of_ends(block)
     score = score_of(block.arms[0])
     if not score.of_any_images:
         notes.append(f"no interval on new images: {score.title} is no sum over images")
@@ -91,6 +94,24 @@ def notes_of(block: RunsOfBlock) -> list[str]:
                 f"runs differ in {name} ({', '.join(values)}): their speeds cannot be compared, "
                 "and seeds pair less well"
             )
+    return notes
+
+
+def notes_of_ends(block: RunsOfBlock) -> list[str]:
+    """Which rules stopped runs before their last epoch, and what a budget of time means."""
+    ends = [run.record.ended for arm in block.arms for run in arm.runs.values()]
+    notes = []
+    for rule in ("patience", "max_minutes"):
+        if epochs := [end.epochs for end in ends if end.rule == rule]:
+            notes.append(
+                f"trainer.{rule} stopped {len(epochs)} of {len(ends)} runs, after {min(epochs)} to "
+                f"{max(epochs)} epochs"
+            )
+    if any("trainer.max_minutes" in facts for arm in block.arms for facts in arm.every_facts):
+        notes.append(
+            "trainer.max_minutes is a budget of time: how many epochs a run had depends on its "
+            "machine, and what else ran there"
+        )
     return notes
 
 

@@ -20,6 +20,8 @@ NAMES_ELSEWHERE = {
     "optim.layer_decay": "layerdecay layerwisedecay llrd lldecay",
     "optim.accumulate": "accumulategradbatches gradaccum accumulate gradientaccumulationsteps "
     "gradaccumsteps accumsteps accum gradientaccumulation accumulationsteps",
+    "optim.class_weights": "classweights classweight weightedloss lossweights lossweight",
+    "optim.focal_gamma": "focalloss focal focalgamma",
     "optim/schedule=NAME": "scheduler lrscheduler sched schedule lrschedule lrpolicy",
     "optim.schedule.milestones": "milestones decayepochs lrsteps steps",
     "optim.schedule.gamma": "gamma decayrate lrgamma",
@@ -30,6 +32,10 @@ NAMES_ELSEWHERE = {
     "numprocesses ddp distributed strategy numnodes dataparallel multigpu",
     "trainer.precision": "precision amp fp16 bf16 half mixedprecision halfprecision usefp16 useamp "
     "float16 bfloat16 fp32 autocast dtype",
+    "trainer.score": "metric monitor scoring evalmetric bestmetric "
+    "metricforbestmodel checkpointmetric",
+    "trainer.patience": "earlystopping patience earlystop earlystoppingpatience",
+    "trainer.max_minutes": "maxtime timelimit timebudget maxhours maxminutes",
     "trainer.ema_decay": "ema emadecay modelema modelemadecay averaging useema",
     "trainer.clip_norm": "clip clipnorm gradclip clipgrad gradientclipval gradientclip "
     "maxgradnorm clipgradnorm gradientclipping gradclipnorm",
@@ -58,6 +64,8 @@ NAMES_ELSEWHERE = {
     "data.cutout": "cutout cutoutlength cutoutsize",
     "data.mixup": "mixup mixupalpha",
     "data.cutmix": "cutmix cutmixalpha",
+    "data.sampling": "sampling sampler weightedsampler weightedrandomsampler balanced "
+    "balancedsampler oversample oversampling classbalanced",
     "data.images_per_class": "imagesperclass samplesperclass shots fewshot",
     "data.augment": "augment augmentation aug augmentations transform transforms dataaugmentation "
     "useaugmentation randaugment ra trivialaugment augmix colorjitter vflip rotation rotate "
@@ -101,9 +109,7 @@ NOT_HERE = {
     "itself, and model.pretrained=FILE starts from weights",
     "compile torchcompile jit usecompile": "trainer.kernel=compiled is torch.compile, and "
     "trainer.kernel=auto takes it for long runs on a GPU",
-    "earlystopping patience earlystop earlystoppingpatience": "a run trains all its epochs and "
-    "tests the one that was best on validation images, early stopping is not supported",
-    "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps maxtime "
+    "fastdevrun limittrainbatches limitvalbatches overfitbatches debug profiler maxsteps "
     "numsanityvalsteps valcheckinterval checkvaleverynepoch logeverynsteps limittestbatches": "a "
     "part of an epoch is not supported, trainer.max_epochs=1 is short and dry_run=true is a look",
     "fsdp deepspeed zero tpu tpus": "only trainer.devices=N is supported, a copy of the network on "
@@ -113,9 +119,8 @@ NOT_HERE = {
     "kfold folds nfolds crossvalidation cv fold": "cross-validation is not supported, seeds=N "
     "repeats a run and data.split_seed chooses the validation images",
     "distill distillation teacher kd temperature": "distillation is not supported",
-    "loss lossfn criterion focalloss focal lossfunction classweights classweight weightedloss "
-    "sampler weightedsampler balanced oversample": "the loss is the cross-entropy of all images "
-    "alike, no other is supported, and optim.label_smoothing softens it",
+    "loss lossfn criterion lossfunction": "the loss is the cross-entropy, which "
+    "optim.label_smoothing, optim.class_weights and optim.focal_gamma change",
     "evaluate eval e test evalonly testonly validate inference predict testafter evalmode": "every "
     "run is tested at its end, and senet-evaluate RUN and senet-predict RUN use it again",
     "train dotrain istrain fit verbose v quiet printfreq loglevel loginterval progressbar "

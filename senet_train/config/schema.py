@@ -71,6 +71,7 @@ class Data:
     augment: Literal["none", "standard"] | list[Choice] = "standard"
     mixup: Literal["none"] | Positive = "none"
     cutmix: Literal["none"] | Positive = "none"
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -106,6 +107,9 @@ class Optim:
     backbone_lr_factor: Positive = 1.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     accumulate: Count = 1
+    class_weights: Literal["none", "inverse", "effective"] = "none"
+    class_weights_beta: Fraction = 0.999
+    focal_gamma: NotNegative = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -122,6 +126,9 @@ class Trainer:
     accelerator: Accelerator
     devices: Count
     checkpoint_minutes: Annotated[float, Field(ge=0)]
+    score: Literal["auto", "macro_f1", "balanced_accuracy"] = "auto"
+    patience: Literal["none"] | Count = "none"
+    max_minutes: Literal["none"] | Positive = "none"
 
 
 @dataclass(frozen=True, config=STRICT)

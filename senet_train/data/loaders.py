@@ -18,6 +18,7 @@ from senet_train.data.images import FileImages, Images, MemoryImages, Source
 from senet_train.data.mixing import draw_mixture, is_mixed
 from senet_train.data.placement import Rows, all_to_device, fits, rows_of, to_device
 from senet_train.data.policies import NOTHING, Policies, policies_of
+from senet_train.data.sampling import sampled
 from senet_train.data.scenes import SceneImages
 from senet_train.keyed import keyed_permutation
 
@@ -132,7 +133,8 @@ class TrainingBatches:
         shard: Shard = whole_batch,
         device: torch.device = HOST,
     ) -> None:
-        self.images, self.data, self.device = images, data, device
+        self.images = sampled(images, data.sampling, seed, epoch)
+        self.data, self.device = data, device
         self.seed, self.epoch, self.start, self.shard = seed, epoch, start, shard
         self.order = keyed_permutation(len(images.labels), "order", seed, epoch)
         self.stop = num_batches(len(self.order), data.batch_size, accumulate)

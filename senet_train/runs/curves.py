@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from senet_train.runs.metrics import score_among
+from senet_train.runs.metrics import CHOSEN, score_among
 from senet_train.system.csv_files import as_csv
 from senet_train.system.files import write_text
 from senet_train.system.foreign_files import (
@@ -69,5 +69,6 @@ def parse_epochs(file: Path, mtime_ns: int, size: int) -> tuple[Epoch, ...]:
     text = read_bytes(file, TABLE).decode()
     complete = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(complete.splitlines())
-    column = f"val_{score_among(rows.fieldnames or ()).key}"
+    names = rows.fieldnames or ()
+    column = CHOSEN if CHOSEN in names else f"val_{score_among(names).key}"
     return tuple(Epoch(float(row[column]), float(row["seconds"])) for row in rows)

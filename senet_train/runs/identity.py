@@ -29,6 +29,7 @@ LATER_DATA = {
     "augment": "standard",
     "mixup": "none",
     "cutmix": "none",
+    "sampling": "shuffle",
 }
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,
@@ -36,9 +37,16 @@ LATER_OPTIM = {
     "backbone_lr_factor": 1.0,
     "layer_decay": 1.0,
     "accumulate": 1,
+    "class_weights": "none",
+    "class_weights_beta": 0.999,
+    "focal_gamma": 0.0,
 }
+LATER_TRAINER = {"score": "auto", "patience": "none", "max_minutes": "none"}
 LONGEST_LABEL = 160  # of the 255 bytes that a name may have
-TRAINER_KEYS = ("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm")
+TRAINER_KEYS = (
+    *("max_epochs", "precision", "deterministic", "ema_decay", "clip_norm"),
+    *LATER_TRAINER,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def identify(config: Config, data_fingerprint: str, label: str) -> Identity:
         "attention": tree["attention"],
         "placement": {} if config.attention.name == "none" else placement,
         "optim": drop_later_optim(tree["optim"]),
-        "trainer": {key: tree["trainer"][key] for key in TRAINER_KEYS},
+        "trainer": identifying_trainer(tree["trainer"]),
     }
     if config.task != "classification":  # left out, as before there were other tasks
         content["task"] = config.task
@@ -87,6 +95,15 @@ def data_of_recipe(data: Mapping[str, Any]) -> dict[str, Any]:
 def drop_later_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the optimizer, without later ones at their default value."""
     return {key: value for key, value in optim.items() if value != LATER_OPTIM.get(key)}
+
+
+def identifying_trainer(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's settings of the identity, without later ones at their default value.
+
+    Raises KeyError if an earlier one is missing.
+    """
+    given = {**LATER_TRAINER, **trainer}
+    return {key: given[key] for key in TRAINER_KEYS if given[key] != LATER_TRAINER.get(key)}
 
 
 def drop_later_options(attention: Choice, default_options: Mapping[str, Any]) -> Choice:

@@ -22,12 +22,23 @@ def fault_of(record: Mapping[str, Any], metrics: ScoredMetrics) -> str:
     for name, count in record["cost"].items():
         if isinstance(count, int | float) and count < (name == "parameters"):
             return f"cost.{name}={count}"  # a network has one parameter at least
-    for name in ("val_score", "val_score_last", "test_score"):
-        score = getattr(metrics, name)
-        if score < 0 or score > 1:
-            return f"metrics.{name.replace('score', metrics.score.key)}={score}"
+    if fault := fault_of_scores(metrics):
+        return f"metrics.{fault}"
     best_epoch = record["metrics"]["best_epoch"]
     return f"metrics.best_epoch={best_epoch}" if best_epoch < 0 else ""
+
+
+def fault_of_scores(metrics: ScoredMetrics) -> str:
+    """`val_top1=1.5`, or the score that the run was judged by and lacks; "" without a fault."""
+    further = getattr(metrics, "macro", {})
+    names = [f"{name}_{metrics.score.key}" for name in ("val", "test")]
+    values = metrics.values()
+    for name in dict.fromkeys([*names, f"{names[0]}_last", *further]):
+        if name not in values:
+            return f"judged_by={metrics.score.key} without {name}"
+        if values[name] < 0 or values[name] > 1:
+            return f"{name}={values[name]}"
+    return ""
 
 
 def numbers_in(node: Any, name: str) -> Iterator[tuple[str, float]]:

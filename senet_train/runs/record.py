@@ -99,6 +99,17 @@ class DataFacts:
 
 
 @dataclass(frozen=True, config=EXACT)
+class Ended:
+    """Why training ended, and after how many epochs; empty in records made before 2026-12.
+
+    The rule is `max_epochs`, `patience` or `max_minutes` (a setting of the trainer).
+    """
+
+    epochs: int = 0
+    rule: str = ""
+
+
+@dataclass(frozen=True, config=EXACT)
 class RunRecord:
     """Everything a comparison needs to know of a run."""
 
@@ -121,6 +132,7 @@ class RunRecord:
     data: DataFacts = field(default_factory=DataFacts)
     plan: PlanReference = field(default_factory=PlanReference)
     origin: Origin = field(default_factory=Origin)
+    ended: Ended = field(default_factory=Ended)
 
 
 def write_record(record: RunRecord, path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from senet_train.runs.metrics import SCORES, TOP5_FROM, ScoredMetrics
+from senet_train.runs.metrics import MACRO_SCORES, SCORES, TOP5_FROM, AnyMetrics
 from senet_train.runs.record import RunRecord
 from senet_train.system.console import output_console, say
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # they import torch, and a finished run is shown without it
     from senet_train.networks.cost import NetworkCost
     from senet_train.networks.insertion import Slot
 
-TITLES = {score.key: score.title for score in SCORES} | {
+TITLES = {score.key: score.title for score in (*SCORES, *MACRO_SCORES)} | {
     "top5": "top-5",
     "loss": "loss",
     "pixels": "pixels right",
@@ -62,15 +62,17 @@ def num_classes_of(record: RunRecord) -> int:
     return number if isinstance(number, int) else TOP5_FROM
 
 
-def metric_rows(metrics: ScoredMetrics, num_classes: int) -> list[tuple[str, str]]:
+def metric_rows(metrics: AnyMetrics, num_classes: int) -> list[tuple[str, str]]:
     """The metrics of the test set, then of validation, each with the score first.
 
-    Top-5 only where it says something.
+    Top-5 only where it says something, means over classes only where the score is one.
     """
-    left_out = ("_last",) if num_classes >= TOP5_FROM else ("_last", "_top5")
-    values = {name: value for name, value in vars(metrics).items() if not name.endswith(left_out)}
-    best_epoch = values.pop("best_epoch")
-    score = metrics.score.key
+    score, best_epoch = metrics.score.key, metrics.best_epoch
+    left_out = ["_last"] if num_classes >= TOP5_FROM else ["_last", "_top5"]
+    if score == metrics.own_score.key:
+        left_out += [f"_{other.key}" for other in MACRO_SCORES]
+    values = metrics.values()
+    values = {name: value for name, value in values.items() if not name.endswith(tuple(left_out))}
     names = sorted(values, key=lambda name: (name.startswith("val_"), not name.endswith(score)))
     rows = []
     for name in names:

@@ -73,7 +73,7 @@ class RunProgress:
 def progress_of(plan: "Plan", started: str = "") -> RunProgress:
     """Read from the run's folder; a run to overwrite is waiting until it begins after `started`."""
     folder, config = plan.folder.path, plan.config
-    title = plan.task.learner.score.title
+    title = plan.task.learner.kind.score_called(config.trainer.score).title
     status = read_status(folder)
     if config.overwrite and status and status.since < started:
         total = config.trainer.max_epochs

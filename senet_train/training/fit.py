@@ -28,7 +28,7 @@ from senet_train.networks.kernels.compiled import compiled
 from senet_train.runs.checkpoint_files import DamagedCheckpoint, read_checkpoint
 from senet_train.runs.folder import BEST
 from senet_train.runs.metrics import AnyMetrics
-from senet_train.runs.record import DataFacts, Latency
+from senet_train.runs.record import DataFacts, Ended, Latency
 from senet_train.system.handover import refuse_broken_sockets, refuse_little_shared_memory
 from senet_train.system.memory import disable_malloc_trim
 from senet_train.system.signals import defer_signals
@@ -46,6 +46,7 @@ from senet_train.training.callbacks.speed import (
     reset_peak_memory,
 )
 from senet_train.training.callbacks.stop_request import StopOnRequest
+from senet_train.training.callbacks.stopping import StoppingRules, ended
 from senet_train.training.data_facts import data_line, facts_of
 from senet_train.training.data_module import DataModule
 from senet_train.training.distributed.batch_norm import synchronise_batch_norms
@@ -77,6 +78,7 @@ class Fitted:
     latency: dict[str, Latency]
     peak_memory_bytes: int
     data: DataFacts = field(default_factory=DataFacts)
+    ended: Ended = field(default_factory=Ended)
     draw: Callable[[], None] = lambda: None  # pictures of the test, once the record is written
 
 
@@ -110,6 +112,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     refuse_few_batches(len(splits.train.labels), config)
     reset_peak_memory()
     module = build_learner(plan, data.steps_per_epoch, start)
+    module.see_training(splits.train.labels)
     speed = SpeedMeter()
     journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
     observers = [*gate_histograms(plan, journal), *progress_bar(plan)]
@@ -132,7 +135,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         device = trainer.strategy.root_device
         peak = peak_memory_bytes(device)  # of training: neither pictures nor latency are
         plan.task.write_predictions(module, folder, splits.test)
-        journal.write_final(vars(metrics))
+        metrics = module.with_test(metrics, splits.test.labels, plan.source.class_names)
+        journal.write_final(metrics.values(), best_epoch)
     except BaseException:
         with suppress(OSError):  # no room for the last points: what ends the run is said
             journal.close()
@@ -146,7 +150,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
             plan.task.draw(module, journal, splits.test, plan.source.class_names, best_epoch)
 
     rates, earlier = speed.steady(), speed.earlier_seconds
-    return Fitted(metrics, rates, earlier, latency, peak, facts, draw)
+    end = ended(module.progress)
+    return Fitted(metrics, rates, earlier, latency, peak, facts, end, draw)
 
 
 def decode_all(images: FileImages, data: Data) -> None:
@@ -204,6 +209,8 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         seed=config.seed,
         max_epochs=config.trainer.max_epochs,
         steps_per_epoch=steps_per_epoch,
+        num_classes=int(config.data.num_classes),
+        score=config.trainer.score,
         new=new_prefixes(network, slots),
         compiled=compiled(network) if config.trainer.kernel == "compiled" else None,
     )
@@ -226,7 +233,7 @@ def build_trainer(
         averaged=config.ema_decay != "none",
         provenance=provenance,
     )
-    stop = StopOnRequest(folder)
+    stop, rules = StopOnRequest(folder), StoppingRules(config, speed)
     # In this order: an agreement saves what those before it have done.
     agreement = Agreement(speed, stop, checkpoints)
     return pl.Trainer(
@@ -239,7 +246,7 @@ def build_trainer(
         accumulate_grad_batches=accumulate,
         gradient_clip_val=None if config.clip_norm == "none" else config.clip_norm,
         deterministic=config.deterministic,
-        callbacks=[speed, *writers, stop, *averaging(config), agreement, checkpoints],
+        callbacks=[speed, *writers, rules, stop, *averaging(config), agreement, checkpoints],
         default_root_dir=folder,
         # Inside a cluster job Lightning would otherwise look for checkpoints of its own.
         plugins=[

@@ -5,6 +5,7 @@ A task defines the loss of a batch, the sums for its metrics, and which epoch is
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -16,7 +17,7 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
 from senet_train.networks.kernels.compiled import Forward
-from senet_train.runs.metrics import AnyMetrics, Score, metrics_of
+from senet_train.runs.metrics import CHOSEN, AnyMetrics, metrics_of
 from senet_train.training.distributed.collectives import broadcast, gather
 from senet_train.training.loss_guard import LossGuard
 from senet_train.training.optimizers import build_optimizer
@@ -36,11 +37,12 @@ class Learner(pl.LightningModule, ABC):
 
     `new` are the prefixes of the parameters outside the backbone, for `optim.frozen` and
     `optim.backbone_lr_factor`. `compiled` computes in a training step what the network would.
+    `score` (trainer.score) tells which epoch is the best; `auto` is the task's own.
     Raises Diverged, before the weights change, if a loss is not finite.
     """
 
     kind: ClassVar[type[AnyMetrics]]
-    score: ClassVar[Score]  # that of `kind`
+    class_weights: Tensor | None  # (K,), of the loss; None counts all images alike
     final_metrics: ClassVar[tuple[str, ...]]  # of the record, for TensorBoard's HPARAMS tab
 
     def __init__(
@@ -52,13 +54,17 @@ class Learner(pl.LightningModule, ABC):
         seed: int,
         max_epochs: int,
         steps_per_epoch: int,
+        num_classes: int,
+        score: str = "auto",
         new: tuple[str, ...] = EVERYTHING,
         compiled: Forward | None = None,
     ) -> None:
         super().__init__()
-        self.new = new
+        self.new, self.num_classes = new, num_classes
+        self.score, self.chosen_by = self.kind.score_called(score), score
         self.network: Any = network  # each task has its own type
         self.compiled = compiled
+        self.register_buffer("class_weights", None, persistent=False)
         self.optim, self.schedule = optim, schedule
         self.seed, self.max_epochs, self.steps_per_epoch = seed, max_epochs, steps_per_epoch
         self.batches_per_epoch = steps_per_epoch * optim.accumulate
@@ -93,6 +99,14 @@ class Learner(pl.LightningModule, ABC):
     def metrics(self, best_epoch: int) -> AnyMetrics:
         """The metrics for the record, once the network has been tested."""
         return metrics_of(self.kind, self.progress.history, best_epoch, self.test_means)
+
+    def see_training(self, labels: Tensor) -> None:
+        """Told, before training, the labels (N,) of the training images."""
+        return
+
+    def with_test(self, metrics: AnyMetrics, labels: Any, class_names: Sequence[str]) -> AnyMetrics:
+        """The metrics with what follows from all predictions for the test set; rank 0 alone."""
+        return metrics
 
     def on_train_start(self) -> None:
         """Freeze the statistics here: from now on Lightning keeps the mode of every module."""
@@ -140,6 +154,7 @@ class Learner(pl.LightningModule, ABC):
             "lr": progress.lr,
             **{name: train[name] for name in self.training_columns() if name in train},
             **means,
+            **({} if self.chosen_by == "auto" else {CHOSEN: means[f"val_{self.score.key}"]}),
         }
         rank = self.epoch_rank(means, num_images)
         self.improved = rank > progress.best
@@ -147,7 +162,7 @@ class Learner(pl.LightningModule, ABC):
 
     def training_columns(self) -> tuple[str, str]:
         """The columns of a row that are means over training."""
-        return "train_loss", f"train_{self.score.key}"
+        return "train_loss", f"train_{self.kind.own_score.key}"
 
     def test_predictions(self) -> Tensor:
         """The predictions for the test images, (N, ...), in the order of the data set.

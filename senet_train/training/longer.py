@@ -109,6 +109,8 @@ def as_written(content: dict[str, Any]) -> dict[str, Any]:
 def why_not(plan: Plan, shorter: Shorter, checkpoint: dict[str, Any], now: dict[str, str]) -> str:
     """Why the longer run would not have come to this checkpoint; "" if it would."""
     origin, then = shorter.origin, checkpoint["made_by"]
+    if stopped := checkpoint["progress"].get("stopped"):
+        return f"it was stopped by trainer.{stopped}"
     if checkpoint["progress"]["epoch"] != origin.epochs or then.get("identity") != origin.identity:
         return "its last checkpoint is of another run"
     for key in {**then, **now}:

@@ -75,6 +75,7 @@ def make_record(
         data=fitted.data,
         plan=counted_by,
         origin=read_origin(path),
+        ended=fitted.ended,
     )
     return record, fitted.draw
 

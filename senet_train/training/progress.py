@@ -103,11 +103,14 @@ class Progress:
     lr: float = 0.0  # of the last step
     history: list[dict[str, float]] = field(default_factory=list)  # a row of means per epoch
     best: tuple[float, float] = (-1, 0.0)  # the rank of the best epoch
+    best_epoch: int = 0
+    stopped: str = ""  # the rule that ended training before its last epoch
 
     def end_epoch(self, row: dict[str, float], rank: tuple[float, float]) -> None:
         """Append the row of a validated epoch, and move to the next epoch."""
         self.history.append(row)
-        self.best = max(self.best, rank)
+        if rank > self.best:
+            self.best, self.best_epoch = rank, self.epoch
         self.epoch, self.batch = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:

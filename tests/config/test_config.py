@@ -23,6 +23,7 @@ from senet_train.networks.bind import LIBRARIES
 from senet_train.runs.identity import (
     LATER_DATA,
     LATER_OPTIM,
+    LATER_TRAINER,
     LOCAL_DATA_KEYS,
     LOCAL_KEYS,
     LOCAL_TRAINER_KEYS,
@@ -85,6 +86,7 @@ def keys_are_in_the_identity_or_local(checked: Config) -> None:
     unhashed -= {"task"} if checked.task == "classification" else set()
     unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
     unhashed -= {f"data.{key}" for key in LATER_DATA}
+    unhashed -= {f"trainer.{key}" for key in LATER_TRAINER}
     if checked.attention.name == "none":  # nowhere is nowhere
         unhashed -= {"placement.stages", "placement.position", "placement.min_channels"}
     assert not unhashed
@@ -220,12 +222,21 @@ SAME = [
     ("optim.name=sgd",),
     ("optim.frozen=none", "optim.backbone_lr_factor=1.0", "attention.identity=false"),
     ("optim.layer_decay=1.0", "optim.accumulate=1"),
+    ("trainer.patience=none", "trainer.max_minutes=none"),
+    ("trainer.score=auto", "data.sampling=shuffle"),
+    ("optim.class_weights=none", "optim.class_weights_beta=0.999", "optim.focal_gamma=0.0"),
 ]
 OTHER = [
     ("ratio=8",),
     ("optim.lr=0.06",),
     ("optim=adamw",),
     ("optim.accumulate=2",),
+    ("trainer.score=macro_f1",),
+    ("optim.class_weights=inverse",),
+    ("data.sampling=balanced",),
+    ("trainer.patience=5",),
+    ("trainer.max_minutes=5.0",),
+    ("optim.focal_gamma=2.0", "optim.label_smoothing=0.0"),
     ("optim.layer_decay=0.9",),
     ("optim=radam",),
     ("optim.frozen=backbone",),

@@ -48,7 +48,7 @@ def test_a_key_of_another_trainer_leads_to_ours(typed: str) -> None:
         ("optim.adam", "there are optim=adamw, "),
         ("resume", "the same line again goes on with an unfinished run"),
         ("trainer.fast_dev_run", "trainer.max_epochs=1"),
-        ("early_stopping", "not supported"),
+        ("kfold", "not supported"),
     ],
 )
 def test_what_is_not_supported_says_so(typed: str, reason: str) -> None:

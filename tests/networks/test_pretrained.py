@@ -542,7 +542,9 @@ def test_frozen_by_every_kernel(library: bool) -> None:
         network = network.to(memory_format=torch.channels_last)
         network.use_tail(TAILS[kernel])
         module = ImageClassifier(
-            network, FROZEN, lambda x: 1.0, seed=0, max_epochs=1, steps_per_epoch=1, new=new
+            *(network, FROZEN, lambda x: 1.0),
+            **{"seed": 0, "max_epochs": 1, "steps_per_epoch": 1, "num_classes": 2},
+            new=new,
         )
         module.train().on_train_start()
         torch.manual_seed(0)

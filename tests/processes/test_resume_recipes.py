@@ -50,6 +50,28 @@ def test_the_average_and_the_optimizer_are_in_what_is_compared(
         assert not equal(unbroken["last"][key], other["last"][key])
 
 
+UNEQUAL = (
+    *AVERAGED,
+    *("data.sampling=balanced", "optim.class_weights=effective"),
+    *("trainer.score=balanced_accuracy", "trainer.patience=1", "trainer.max_epochs=6"),
+)
+
+
+@pytest.mark.parametrize("place", ["between two batches of a step", "in validation"])
+def test_killed_with_unequal_classes(unbroken: dict[str, Any], tmp_path: Path, place: str) -> None:
+    """Balanced sampling, weights and the count of patience go on as if nothing had happened."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    assert run(whole, UNEQUAL) == 0
+    where, position = PLACES[place]
+    assert run(cut, UNEQUAL, where, KILL) == -KILL
+    assert run(cut, UNEQUAL) == 0
+    assert f"going on after {position}" in said(cut)
+    assert equal(state_of(whole), state_of(cut))
+    assert not equal(unbroken["best"], state_of(cut)["best"])
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 pictures to train and validate on: 12 and 4, in 6 batches of 2."""

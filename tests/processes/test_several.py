@@ -187,6 +187,11 @@ def gate_points(folder: Path) -> list[tuple[int, str]]:
         pytest.param("attention=se data.mixup=0.3 data.cutmix=1.0", marks=pytest.mark.slow),
         pytest.param("attention=srm", marks=pytest.mark.slow),
         pytest.param("attention=se optim=adamw optim.accumulate=2", marks=pytest.mark.slow),
+        pytest.param(
+            "attention=se data.sampling=balanced optim.focal_gamma=2.0 optim.label_smoothing=0.0 "
+            "trainer.score=macro_f1 trainer.patience=1 trainer.max_epochs=6",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_two_processes_train_the_same_network(
@@ -200,7 +205,7 @@ def test_two_processes_train_the_same_network(
         result = senet(*line, f"trainer.devices={devices}")
         assert result.code == 0, result.err
     for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
-        for key in ("train_loss", "val_loss"):
+        for key in ("train_loss", "val_loss", "val_macro_f1", "val_balanced_accuracy"):
             assert float(two[key]) == pytest.approx(float(one[key]), rel=1e-5), key
     ones, twos = (weights_in(*run_folders(tmp_path / name)) for name in ("one", "two"))
     for key, tensor in ones.items():

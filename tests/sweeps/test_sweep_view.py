@@ -13,7 +13,7 @@ from support import TINY, Senet
 
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.folder import RunFolder
-from senet_train.runs.metrics import TOP1
+from senet_train.runs.metrics import Metrics
 from senet_train.sweeps import view as sweep_view
 from senet_train.sweeps.view import SweepProgress, clock, progress_of, progress_table
 
@@ -29,10 +29,22 @@ def plan(base: Path, seed: int, state: str = "", rows: str = "", overwrite: bool
         (folder.path / "metrics.csv").write_text(HEADER + rows)
         if state == "finished":
             (folder.path / "result.json").touch()
-    config = SimpleNamespace(seed=seed, overwrite=overwrite, trainer=SimpleNamespace(max_epochs=5))
-    task = SimpleNamespace(learner=SimpleNamespace(score=TOP1))
+    trainer = SimpleNamespace(max_epochs=5, score="auto")
+    config = SimpleNamespace(seed=seed, overwrite=overwrite, trainer=trainer)
+    task = SimpleNamespace(learner=SimpleNamespace(kind=Metrics))
     identity = SimpleNamespace(label="net")
     return SimpleNamespace(identity=identity, config=config, folder=folder, task=task)
+
+
+def test_the_chosen_score_is_shown(tmp_path: Path) -> None:
+    """Its column is `val_score`; that of top-1 stands before it."""
+    of_macro = plan(tmp_path, 0, "running", "")
+    of_macro.config.trainer.score = "macro_f1"
+    table = HEADER.replace("seconds", "seconds,val_score").rstrip("\n")
+    values = {"val_top1": "0.9", "seconds": "1.0", "val_score": "0.25"}
+    row = ",".join(values.get(name, "0") for name in table.split(","))
+    (of_macro.folder.path / "metrics.csv").write_text(f"{table}\n{row}\n")
+    assert progress_of(of_macro).line == "net seed 0: running, val macro-F1 0.2500"
 
 
 def test_progress_of_a_run(tmp_path: Path) -> None:

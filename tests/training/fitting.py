@@ -50,9 +50,10 @@ def fit(
     optim: Optim = OPTIM,
     network: nn.Module | None = None,
     settings: Data = PLAIN,
+    start: Path | None = None,
     **trainer: object,
 ):
-    """Train on 32 images; the module and the Trainer."""
+    """Train on 32 images, from a checkpoint if given; the module and the Trainer."""
     config = dataclasses.replace(TRAINER, **trainer)
     splits = Splits(images(32), images(13, seed=1), images(21, seed=2))
     data = DataModule(
@@ -65,7 +66,10 @@ def fit(
         seed=0,
         max_epochs=config.max_epochs,
         steps_per_epoch=data.steps_per_epoch,
+        num_classes=6,
+        score=config.score,
     )
+    module.see_training(splits.train.labels)
     made = build_trainer(config, folder, SpeedMeter(), [], {}, accumulate=optim.accumulate)
-    made.fit(module, datamodule=data)
+    made.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     return module, made, data

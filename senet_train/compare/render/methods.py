@@ -30,13 +30,14 @@ def compared(block: Block) -> str:
     others = ", ".join(name for name in names if name != control) or "no other arm"
     score = block.score.title
     varied = not_shared(block)
-    epoch = f"of the epoch with the highest validation {score}"
+    epoch = f" of the epoch with the highest validation {block.epoch_by or score}"
+    known = validated(block) or block.epoch_by
     return (
         f"{block.title}. The control is {control}; compared with it: {others}. "
         f"Arms differ only in {', '.join(block.differ_in) or 'nothing'}. {seeds_used(block)} "
         f"All arms share: {shared_by_all(block) or 'nothing recorded'}. "
         f"{f'They do not share: {varied}. ' if varied else ''}"
-        f"Each run reports the test {score}{f' {epoch}' if validated(block) else ''}."
+        f"Each run reports the test {score}{epoch if known else ''}."
     )
 
 

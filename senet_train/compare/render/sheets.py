@@ -84,7 +84,8 @@ def accuracy_sheet(block: Block) -> Sheet:
         for name, arm in zip(arm_names(block), block.arms, strict=True)
     ]
     score, validated = block.score.title, any(arm.val for arm in block.arms)
-    best = f", at the epoch of the highest validation {score}," if validated else ""
+    chosen = block.epoch_by or score
+    best = f", at the epoch of the highest validation {chosen}," if validated else ""
     last = f" best - last: that epoch's validation {score} less the last epoch's."
     validation = (f"val {score} %", "best - last") if validated else ()
     return Sheet(

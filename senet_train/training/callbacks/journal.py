@@ -3,7 +3,7 @@
 import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from senet_train.runs.curves import append_row, write_rows
-from senet_train.runs.metrics import Score
+from senet_train.runs.metrics import CHOSEN, Score
 from senet_train.runs.record import median_and_quartiles
 from senet_train.system.files import write_atomic
 from senet_train.training.callbacks.speed import SpeedMeter
@@ -80,7 +80,7 @@ class Journal(pl.Callback):
         """Every number of the row as `part/metric`, at the epoch."""
         assert self.writer is not None
         for name, value in row.items():
-            if name not in ("epoch", "step"):
+            if name not in ("epoch", "step", CHOSEN):
                 part, _, metric = name.partition("_")
                 tag = f"{part}/{metric}" if part in ("train", "val") else f"speed/{name}"
                 self.writer.add_scalar("lr" if name == "lr" else tag, value, int(row["epoch"]))
@@ -119,11 +119,11 @@ class Journal(pl.Callback):
         write_atomic(self.folder / f"{name}.png", lambda file: image.save(file, "PNG"))
         self.write_picture(f"test/{name}", pixels, epoch)
 
-    def write_final(self, metrics: dict[str, float]) -> None:
+    def write_final(self, metrics: Mapping[str, float], best_epoch: int) -> None:
         """Write the final metrics of the record, for the HPARAMS tab."""
         assert self.writer is not None
         for tag, name in self.final.items():
-            self.writer.add_scalar(tag, metrics[name], metrics["best_epoch"])
+            self.writer.add_scalar(tag, metrics[name], best_epoch)
         # The tab shows a session as running until it has this summary.
         self.writer._get_file_writer().add_summary(self.session_end)
 

@@ -31,7 +31,7 @@ MOST_BOXES = 100  # of an image, as COCO counts them
 class DetectionLearner(Learner):
     """Its network is a Detector."""
 
-    kind, score = DetectionMetrics, DetectionMetrics.score
+    kind = DetectionMetrics
     final_metrics = ("val_map", "test_map", "test_map50")
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:

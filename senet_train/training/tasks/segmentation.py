@@ -27,7 +27,7 @@ from senet_train.training.tasks.task import SCENE_PACKAGES, SCENE_SOURCES, Task,
 class SegmentationLearner(Learner):
     """Its network maps images (B, 3, H, W) to logits (B, K, H, W)."""
 
-    kind, score = SegmentationMetrics, SegmentationMetrics.score
+    kind = SegmentationMetrics
     final_metrics = ("val_miou", "test_miou", "test_loss")
 
     def new_sums(self, part: str) -> MetricSums:

@@ -37,6 +37,11 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         "optim.frozen": "none",
         "optim.backbone_lr_factor": 1.0,
         "trainer.devices": 1,
+        "trainer.score": "auto",
+        "data.sampling": "shuffle",
+        "optim.class_weights": "none",
+        "optim.class_weights_beta": 0.999,
+        "optim.focal_gamma": 0.0,
         **further,
     }
     for key, value in only.items():
