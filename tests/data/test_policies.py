@@ -14,7 +14,7 @@ from senet_train.data.fake import fake
 from senet_train.data.find import find_data
 from senet_train.data.images import Images
 from senet_train.data.loaders import TrainingBatches, load_splits
-from senet_train.data.policies import POLICIES, policies_of, resolve_augment
+from senet_train.data.policies import POLICIES, augmented, policies_of, resolve_augment
 from senet_train.keyed import keyed_seed
 
 SOURCE = fake(image_size=16, num_classes=3, num_images=60, num_test_images=10)
@@ -77,6 +77,21 @@ def test_every_policy_is_torchvisions_on_equal_draws(name: str) -> None:
         assert torch.equal(got, expected.permute(1, 2, 0))
         changed += not torch.equal(got, pixels)
     assert changed >= 3
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in POLICIES), ("trivial", *POLICIES)])
+def test_a_batch_is_its_images_one_by_one(names: tuple[str, ...]) -> None:
+    """Images of one operation go through it together: every operation is in 150 images' draws."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 40, (150, 17, 16, 3), dtype=torch.uint8, generator=generator)
+    pixels = torch.cat([smooth_pictures(150), smooth_pictures(150)[:, :1]], 1) + noise
+    ours, keys = policies_of(with_policies(*names)), [("crop", 0, 0, i) for i in range(150)]
+    state = torch.get_rng_state()
+    found = augmented(pixels, keys, ours)
+    assert torch.equal(torch.get_rng_state(), state)
+    alone = torch.stack([ours(image, key) for image, key in zip(pixels, keys, strict=True)])
+    assert torch.equal(found, alone)
+    assert not torch.equal(found, pixels)
 
 
 @pytest.mark.parametrize("name", POLICIES)
