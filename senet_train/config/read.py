@@ -76,7 +76,8 @@ def augment_tree(augment: Any) -> Any:
     if not isinstance(augment, list):
         return augment
     named = [{"name": one} if isinstance(one, str) else one for one in augment]
-    return [as_choice(one, "data.augment") for one in named if one != {"name": "standard"}]
+    further = [as_choice(one, "data.augment") for one in named if one != {"name": "standard"}]
+    return "standard" if named and not further else further
 
 
 def as_choice(node: Any, where: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import DATA, write_image
+from support import DATA, TINY, config, write_image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -16,6 +16,7 @@ from senet_train.data.images import Images
 from senet_train.data.loaders import TrainingBatches, load_splits
 from senet_train.data.policies import POLICIES, augmented, policies_of, resolve_augment
 from senet_train.keyed import keyed_seed
+from senet_train.training.plan import make_plan
 
 SOURCE = fake(image_size=16, num_classes=3, num_images=60, num_test_images=10)
 SMOOTH = v2.InterpolationMode.BILINEAR
@@ -144,3 +145,20 @@ def test_memory_files_and_workers_give_the_same_pixels(tree: Path) -> None:
     memory = from_files(tree, "memory", 0)
     assert same(memory, from_files(tree, "stream", 0))
     assert same(memory, from_files(tree, "stream", 2))
+
+
+def test_one_run_has_one_name() -> None:
+    """`none` is no crop, flip and cutout; a bundle is its entries, defaults are what they say."""
+
+    def name(*words: str) -> str:
+        return make_plan(config(*TINY, *words)).identity.arm
+
+    plain = name()
+    assert plain == name("data.augment=standard") == name("data.augment=[standard]")
+    off = ("data.crop=none", "data.flip=false", "data.cutout=0")
+    assert name("data.augment=none") == name(*off) != plain
+    strong = name("data.augment=strong")
+    assert strong == name("data.augment=[trivial,random_erasing]")
+    assert strong == name("data.augment=[standard,trivial,{name:random_erasing,probability:0.1}]")
+    assert len({plain, strong, name("data.augment=trivial"), name("data.mixup=0.2")}) == 4
+    assert name("data.cutmix=0.2") not in (plain, name("data.mixup=0.2"))
