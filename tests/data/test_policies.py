@@ -160,5 +160,8 @@ def test_one_run_has_one_name() -> None:
     strong = name("data.augment=strong")
     assert strong == name("data.augment=[trivial,random_erasing]")
     assert strong == name("data.augment=[standard,trivial,{name:random_erasing,probability:0.1}]")
+    turned = name("data.augment={name:rotation,degrees:30}")
+    assert turned == name("data.augment=[{name:rotation,degrees:30.0}]")
+    assert turned != name("data.augment=rotation")
     assert len({plain, strong, name("data.augment=trivial"), name("data.mixup=0.2")}) == 4
     assert name("data.cutmix=0.2") not in (plain, name("data.mixup=0.2"))
