@@ -71,12 +71,13 @@ def optim_tree(optim: dict[str, Any]) -> dict[str, Any]:
 
 def augment_tree(augment: Any) -> Any:
     """`trivial` -> `[{name: trivial}]`, and so the entries of a list; `standard` is itself."""
-    if isinstance(augment, str) and augment not in ("none", "standard"):
-        augment = [augment]
+    alone = isinstance(augment, str | Mapping) and augment not in ("none", "standard")
+    augment = [augment] if alone else augment
     if not isinstance(augment, list):
         return augment
     named = [{"name": one} if isinstance(one, str) else one for one in augment]
-    return [as_choice(one, "data.augment") for one in named if one != {"name": "standard"}]
+    further = [as_choice(one, "data.augment") for one in named if one != {"name": "standard"}]
+    return "standard" if named and not further else further
 
 
 def as_choice(node: Any, where: str) -> dict[str, Any]:

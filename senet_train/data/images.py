@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from senet_train.data.augment import Augment
 from senet_train.data.file_reader import FileReader
 from senet_train.data.placement import Rows, to_device
-from senet_train.data.policies import NOTHING, Policies, augmented_one_by_one
+from senet_train.data.policies import NOTHING, Policies, augmented
 from senet_train.data.scenes import SceneImages
 
 
@@ -75,7 +75,7 @@ class MemoryImages(Labelled):
             pixels = self.pixels[batch]
             if policies.transforms:
                 keys = [(*key, i) for i in batch.tolist()]
-                pixels = augmented_one_by_one(pixels, keys, policies)
+                pixels = augmented(pixels, keys, policies)
             yield pixels
 
 

@@ -7,7 +7,7 @@ pixels. Where torchvision draws once for a batch, here every image draws for its
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -16,8 +16,9 @@ from torchvision.transforms import v2
 
 from senet_train.config.options import bind
 from senet_train.config.schema import Choice, Count, Data, NotNegative
+from senet_train.data.grouped import Grouped, GroupedRandAugment, GroupedTrivialAugment
 from senet_train.errors import InputError
-from senet_train.keyed import forked_random
+from senet_train.keyed import forked_random, keyed_generator
 
 Key = tuple[int | str, ...]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -28,12 +29,12 @@ PLUGINS = "senet_train.augmentation"
 
 def randaugment(data: Data, *, num_ops: Count = 2, magnitude: Magnitude = 9) -> nn.Module:
     """`num_ops` of 14 operations, all of one `magnitude`. https://arxiv.org/abs/1909.13719."""
-    return v2.RandAugment(num_ops, magnitude, num_magnitude_bins=31, interpolation=SMOOTH)
+    return GroupedRandAugment(num_ops, magnitude, num_magnitude_bins=31, interpolation=SMOOTH)
 
 
 def trivial(data: Data) -> nn.Module:
     """One of 14 operations, of any magnitude. https://arxiv.org/abs/2103.10158."""
-    return v2.TrivialAugmentWide(interpolation=SMOOTH)
+    return GroupedTrivialAugment(interpolation=SMOOTH)
 
 
 def augmix(
@@ -136,6 +137,28 @@ def bound(choice: Choice) -> tuple[Callable[[Data], nn.Module], Choice]:
     return bind(choice, known, "data.augment", PLUGINS)
 
 
-def augmented_one_by_one(pixels: Tensor, keys: list[Key], policies: Policies) -> Tensor:
-    """Each image of a batch under its own key, (B, H, W, 3) uint8 -> (B, H, W, 3) uint8."""
-    return torch.stack([policies(image, key) for image, key in zip(pixels, keys, strict=True)])
+def augmented(pixels: Tensor, keys: list[Key], policies: Policies) -> Tensor:
+    """Each image of a batch under its own key, (B, H, W, 3) uint8 -> (B, H, W, 3) uint8.
+
+    The pixels are those of each image alone, to the bit.
+    """
+    states = [keyed_generator("augment", *key).get_state() for key in keys]
+    planes = pixels.permute(0, 3, 1, 2)
+    for transform in policies.transforms:
+        planes = one_transform(transform, planes, states)
+    return planes.permute(0, 2, 3, 1)
+
+
+def one_transform(
+    transform: Callable[[Tensor], Tensor], planes: Tensor, states: list[Tensor]
+) -> Tensor:
+    """Images (B, 3, H, W), each under its state of the generator, which goes on in `states`."""
+    each: Callable[[Tensor], Any]
+    each = transform.draw if isinstance(transform, Grouped) else transform
+    found = []
+    with forked_random():
+        for i, image in enumerate(planes):
+            torch.default_generator.set_state(states[i])
+            found.append(each(image))
+            states[i] = torch.default_generator.get_state()
+    return transform.apply(planes, found) if isinstance(transform, Grouped) else torch.stack(found)

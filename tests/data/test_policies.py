@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import DATA, write_image
+from support import DATA, TINY, config, write_image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -14,8 +14,9 @@ from senet_train.data.fake import fake
 from senet_train.data.find import find_data
 from senet_train.data.images import Images
 from senet_train.data.loaders import TrainingBatches, load_splits
-from senet_train.data.policies import POLICIES, policies_of, resolve_augment
+from senet_train.data.policies import POLICIES, augmented, policies_of, resolve_augment
 from senet_train.keyed import keyed_seed
+from senet_train.training.plan import make_plan
 
 SOURCE = fake(image_size=16, num_classes=3, num_images=60, num_test_images=10)
 SMOOTH = v2.InterpolationMode.BILINEAR
@@ -79,6 +80,21 @@ def test_every_policy_is_torchvisions_on_equal_draws(name: str) -> None:
     assert changed >= 3
 
 
+@pytest.mark.parametrize("names", [*((name,) for name in POLICIES), ("trivial", *POLICIES)])
+def test_a_batch_is_its_images_one_by_one(names: tuple[str, ...]) -> None:
+    """Images of one operation go through it together: every operation is in 150 images' draws."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 40, (150, 17, 16, 3), dtype=torch.uint8, generator=generator)
+    pixels = torch.cat([smooth_pictures(150), smooth_pictures(150)[:, :1]], 1) + noise
+    ours, keys = policies_of(with_policies(*names)), [("crop", 0, 0, i) for i in range(150)]
+    state = torch.get_rng_state()
+    found = augmented(pixels, keys, ours)
+    assert torch.equal(torch.get_rng_state(), state)
+    alone = torch.stack([ours(image, key) for image, key in zip(pixels, keys, strict=True)])
+    assert torch.equal(found, alone)
+    assert not torch.equal(found, pixels)
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_each_image_of_a_batch_has_its_own_draw(name: str) -> None:
     """One picture, many times in a batch: torchvision would give all of them one draw."""
@@ -129,3 +145,23 @@ def test_memory_files_and_workers_give_the_same_pixels(tree: Path) -> None:
     memory = from_files(tree, "memory", 0)
     assert same(memory, from_files(tree, "stream", 0))
     assert same(memory, from_files(tree, "stream", 2))
+
+
+def test_one_run_has_one_name() -> None:
+    """`none` is no crop, flip and cutout; a bundle is its entries, defaults are what they say."""
+
+    def name(*words: str) -> str:
+        return make_plan(config(*TINY, *words)).identity.arm
+
+    plain = name()
+    assert plain == name("data.augment=standard") == name("data.augment=[standard]")
+    off = ("data.crop=none", "data.flip=false", "data.cutout=0")
+    assert name("data.augment=none") == name(*off) != plain
+    strong = name("data.augment=strong")
+    assert strong == name("data.augment=[trivial,random_erasing]")
+    assert strong == name("data.augment=[standard,trivial,{name:random_erasing,probability:0.1}]")
+    turned = name("data.augment={name:rotation,degrees:30}")
+    assert turned == name("data.augment=[{name:rotation,degrees:30.0}]")
+    assert turned != name("data.augment=rotation")
+    assert len({plain, strong, name("data.augment=trivial"), name("data.mixup=0.2")}) == 4
+    assert name("data.cutmix=0.2") not in (plain, name("data.mixup=0.2"))
