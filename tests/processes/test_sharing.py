@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -167,10 +167,29 @@ def test_it_comes_to_what_one_process_comes_to(two: Path, line: list[str], tmp_p
             assert values == pytest.approx(other, abs=1e-3)
         else:
             assert values.tolist() == other.tolist(), name
-    ours["record"]["metrics"] = pytest.approx(ours["record"]["metrics"], rel=1e-5)
+    metrics = [state["record"].pop("metrics") for state in (ours, theirs)]
+    names, numbers = zip(*(flat(each) for each in metrics), strict=True)
+    assert names[0] == names[1]
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)
     assert theirs["record"] == ours["record"]
     torch.testing.assert_close(ours["best"], theirs["best"], rtol=1e-4, atol=1e-6)
     assert files_of(two) == files_of(tmp_path)
+
+
+def flat(metrics: Any) -> tuple[list[str], list[float]]:
+    """The names of nested numbers, and the numbers; a word is a part of its name."""
+    found = dict(numbers_in(metrics))
+    words = [f"{name}={value}" for name, value in found.items() if isinstance(value, str)]
+    numbers = {name: value for name, value in found.items() if not isinstance(value, str)}
+    return [*words, *numbers], [*numbers.values()]
+
+
+def numbers_in(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(tree, dict):
+        yield path, tree
+        return
+    for name, inside in tree.items():
+        yield from numbers_in(inside, f"{path}.{name}")
 
 
 def files_of(base: Path) -> list[str]:
