@@ -205,6 +205,16 @@ def draw_tree(base: Path) -> None:
                 Image.fromarray(noise).save(base / part / name / f"{i}.png")
 
 
+def draw_smallest_tree(base: Path) -> Path:
+    """Two classes, with two images each to train on and to test on; the folder itself."""
+    for part in ("train", "val"):
+        for name in ("a", "b"):
+            (base / part / name).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (8, 8), (i, 0, 0)).save(base / part / name / f"{i}.png")
+    return base
+
+
 def png_that_claims(side: int, *, bits: int = 8, data: bytes = bytes(1000)) -> bytes:
     """A PNG whose header says `side` x `side` pixels of RGB, whatever its data are."""
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from support import CONF, config
+from support import CONF, config, draw_smallest_tree
 
 from senet_train.attention import ATTENTIONS
 from senet_train.backbones import BACKBONES
@@ -64,14 +64,7 @@ def raw(*overrides: str) -> Any:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """The smallest tree of class folders, for data=imagenet_subset."""
-    from PIL import Image
-
-    for part in ("train", "val"):
-        for name in ("a", "b"):
-            (tmp_path / part / name).mkdir(parents=True)
-            for i in range(2):
-                Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / part / name / f"{i}.png")
-    return tmp_path
+    return draw_smallest_tree(tmp_path)
 
 
 def keys_are_in_the_identity_or_local(checked: Config) -> None:

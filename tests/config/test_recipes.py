@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from support import CONF, config
+from support import CONF, config, draw_smallest_tree
 
 from senet_train.config.schema import Config
 from senet_train.training.plan import Plan, make_plan
@@ -20,13 +19,7 @@ TEXTS = {name: file.read_text() for name, file in FILES.items()}
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest tree of class folders."""
-    base = tmp_path_factory.mktemp("tree")
-    for part in ("train", "val"):
-        for name in ("a", "b"):
-            (base / part / name).mkdir(parents=True)
-            for i in range(2):
-                Image.new("RGB", (8, 8), (i, 0, 0)).save(base / part / name / f"{i}.png")
-    return base
+    return draw_smallest_tree(tmp_path_factory.mktemp("tree"))
 
 
 def plan_of(name: str, tree: Path, *words: str) -> Plan:

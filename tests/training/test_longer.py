@@ -102,13 +102,18 @@ def test_the_comparison_can_tell(senet: Senet, tmp_path: Path) -> None:
     assert not equal(last[0]["state_dict"], last[1]["state_dict"])
 
 
+def by_steps(senet: Senet, *, two: str, four: str) -> Result:
+    """Two epochs and then four, whose rates are halved at these parts of each."""
+    step = ("optim/schedule=step", "optim.schedule.gamma=0.5")
+    assert senet(*LINE, *step, TWO, f"optim.schedule.milestones={two}").code == 0
+    return senet(*LINE, *step, FOUR, f"optim.schedule.milestones={four}")
+
+
 def test_a_step_schedule_whose_rates_were_those_so_far(
     senet: Senet, tmp_path: Path, batches: list[int]
 ) -> None:
     """Half of two epochs is a quarter of four; the next step is the first of a lower rate."""
-    step = ("optim/schedule=step", "optim.schedule.gamma=0.5")
-    assert senet(*LINE, *step, TWO, "optim.schedule.milestones=[0.5]").code == 0
-    result = senet(*LINE, *step, FOUR, "optim.schedule.milestones=[0.25,0.75]")
+    result = by_steps(senet, two="[0.5]", four="[0.25,0.75]")
     assert "going on from" in result.err
     assert len(batches) == 12
     rows = read_checkpoint(longer(tmp_path) / "checkpoints/last.ckpt")["progress"]["history"]
@@ -137,9 +142,7 @@ def test_a_rate_that_differs_at_the_next_step_alone(
     senet: Senet, tmp_path: Path, batches: list[int]
 ) -> None:
     """A checkpoint holds the rate of the step after it: that of the end of the shorter run."""
-    step = ("optim/schedule=step", "optim.schedule.gamma=0.5")
-    assert senet(*LINE, *step, TWO, "optim.schedule.milestones=[0.999]").code == 0
-    result = senet(*LINE, *step, FOUR, "optim.schedule.milestones=[0.75]")
+    result = by_steps(senet, two="[0.999]", four="[0.75]")
     assert "going on from" not in result.err
     assert "is not gone on from" not in result.err  # another schedule was asked for
     assert len(batches) == 18
