@@ -101,7 +101,6 @@ def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SECONDS", 0.0), ("BATCHES", (1,))):
         monkeypatch.setattr(speed, f"LATENCY_{name}", value)
     monkeypatch.setattr(speed, "LEAST_PASSES", 1)
-    monkeypatch.setattr(fit, "reset_peak_memory", lambda: None)
 
 
 def beyond(waits: Mapping[str, int], allowed: Mapping[str, str]) -> dict[str, int]:

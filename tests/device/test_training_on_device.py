@@ -15,7 +15,6 @@ from torch import Tensor
 
 from senet_train.errors import Diverged
 from senet_train.system.signals import Stopped
-from senet_train.training import fit
 from senet_train.training.callbacks import agreement, speed
 from senet_train.training.callbacks.checkpoints import Checkpoints
 from senet_train.training.precision import scaler_of
@@ -32,7 +31,6 @@ def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speed, "LATENCY_SECONDS", 0.0)
     monkeypatch.setattr(speed, "LATENCY_BATCHES", (1,))
-    monkeypatch.setattr(fit, "reset_peak_memory", lambda: None)
 
 
 class AtStep(pl.Callback):

@@ -68,7 +68,7 @@ def train(make, bfloat16):
 def end_of(make, mended, bfloat16):
     pid = os.fork()
     if not pid:
-        signal.alarm(60 if mended else 20)  # a corrupted heap may also be waited for without end
+        signal.alarm(60 if mended else 5)  # a corrupted heap may also be waited for without end
         if not mended:
             for module in (insertion, woven):
                 module.avoid_overruns = lambda network: None

@@ -37,6 +37,7 @@ WAYS = {
     ),
     "a cluster's job": (
         f"{START}import subprocess, submitit\n"
+        "submitit.Job._results_timeout_s = 1\n"  # it waits 15 s for the result of a job that died
         "from senet_train.sweeps.launchers.cluster import SubmititLocalLauncher as Launcher\n"
         "from types import SimpleNamespace\n"
         "launcher = Launcher.__new__(Launcher)\n"
