@@ -173,7 +173,7 @@ def every_attention() -> Trained:
     return replace(run, model=as_trained(model), slots=slots)
 
 
-def test_every_attention_in_onnx() -> None:
+def test_every_attention_folded() -> None:
     run = every_attention()
     filled = {type(run.model.get_submodule(slot.name)) for slot in run.slots}
     assert filled >= {kind for kind in ATTENTIONS.values() if isinstance(kind, type)}
@@ -181,7 +181,12 @@ def test_every_attention_in_onnx() -> None:
     left = [name for name, m in model.named_modules() if isinstance(m, NORMS)]
     assert len(left) == 1  # srm's reads no layer's output
     assert relative(run, lambda images: model(images)[0].detach()) < 1e-5
-    onnx = ENCODERS["onnx"]
+
+
+@pytest.mark.slow
+def test_every_attention_in_onnx() -> None:
+    run, onnx = every_attention(), ENCODERS["onnx"]
+    model, _ = folded_pipeline(run)
     assert relative(run, onnx.reader(onnx.encode(model, run, metadata_of(run)))) < 1e-5
 
 
