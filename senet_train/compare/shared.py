@@ -23,6 +23,8 @@ PARTS = {
             "optim.schedule.name": "{}",
             "optim.layer_decay": "layer decay {}",
             "data.sampling": "{} sampling",
+            "data.test_size": "tested at {} px",
+            "data.test_resize": "cut out of {} px",
             "optim.class_weights": "class weights {}",
             "optim.class_weights_beta": "of beta {}",
             "optim.focal_gamma": "focal loss of gamma {}",

@@ -51,6 +51,9 @@ NAMES_ELSEWHERE = {
     "data.num_classes": "numclasses nclasses nc nclass classesnum numclass",
     "data.image_size": "imagesize imgsize imgsz inputsize img size resolution cropsize resize res "
     "inputshape height width trainsize imsize",
+    "data.test_size": "valcropsize testcrop centercrop centrecrop evalsize testimagesize "
+    "testimgsize testresolution",
+    "data.test_resize": "valresizesize valresize testresize evalresize croppct",
     "data.batch_size": "batchsize batch bs b trainbatchsize bsz batchsz minibatch batchsizetrain "
     "perdevicetrainbatchsize batchsizepergpu globalbatchsize",
     "data.workers": "workers numworkers nworkers j numworker dataloaderworkers "

@@ -72,6 +72,13 @@ class Data:
     mixup: Literal["none"] | Positive = "none"
     cutmix: Literal["none"] | Positive = "none"
     sampling: Literal["shuffle", "balanced"] = "shuffle"
+    test_size: Literal["auto"] | Count = "auto"
+    test_resize: Literal["auto"] | Count = "auto"
+
+    @property
+    def test_side(self) -> int:
+        """The side in pixels of the images that are validated and tested on."""
+        return self.image_size if self.test_size == "auto" else self.test_size
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
+from senet_train.data.framing import refuse_test_frame, resolve_test_size
 from senet_train.data.images import Source
 from senet_train.data.policies import resolve_augment
 from senet_train.data.workers import num_workers
@@ -33,7 +34,7 @@ def find_data(
     `data.workers=auto` becomes a number: 0 where there are no files to read.
     """
     constructor = look_up(data.source.name, sources, "data", "senet_train.data")
-    data = resolve_augment(data)
+    data = resolve_test_size(resolve_augment(data))
     asked, data = data.workers, replace(data, workers=num_workers(data))
     wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
     shared = {key: getattr(data, key) for key in wanted}
@@ -41,6 +42,7 @@ def find_data(
     bound, full = bind(choice, sources, "data", "senet_train.data")
     source: Source = bound()
     refuse_storage(data, source)
+    refuse_test_frame(data, from_files=source.from_files)
     own = {key: value for key, value in full.options.items() if key not in shared}
     if "classes" in own:  # all, a name or a list in any order: the same classes are the same run
         own["classes"] = list(source.class_names)

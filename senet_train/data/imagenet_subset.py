@@ -30,7 +30,7 @@ from senet_train.data.contents import Content, bit_depth_of, contents_of
 from senet_train.data.exclusions import excluded_from
 from senet_train.data.file_reader import FileReader
 from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths_of
-from senet_train.data.framing import MARGIN, Fit, framed, squared
+from senet_train.data.framing import Fit, Resize, framed, margin_of, squared
 from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
 from senet_train.data.images import FileImages, Source, joined
 from senet_train.data.layout import Layout, Part, find_layout
@@ -65,6 +65,8 @@ def imagenet_subset(
     test_fraction: Fraction = TEST_FRACTION,
     fit: Fit = "crop",
     bit_depth: Literal["auto"] | BitDepth = "auto",
+    test_size: Literal["auto"] | Number = "auto",
+    test_resize: Literal["auto"] | Number = "auto",
 ) -> Source:
     """The tree below `root`; `images_per_class` limits the training images alone.
 
@@ -83,7 +85,14 @@ def imagenet_subset(
         parts |= split_off_test(parts["train"], test_fraction, split_seed)
     parts["train"] = limit(parts["train"], images_per_class, "images_per_class")
     parts["test"] = limit(parts["test"], test_images_per_class, "test_images_per_class")
-    load = partial(load_image, image_size=image_size, crop=crop, fit=fit)
+    load = partial(
+        load_image,
+        image_size=image_size,
+        crop=crop,
+        fit=fit,
+        test_size=test_size,
+        test_resize=test_resize,
+    )
     source = source_of(layout, parts, excluded, bit_depth, load, workers)
     return replace(source, origins=(root, exclude))
 
@@ -221,20 +230,26 @@ def load_image(
     image_size: int,
     crop: str,
     fit: Fit = "crop",
+    test_size: Literal["auto"] | int = "auto",
+    test_resize: Resize = "auto",
     bit_depth: int = FULL_DEPTH,
 ) -> Tensor:
-    """Decode one image and bring it to (image_size, image_size, 3) uint8.
+    """Decode one image and bring it to (H, W, 3) uint8. Raises RunError naming the path.
 
-    With a key and `crop="resized"`, by a random resized crop (8 to 100 % of the area) drawn under
-    that key; otherwise as `fit` says. Raises RunError naming the path.
+    With a key it is to train on, H = W = image_size: of `crop="resized"` by a random resized crop
+    (8 to 100 % of the area) drawn under that key, otherwise as `fit` says. Without a key it is to
+    be tested on, H = W = test_size, or image_size where that is auto.
     """
     try:
         picture = read_rgb(path, bit_depth)
     except (OSError, Unreadable) as error:
         raise RunError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
-    if crop == "resized" and key:
+    if not key:
+        side, margin = image_size if test_size == "auto" else test_size, margin_of(crop)
+        picture = framed(picture, side, fit, margin, test_resize)
+    elif crop == "resized":
         with forked_random(*key):
             picture = v2.RandomResizedCrop(image_size)(squared(picture, fit))
     else:
-        picture = framed(picture, image_size, fit, MARGIN if crop == "resized" else 1.0)
+        picture = framed(picture, image_size, fit, 1.0)
     return torch.from_numpy(np.array(picture))

@@ -115,17 +115,17 @@ class FileImages(Labelled):
         """The pixels of each batch of indices, (B,) -> (B, H, W, 3).
 
         Image i is loaded and augmented under the key (*key, i), so no worker's random state
-        matters; without a key nothing random is done.
+        matters; without a key nothing random is done, and an image is what validation and test see.
         """
         asked = [
             [(self.paths[i], (*key, i) if key else ()) for i in batch.tolist()] for batch in batches
         ]
         return self.reader.read(asked, policies)
 
-    def to_memory(self) -> MemoryImages:
-        """Decode every image once."""
+    def to_memory(self, *key: int | str) -> MemoryImages:
+        """Decode every image once: with a key as one to train on, without as one to test on."""
         every = torch.arange(len(self.paths)).split(256)
-        return MemoryImages(torch.cat(list(self.read(every))), self.labels, self.ids)
+        return MemoryImages(torch.cat(list(self.read(every, *key))), self.labels, self.ids)
 
 
 def joined(parts: Sequence[FileImages]) -> FileImages:

@@ -19,7 +19,6 @@ from senet_train.data.mixing import draw_mixture, is_mixed
 from senet_train.data.placement import Rows, all_to_device, fits, rows_of, to_device
 from senet_train.data.policies import NOTHING, Policies, policies_of
 from senet_train.data.sampling import sampled
-from senet_train.data.scenes import SceneImages
 from senet_train.keyed import keyed_permutation
 
 
@@ -87,8 +86,8 @@ class Splits:
 
 
 def load_splits(source: Source, data: Data) -> Splits:
-    """Read the data set, store it as `data.cache` asks, split validation from training."""
-    pool, test = (store_images(images, data) for images in source.load())
+    """Read the data set, split validation from training, store each part as `data.cache` asks."""
+    pool, test = (at_size(images, data) for images in source.load())
     if source.validation:
         validation = torch.tensor(source.validation)
         train = torch.ones(len(pool.labels)).index_fill(0, validation, 0).nonzero().flatten()
@@ -96,20 +95,35 @@ def load_splits(source: Source, data: Data) -> Splits:
         train, validation = stratified_split(pool.labels, data.val_fraction, data.split_seed)
     assert len(train) > 0, "a Source promises images of every class for both"
     assert len(validation) > 0
-    return Splits(pool.take(train), pool.take(validation), test)
+    splits = Splits(pool.take(train), pool.take(validation), test)
+    keeps_pool, keeps_test = (keeps(len(each.labels), data) for each in (pool, test))
+    with splits.kept_workers():
+        return Splits(
+            decoded(splits.train, "train") if keeps_pool else splits.train,
+            decoded(splits.validation) if keeps_pool else splits.validation,
+            decoded(splits.test) if keeps_test else splits.test,
+        )
 
 
-def store_images(images: Images, data: Data) -> Images:
-    """Decode into memory if asked to, or if it fits and no random crop needs the files again."""
-    if isinstance(images, MemoryImages):
-        return images.resized(data.image_size)
-    if isinstance(images, SceneImages):  # not resized: their boxes and masks would have to be, too
-        return images
-    num_bytes = len(images.paths) * 3 * data.image_size**2
+def at_size(images: Images, data: Data) -> Images:
+    """Images in memory at the size of `data`: files are brought to theirs as they are read.
+
+    Scenes are not resized: their boxes and masks would have to be, too.
+    """
+    return images.resized(data.image_size) if isinstance(images, MemoryImages) else images
+
+
+def keeps(num_images: int, data: Data) -> bool:
+    """Whether files are decoded into memory: asked to, or they fit and no random crop needs them
+    again."""
+    num_bytes = num_images * 3 * max(data.image_size, data.test_side) ** 2
     fits = data.crop != "resized" and num_bytes <= MEMORY_LIMIT
-    if data.cache == "memory" or (data.cache == "auto" and fits):
-        return images.to_memory()
-    return images
+    return data.cache == "memory" or (data.cache == "auto" and fits)
+
+
+def decoded(images: Images, *key: str) -> Images:
+    """Images in memory, those of files as they are read under the key."""
+    return images.to_memory(*key) if isinstance(images, FileImages) else images
 
 
 class TrainingBatches:
@@ -228,7 +242,7 @@ class EvaluationBatches:
 
     def no_images(self) -> Batch:
         """A batch of 0 images."""
-        side, nothing = self.data.image_size, torch.empty(0, dtype=torch.int64)
+        side, nothing = self.data.test_side, torch.empty(0, dtype=torch.int64)
         [rows] = rows_of([nothing], torch.empty(len(self.images.labels), 0), self.device)
         targets = all_to_device(self.images.targets(rows), self.device)
         return torch.empty(0, 3, side, side, device=self.device), targets, nothing

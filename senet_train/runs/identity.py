@@ -30,6 +30,8 @@ LATER_DATA = {
     "mixup": "none",
     "cutmix": "none",
     "sampling": "shuffle",
+    "test_size": "auto",
+    "test_resize": "auto",
 }
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,

@@ -34,7 +34,10 @@ class Latency:
 
 @dataclass(frozen=True, config=EXACT)
 class Cost:
-    """The cost of the run. Counts are for one image; rates are of training after the warm-up."""
+    """The cost of the run. Counts are for one image of the test's size, as is `inference_ms`.
+
+    Rates are of training after the warm-up, on images of `data.image_size`.
+    """
 
     parameters: int
     attention_parameters: int

@@ -142,7 +142,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
             journal.close()
         raise
     autocast = trainer.precision_plugin.forward_context
-    image = data.to_memory_format(torch.zeros(1, 3, config.data.image_size, config.data.image_size))
+    side = config.data.test_side
+    image = data.to_memory_format(torch.zeros(1, 3, side, side))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
 
     def draw() -> None:

@@ -83,7 +83,7 @@ def stem_words(plan: Plan) -> str:
     It keeps every pixel where the ImageNet stem keeps one of 16: images of twice the side mostly
     cost less with that.
     """
-    size, model = plan.config.data.image_size, plan.config.model
+    size, model = plan.config.data.test_side, plan.config.model
     if size <= USUAL_SIZE or model.options.get("stem") != "cifar":
         return ""
     other = replace(model, options={**model.options, "stem": "imagenet"})

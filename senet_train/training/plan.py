@@ -221,13 +221,22 @@ def refuse_source(name: str, task: Task) -> None:
 
 
 def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
-    """The cost of one image. Raises InputError if the images are too small for the network."""
+    """The cost of one test image. Raises InputError for a size that the network cannot take."""
     try:
-        return measure_cost(network, slots, data.image_size)
+        cost = measure_cost(network, slots, data.image_size)
     except RuntimeError as error:
         raise InputError(
             f"data.image_size={data.image_size} is too small for this network ({error}): "
             "choose a larger one"
+        ) from error
+    if data.test_size == "auto":
+        return cost
+    try:
+        return measure_cost(network, slots, data.test_size)
+    except RuntimeError as error:
+        raise InputError(
+            f"data.test_size={data.test_size} is not for this network ({error}): choose one "
+            f"nearer to data.image_size={data.image_size}, or auto"
         ) from error
 
 

@@ -316,6 +316,19 @@ def test_the_card_cuts_images_as_the_run_did(margin: float, fit: Fit, tmp_path: 
     np.testing.assert_array_equal(read_by_the_card(run, tmp_path / "image.png"), seen)
 
 
+@pytest.mark.parametrize("shape", [(60, 41), (41, 60), (20, 20), (90, 20)])
+def test_the_card_scales_and_cuts_as_the_run_did(shape: tuple[int, int], tmp_path: Path) -> None:
+    """Also a picture that has the network's size already: it is scaled, as any other."""
+    run = untrained("model=resnet8")
+    run = replace(run, preprocess=replace(run.preprocess, image_size=20, resize=23))
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    seen = run.preprocess.pixels(str(tmp_path / "image.png"))
+    assert seen.shape == (20, 20, 3)
+    np.testing.assert_array_equal(read_by_the_card(run, tmp_path / "image.png"), seen)
+    assert "is taken whole" not in card(run, "", [])
+
+
 @pytest.mark.parametrize("kind", SHOWN)
 def test_the_card_reads_every_kind_of_file(kind: str, tmp_path: Path) -> None:
     name, bits, save, *_ = SHOWN[kind]

@@ -127,6 +127,21 @@ def test_words_make_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert group_settings(["a=run", "ratio=8"]) == [Path("a=run"), ["ratio=8"]]
 
 
+def test_a_test_size_is_what_is_counted_and_a_training_size_what_is_kept() -> None:
+    words = ("data=imagenet_subset", "data.num_classes=10", "model=resnet8")
+    both, small, large = (
+        built(*words, *sizes)
+        for sizes in (
+            ("data.image_size=8", "data.test_size=16"),
+            ("data.image_size=8",),
+            ("data.image_size=16",),
+        )
+    )
+    assert both.cost == large.cost != small.cost
+    kept = [activation_bytes(each, CPU, 32) for each in (both, small, large)]
+    assert kept[0] == kept[1] < kept[2]
+
+
 def test_images_of_two_sizes_are_pointed_out(profile: Profile) -> None:
     fake = ["data=fake", "data.num_classes=10", "model=resnet8"]
     same = profile(*fake, "model=resnet8", "attention=se", "ratio=4", "data.image_size=16")

@@ -48,6 +48,7 @@ IN_PLACE_OF = {
     r" seeds=(5|auto)\b": "",
     r"num_trials=\d+": "num_trials=2",
     r"data\.image_size=(64|128)": "data.image_size=32",
+    r"data\.test_resize=160 data\.test_size=144": "data.test_resize=40 data.test_size=36",
     r"^(senet-train .*)$": r"\1 trainer.max_epochs=1",
     r"^(.*(?:experiment|arms)=.*)$": r"\1 seeds=1",
     r"^(senet-train .*data\.root=DIR)(?! data\.image_size)(.*)$": r"\1 data.image_size=32\2",

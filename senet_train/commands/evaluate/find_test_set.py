@@ -63,6 +63,8 @@ def test_set_in_folder(run: Trained, folder: Path) -> TestSet:
         image_size=data.image_size,
         crop=data.crop,
         fit=data.fit,
+        test_size=data.test_size,
+        test_resize=data.test_resize,
         bit_depth=run.preprocess.bit_depth,
     )
     images = images_of(layout, part, FileReader(load, num_workers(data)))
@@ -88,7 +90,7 @@ def find_other_data(data: Data) -> Source:
     try:
         return find_data(data)[0]
     except InputError as error:
-        if not str(error).startswith("data.crop="):
+        if not str(error).startswith(("data.crop=", "data.test_")):
             raise
         raise InputError(
             f"the run cuts the middle out of image files and data={data.source.name} has none: "

@@ -26,7 +26,7 @@ def read(path):
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return {frame}
+{frame}
 ```"""
 
 
@@ -64,6 +64,13 @@ FRAMES: dict[Fit, str] = {
     "resize": 'image.convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)',
     "pad": 'ImageOps.pad(image.convert("RGB"), ({size}, {size}), Image.Resampling.BILINEAR)',
 }
+
+
+RESIZED_AND_CUT = """    image = image.convert("RGB")
+    width, height = ({resize} * side // min(image.size) for side in image.size)
+    left, top = round((width - {size}) / 2), round((height - {size}) / 2)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return image.crop((left, top, left + {size}, top + {size}))"""
 
 
 def card(run: Trained, verdict: str, files: Sequence[tuple[str, str]]) -> str:
@@ -154,7 +161,7 @@ def input_lines(run: Trained) -> list[str]:
         f"`{INPUT}` are 8-bit RGB, uint8 (B, {side}, {side}, 3), any number of them; mean and "
         "deviation are taken care of inside."
     ]
-    if run.preprocess.margin != 1:
+    if run.preprocess.margin != 1 and run.preprocess.resize == "auto":
         lines.append(f"An image that has {side} x {side} pixels already is taken whole.")
     return lines
 
@@ -173,5 +180,6 @@ def reader(run: Trained) -> str:
     """A function that reads, crops and scales an image as the run did; it needs no senet-train."""
     seen = run.preprocess
     bleed = "" if seen.margin == 1 else f", bleed={(1 - 1 / seen.margin) / 2!r}"
-    frame = FRAMES[seen.fit].format(size=seen.image_size, bleed=bleed)
+    form = f"    return {FRAMES[seen.fit]}" if seen.resize == "auto" else RESIZED_AND_CUT
+    frame = form.format(size=seen.image_size, bleed=bleed, resize=seen.resize)
     return READ.format(highest=2**seen.bit_depth - 1, shift=seen.bit_depth - 8, frame=frame)

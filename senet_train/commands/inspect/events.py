@@ -67,7 +67,7 @@ def pixels_of(picture: Picture) -> np.ndarray:
 def write_graph(writer: SummaryWriter, inspection: RunInspection) -> None:
     """The network as TensorBoard's GRAPHS tab shows it."""
     run = inspection.run
-    size = run.config.data.image_size
+    size = run.preprocess.image_size
     run.model.use_tail(composed)  # the tracer cannot look into the other kernels
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracer, of its own deprecation

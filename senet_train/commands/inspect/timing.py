@@ -34,7 +34,7 @@ class AddedTime:
 
 def added_times(run: Trained, layers: Sequence[Layer], device: torch.device) -> list[AddedTime]:
     """Of each stage with several layers, and of all. Called under the autocast to measure in."""
-    size, groups = run.config.data.image_size, knockout_groups(layers)
+    size, groups = run.preprocess.image_size, knockout_groups(layers)
     wide = {name: chosen for name, chosen in groups.items() if len(chosen) > 1} or groups
     image = torch.zeros(1, 3, size, size, device=device)
     return [

@@ -141,9 +141,9 @@ def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[
     )
 
 
-def images_for(built: Built, batch_size: int, device: torch.device) -> torch.Tensor:
-    """Normalised noise, (B, 3, H, W), in the memory format of the network."""
-    shape = (batch_size, 3, built.spec.image_size, built.spec.image_size)
+def images_for(built: Built, batch_size: int, device: torch.device, *, size: int) -> torch.Tensor:
+    """Normalised noise, (B, 3, H, W) with H = W = size, in the memory format of the network."""
+    shape = (batch_size, 3, size, size)
     batch = torch.randn(shape, generator=keyed_generator("profile", *shape)).to(device)
     channels_last = built.spec.channels_last
     return batch.contiguous(memory_format=torch.channels_last) if channels_last else batch
@@ -151,7 +151,7 @@ def images_for(built: Built, batch_size: int, device: torch.device) -> torch.Ten
 
 def activation_bytes(built: Built, device: torch.device, precision: Precision) -> int:
     """Bytes that one image of a training batch keeps for backward."""
-    batch = images_for(built, MORE, device)
+    batch = images_for(built, MORE, device, size=built.spec.train_size)
     return saved_bytes_per_image(built.network, batch, partial(autocast, device, precision))
 
 
@@ -169,7 +169,9 @@ def time_networks(
 
     try:
         with explain_out_of_memory(batch_size):
-            batches = [images_for(each, batch_size, device) for each in built]
+            batches = [
+                images_for(each, batch_size, device, size=each.spec.image_size) for each in built
+            ]
             passes = [partial(forward, *pair) for pair in zip(built, batches, strict=True)]
             times = compare_times([partial(milliseconds, one_pass, device) for one_pass in passes])
     except OutOfMemory:

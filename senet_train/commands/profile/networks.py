@@ -20,13 +20,18 @@ from senet_train.runs.trained.load import load_run
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Everything that a network's cost depends on: equal specs are one network."""
+    """Everything that a network's cost depends on: equal specs are one network.
+
+    It is counted and timed on images of `image_size`, the side that it is tested at, and trained on
+    images of `train_size`.
+    """
 
     model: Choice
     attention: Choice
     placement: Placement
     num_classes: int
     image_size: int
+    train_size: int
     channels_last: bool
     kernel: Kernel
     config: Config = field(compare=False)  # the rest of it, for the label
@@ -78,7 +83,8 @@ def spec_of(config: Config, device: torch.device) -> NetworkSpec:
         attention=config.attention,
         placement=config.placement,
         num_classes=int(data.num_classes),
-        image_size=data.image_size,
+        image_size=data.test_side,
+        train_size=data.image_size,
         channels_last=trainer.channels_last,
         kernel=choose_kernel(trainer.kernel, accelerator_of(device), trainer.channels_last, True),
         config=config,

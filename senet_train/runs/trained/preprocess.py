@@ -1,6 +1,6 @@
 """The preprocessing of a run's images: cropped, scaled, normalised.
 
-Shapes: H = W = image_size.
+Shapes: H = W = image_size, which is the side of what the run was tested on.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from senet_train.config.schema import Data
 from senet_train.data.augment import Normalise
-from senet_train.data.framing import MARGIN, Fit, framed
+from senet_train.data.framing import Fit, Resize, framed, margin_of
 from senet_train.data.image_files import FULL_DEPTH, read_rgb, to_rgb
 
 
@@ -20,7 +20,8 @@ from senet_train.data.image_files import FULL_DEPTH, read_rgb, to_rgb
 class Preprocess:
     """The evaluation pipeline of a run: decoded, brought to a square by `fit`, normalised.
 
-    Of fit=crop, 1 / `margin` of the shorter side is seen. `bit_depth` is of the values of deep
+    Of fit=crop, 1 / `margin` of the shorter side is seen, or the middle of a picture whose shorter
+    side is first scaled to `resize` pixels. `bit_depth` is of the values of deep
     pictures, `mean` and `std` are of pixels in 0..1.
     """
 
@@ -30,18 +31,20 @@ class Preprocess:
     std: tuple[float, ...]
     fit: Fit = "crop"
     bit_depth: int = FULL_DEPTH
+    resize: Resize = "auto"
 
     @classmethod
     def of(cls, data: Data) -> "Preprocess":
         """The preprocessing with which a run of this data configuration is evaluated."""
         assert data.bit_depth != "auto", "a run's configuration is resolved"
         return cls(
-            image_size=data.image_size,
-            margin=MARGIN if data.crop == "resized" else 1.0,
+            image_size=data.test_side,
+            margin=margin_of(data.crop),
             mean=tuple(data.mean),
             std=tuple(data.std),
             fit=data.fit,
             bit_depth=data.bit_depth,
+            resize=data.test_resize,
         )
 
     def pixels(self, image: Image.Image | str) -> Tensor:
@@ -53,7 +56,8 @@ class Preprocess:
             picture = read_rgb(image, self.bit_depth)
         else:
             picture = to_rgb(image, self.bit_depth)
-        return torch.from_numpy(np.array(framed(picture, self.image_size, self.fit, self.margin)))
+        seen = framed(picture, self.image_size, self.fit, self.margin, self.resize)
+        return torch.from_numpy(np.array(seen))
 
     def __call__(self, image: Image.Image | str) -> Tensor:
         """An opened image or a file -> (1, 3, H, W) float32, as the network takes it."""

@@ -39,6 +39,8 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         "trainer.devices": 1,
         "trainer.score": "auto",
         "data.sampling": "shuffle",
+        "data.test_size": "auto",
+        "data.test_resize": "auto",
         "optim.class_weights": "none",
         "optim.class_weights_beta": 0.999,
         "optim.focal_gamma": 0.0,
