@@ -25,6 +25,7 @@ PARTS = {
             "data.sampling": "{} sampling",
             "data.test_size": "tested at {} px",
             "data.test_resize": "cut out of {} px",
+            "data.test_flips": "tested with {} flips",
             "optim.class_weights": "class weights {}",
             "optim.class_weights_beta": "of beta {}",
             "optim.focal_gamma": "focal loss of gamma {}",

@@ -74,6 +74,7 @@ class Data:
     sampling: Literal["shuffle", "balanced"] = "shuffle"
     test_size: Literal["auto"] | Count = "auto"
     test_resize: Literal["auto"] | Count = "auto"
+    test_flips: Literal["none", "horizontal"] = "none"
 
     @property
     def test_side(self) -> int:

@@ -32,6 +32,7 @@ LATER_DATA = {
     "sampling": "shuffle",
     "test_size": "auto",
     "test_resize": "auto",
+    "test_flips": "none",
 }
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,

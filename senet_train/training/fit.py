@@ -212,6 +212,7 @@ def build_learner(plan: Plan, steps_per_epoch: int, start: Path | None = None) -
         steps_per_epoch=steps_per_epoch,
         num_classes=int(config.data.num_classes),
         score=config.trainer.score,
+        test_flips=config.data.test_flips,
         new=new_prefixes(network, slots),
         compiled=compiled(network) if config.trainer.kernel == "compiled" else None,
     )

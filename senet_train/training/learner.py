@@ -17,6 +17,7 @@ from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
 from senet_train.keyed import keyed_seed
 from senet_train.networks.kernels.compiled import Forward
+from senet_train.networks.mirror import TestFlips
 from senet_train.runs.metrics import CHOSEN, AnyMetrics, metrics_of
 from senet_train.training.distributed.collectives import broadcast, gather
 from senet_train.training.loss_guard import LossGuard
@@ -37,7 +38,8 @@ class Learner(pl.LightningModule, ABC):
 
     `new` are the prefixes of the parameters outside the backbone, for `optim.frozen` and
     `optim.backbone_lr_factor`. `compiled` computes in a training step what the network would.
-    `score` (trainer.score) tells which epoch is the best; `auto` is the task's own.
+    `score` (trainer.score) tells which epoch is the best; `auto` is the task's own. `test_flips` is
+    of validation and test.
     Raises Diverged, before the weights change, if a loss is not finite.
     """
 
@@ -56,11 +58,12 @@ class Learner(pl.LightningModule, ABC):
         steps_per_epoch: int,
         num_classes: int,
         score: str = "auto",
+        test_flips: TestFlips = "none",
         new: tuple[str, ...] = EVERYTHING,
         compiled: Forward | None = None,
     ) -> None:
         super().__init__()
-        self.new, self.num_classes = new, num_classes
+        self.new, self.num_classes, self.test_flips = new, num_classes, test_flips
         self.score, self.chosen_by = self.kind.score_called(score), score
         self.network: Any = network  # each task has its own type
         self.compiled = compiled

@@ -63,6 +63,11 @@ def announce(plan: Plan) -> None:
             "trainer.kernel=compiled: torch.compile works on the network in the first step, some "
             "minutes on a GPU; validation and test are not compiled"
         )
+    if plan.config.data.test_flips != "none" and not plan.config.data.flip:
+        log.warning(
+            "warning: data.test_flips=%s, and no image is mirrored in training (data.flip=false)",
+            plan.config.data.test_flips,
+        )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
 

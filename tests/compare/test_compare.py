@@ -376,12 +376,13 @@ def test_the_papers_figure_stands_beside_its_own_arms_only(
 LATER = {
     **{"optim.name": "sgd", "optim.layer_decay": 1.0, "optim.accumulate": 1},
     **{"data.augment": "standard", "data.mixup": "none", "data.cutmix": "none"},
-    **{"data.test_size": "auto", "data.test_resize": "auto"},
+    **{"data.test_size": "auto", "data.test_resize": "auto", "data.test_flips": "none"},
 }
 NEW = {
     **{"optim.name": "adamw", "optim.layer_decay": 0.8, "optim.accumulate": 4},
     "data.augment": [{"name": "randaugment", "num_ops": 2, "magnitude": 9}, {"name": "trivial"}],
     **{"data.mixup": 0.2, "data.cutmix": 1.0, "data.test_size": 144, "data.test_resize": 160},
+    "data.test_flips": "horizontal",
 }
 
 
@@ -394,7 +395,7 @@ NEW = {
             "2 epochs, batch 16, randaugment (num_ops 2, magnitude 9) + trivial, "
             "mixup 0.2, cutmix 1.0, "
             "4 batches a step, adamw, lr 0.1, one_cycle, layer decay 0.8, "
-            "tested at 144 px, cut out of 160 px",
+            "tested at 144 px, cut out of 160 px, tested with horizontal flips",
         ),
     ],
 )

@@ -83,6 +83,8 @@ CASES = [
     ("optim.focal_gamma=2.0", "optim.focal_gamma=2.0 with optim.label_smoothing=0.1"),
     ("optim.focal_gamma=2.0 data.mixup=0.2", "optim.focal_gamma=2.0 with data.mixup or data.cutmi"),
     ("optim.focal_gamma=-1.0", "optim.focal_gamma=-1.0: must be greater than or equal to 0"),
+    ("data.test_flips=vertical", "data.test_flips=vertical: must be 'none' or 'horizontal'"),
+    ("data.test_flips=true", "data.test_flips=true: must be 'none' or 'horizontal'"),
     ("data.sampling=weighted", "data.sampling=weighted: must be 'shuffle' or 'balanced'"),
     ("trainer.patience=0", "trainer.patience=0: must be"),
     ("trainer.max_minutes=0", "trainer.max_minutes=0: must be"),

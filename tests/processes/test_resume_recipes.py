@@ -9,7 +9,10 @@ from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tre
 
 # 6 batches an epoch, in 3 steps of 2.
 RECIPE = (*LINE, "optim=adamw", "optim.accumulate=2", "optim.layer_decay=0.8", EVERY_STEP)
-MIXED = ("data.mixup=0.2", "data.cutmix=1.0", "data.augment=[randaugment,random_erasing]")
+MIXED = (
+    *("data.mixup=0.2", "data.cutmix=1.0", "data.augment=[randaugment,random_erasing]"),
+    "data.test_flips=horizontal",
+)
 AVERAGED = (*RECIPE, *MIXED, "trainer.ema_decay=0.8")
 
 # Where it is killed, and how far it then was: a checkpoint is made between two steps.

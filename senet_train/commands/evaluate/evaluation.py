@@ -26,7 +26,10 @@ TOLERANCE = 0.005  # of the images
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results; `recorded_top1` is from the run's record, None for other images than its own."""
+    """The results; `recorded_top1` is from the run's record, None for other images than its own.
+
+    `test_flips` are the run's own: its answer to an image takes in the mirror.
+    """
 
     run: str
     label: str
@@ -34,6 +37,7 @@ class Evaluation:
     device: str
     recorded_top1: float | None
     recorded_precision: str
+    test_flips: str
     score: ClassifierQuality
     corruptions: list[CorruptionScore]
 
@@ -60,6 +64,7 @@ def evaluate_run(
         device=str(forward.device),
         recorded_top1=recorded,
         recorded_precision=run.record.environment.precision if run.record else "",
+        test_flips=run.config.data.test_flips,
         score=found,
         corruptions=corruption_scores(hits, [c.name for c in CORRUPTIONS], found),
     )

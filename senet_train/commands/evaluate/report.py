@@ -18,6 +18,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     console = table_console()
     score = evaluation.score
     about = f"{evaluation.label} on {evaluation.test_set}: {score.num_images:,} images, float32"
+    about += "" if evaluation.test_flips == "none" else ", each with its mirror"
     console.print(Text(printable(about), style="bold"), "", summary(evaluation), sep="\n")
     if evaluation.recorded_top1 is not None:
         console.print(Text(against_record(evaluation), style="dim"))

@@ -73,6 +73,12 @@ RESIZED_AND_CUT = """    image = image.convert("RGB")
     return image.crop((left, top, left + {size}, top + {size}))"""
 
 
+MIRRORED = (
+    "these scores are of the mean of the logits of each image and of its mirror "
+    "(data.test_flips=horizontal); the exported file answers to one image"
+)
+
+
 def card(run: Trained, verdict: str, files: Sequence[tuple[str, str]]) -> str:
     """The whole text; `files` are formats and names."""
     parts = [
@@ -127,6 +133,7 @@ def figures(run: Trained, verdict: str) -> list[str]:
         return ["the run has not finished: it was never tested", f"its arm: {verdict}"]
     metrics = of_classifier(run.record.metrics)
     precision = run.record.environment.precision
+    flips = run.config.data.test_flips
     top5 = f"top-5 {metrics.test_top5:.4f}, " if len(run.class_names) >= TOP5_FROM else ""
     return [
         f"test top-1 {metrics.test_top1:.4f}, {top5}loss {metrics.test_loss:.4f}: n = 1 seed, "
@@ -134,6 +141,7 @@ def figures(run: Trained, verdict: str) -> list[str]:
         f"validation top-1 {metrics.val_top1:.4f} at epoch {metrics.best_epoch + 1}, which was "
         "chosen by it: no estimate of new images",
         f"tested in precision {escaped(precision)}; the exported file computes in float32",
+        *([] if flips == "none" else [MIRRORED]),
         f"its arm: {verdict}",
     ]
 

@@ -59,7 +59,13 @@ def recorded_top1(inspection: RunInspection) -> str:
         return ""
     metrics = of_classifier(record.metrics)
     top1 = {"test": metrics.test_top1, "val": metrics.val_top1}[inspection.part]
-    return f" ({top1:.4f} when it was trained, in {record.environment.precision})"
+    flips = run_flips(inspection)
+    return f" ({top1:.4f} when it was trained, in {record.environment.precision}{flips})"
+
+
+def run_flips(inspection: RunInspection) -> str:
+    """That the run's test saw mirrors as well: an inspection sees each image as it is."""
+    return ", with mirrors" if inspection.run.config.data.test_flips != "none" else ""
 
 
 def sheets_of(inspection: RunInspection) -> list[Sheet]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from senet_train.errors import OutOfMemory
 from senet_train.networks.hardware import choose_accelerator, device_of
+from senet_train.networks.mirror import logits_of_test
 from senet_train.runs.trained.load import Trained
 from senet_train.system.arithmetic import exact_float32
 from senet_train.system.memory import explain_out_of_memory
@@ -53,15 +54,18 @@ class Forward:
         return cls(run, device, batch_size)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> logits (B, K) float32 on the CPU. Raises OutOfMemory."""
+        """(B, H, W, 3) uint8 -> logits (B, K) float32 on the CPU. Raises OutOfMemory.
+
+        Of a run that was tested with flips, the mean over each image and its mirror.
+        """
         with (
             torch.inference_mode(),
             exact_float32(),
             explain_batch_too_large(self.run, len(pixels)),
         ):
             images = self.run.preprocess.normalise(pixels).to(self.device)
-            logits: Tensor = self.run.model(images)
-            return logits.float().cpu()
+            flips = self.run.config.data.test_flips
+            return logits_of_test(self.run.model, images, flips).cpu()
 
 
 def largest_batch(run: Trained, device: torch.device) -> int:

@@ -15,6 +15,7 @@ from senet_train.data.find import SOURCES
 from senet_train.data.images import ClassImages
 from senet_train.data.loaders import Batch
 from senet_train.networks.bind import bind_network
+from senet_train.networks.mirror import logits_of_test
 from senet_train.runs.metrics import BALANCED_ACCURACY, MACRO_F1, TOP1, AnyMetrics, Metrics
 from senet_train.runs.predictions import write_class_predictions
 from senet_train.training.callbacks.journal import Journal
@@ -62,7 +63,7 @@ class ImageClassifier(Learner):
     def evaluate(self, batch: Batch, part: str) -> None:
         """The loss is without label smoothing."""
         images, labels, indices = batch
-        logits: Tensor = self.network(images).float()
+        logits = logits_of_test(self.network, images, self.test_flips)
         loss = F.cross_entropy(logits, labels, reduction="sum")
         if part == "test":
             self.sums[part].update(class_counts(loss, logits, labels))
