@@ -14,6 +14,7 @@ PARTS = {
         {
             "trainer.max_epochs": "{} epochs",
             "data.batch_size": "batch {}",
+            "data.padding_mode": "{} padding",
             "data.augment": "{}",
             "data.mixup": "mixup {}",
             "data.cutmix": "cutmix {}",

@@ -54,6 +54,7 @@ NAMES_ELSEWHERE = {
     "data.test_size": "valcropsize testcrop centercrop centrecrop evalsize testimagesize "
     "testimgsize testresolution",
     "data.test_resize": "valresizesize valresize testresize evalresize croppct",
+    "data.padding_mode": "paddingmode padmode reflect reflectpad reflectionpad borders",
     "data.test_flips": "tta testtimeaugmentation testflip fliptest hfliptest testaugment",
     "data.batch_size": "batchsize batch bs b trainbatchsize bsz batchsz minibatch batchsizetrain "
     "perdevicetrainbatchsize batchsizepergpu globalbatchsize",

@@ -75,6 +75,7 @@ class Data:
     test_size: Literal["auto"] | Count = "auto"
     test_resize: Literal["auto"] | Count = "auto"
     test_flips: Literal["none", "horizontal"] = "none"
+    padding_mode: Literal["zeros", "reflect"] = "zeros"
 
     @property
     def test_side(self) -> int:

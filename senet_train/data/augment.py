@@ -8,6 +8,7 @@ Shapes: N images, B batch, H height, W width, P padding.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,14 +32,16 @@ def mirrored(draws: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Augment:
-    """Shift within `padding` zero pixels, mirror half the images, erase a `cutout` square.
+    """Shift within a border of `padding` pixels, mirror half the images, erase a `cutout` square.
 
-    Where the pixels and the draws are; the result is the same everywhere, to the bit.
+    The border is of zeros, or reflects the image, whose edge is not repeated. Where the pixels and
+    the draws are; the result is the same everywhere, to the bit.
     """
 
     padding: int
     flip: bool
     cutout: int
+    padding_mode: Literal["zeros", "reflect"] = "zeros"
 
     def __call__(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 and (B, NUM_DRAWS) -> (B, H, W, 3) uint8."""
@@ -58,9 +61,22 @@ class Augment:
         columns = offsets[:, 1:] + torch.arange(width, device=device)  # (B, W)
         if self.flip:
             columns = torch.where(mirrored(draws)[:, None], columns.flip(1), columns)
-        padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
+        if self.padding_mode == "reflect":
+            padded, rows, columns = (
+                pixels,
+                reflected(rows - p, height),
+                reflected(columns - p, width),
+            )
+        else:
+            padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
         batch = torch.arange(len(pixels), device=device)[:, None, None]
         return padded[batch, rows[:, :, None], columns[:, None, :]]
+
+
+def reflected(places: Tensor, size: int) -> Tensor:
+    """Indices from 1 - size to 2 size - 2, of any shape -> those of the pixels in 0..size - 1."""
+    last = size - 1
+    return last - (last - places.abs()).abs()
 
 
 def erase_squares(pixels: Tensor, centres: Tensor, size: int) -> Tensor:

@@ -43,6 +43,7 @@ def find_data(
     source: Source = bound()
     refuse_storage(data, source)
     refuse_test_frame(data, from_files=source.from_files)
+    refuse_padding(data)
     own = {key: value for key, value in full.options.items() if key not in shared}
     if "classes" in own:  # all, a name or a list in any order: the same classes are the same run
         own["classes"] = list(source.class_names)
@@ -82,6 +83,22 @@ def refuse_storage(data: Data, source: Source) -> None:
         raise InputError(
             "data.cache=memory keeps images at their final size, which data.crop=resized "
             "cannot crop from: choose data.cache=stream, or data.crop=pad"
+        )
+
+
+def refuse_padding(data: Data) -> None:
+    """Raises InputError for a reflection that nothing reads, or that is larger than the image."""
+    if data.padding_mode == "zeros":
+        return
+    if data.crop != "pad" or not data.padding:
+        raise InputError(
+            f"data.padding_mode={data.padding_mode} is of data.crop=pad with a border, and here "
+            f"data.crop={data.crop} and data.padding={data.padding}: leave it out"
+        )
+    if data.padding >= data.image_size:
+        raise InputError(
+            f"data.padding={data.padding} is more than {data.image_size} pixels can reflect: "
+            f"choose data.padding < {data.image_size}, or data.padding_mode=zeros"
         )
 
 

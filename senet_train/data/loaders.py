@@ -160,7 +160,7 @@ class TrainingBatches:
         batches = self.order.split(self.data.batch_size)[self.start : self.stop]
         draws = draw_table(len(self.order), self.seed, self.epoch)
         padding = self.data.padding if self.data.crop == "pad" else 0
-        augment = Augment(padding, self.data.flip, self.data.cutout)
+        augment = Augment(padding, self.data.flip, self.data.cutout, self.data.padding_mode)
         normalise = Normalise(tuple(self.data.mean), tuple(self.data.std))
         key = ("crop", self.seed, self.epoch)
         sharded = [self.shard(batch) for batch in batches]

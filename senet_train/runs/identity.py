@@ -33,6 +33,7 @@ LATER_DATA = {
     "test_size": "auto",
     "test_resize": "auto",
     "test_flips": "none",
+    "padding_mode": "zeros",
 }
 LATER_OPTIM = {
     "name": EARLIER_OPTIMIZER,

@@ -377,12 +377,13 @@ LATER = {
     **{"optim.name": "sgd", "optim.layer_decay": 1.0, "optim.accumulate": 1},
     **{"data.augment": "standard", "data.mixup": "none", "data.cutmix": "none"},
     **{"data.test_size": "auto", "data.test_resize": "auto", "data.test_flips": "none"},
+    "data.padding_mode": "zeros",
 }
 NEW = {
     **{"optim.name": "adamw", "optim.layer_decay": 0.8, "optim.accumulate": 4},
     "data.augment": [{"name": "randaugment", "num_ops": 2, "magnitude": 9}, {"name": "trivial"}],
     **{"data.mixup": 0.2, "data.cutmix": 1.0, "data.test_size": 144, "data.test_resize": 160},
-    "data.test_flips": "horizontal",
+    **{"data.test_flips": "horizontal", "data.padding_mode": "reflect"},
 }
 
 
@@ -392,7 +393,8 @@ NEW = {
         (LATER, "2 epochs, batch 16, lr 0.1, one_cycle"),
         (
             NEW,
-            "2 epochs, batch 16, randaugment (num_ops 2, magnitude 9) + trivial, "
+            "2 epochs, batch 16, reflect padding, "
+            "randaugment (num_ops 2, magnitude 9) + trivial, "
             "mixup 0.2, cutmix 1.0, "
             "4 batches a step, adamw, lr 0.1, one_cycle, layer decay 0.8, "
             "tested at 144 px, cut out of 160 px, tested with horizontal flips",

@@ -84,6 +84,13 @@ CASES = [
     ("optim.focal_gamma=2.0 data.mixup=0.2", "optim.focal_gamma=2.0 with data.mixup or data.cutmi"),
     ("optim.focal_gamma=-1.0", "optim.focal_gamma=-1.0: must be greater than or equal to 0"),
     ("data.test_flips=vertical", "data.test_flips=vertical: must be 'none' or 'horizontal'"),
+    ("data.padding_mode=edge", "data.padding_mode=edge: must be 'zeros' or 'reflect'"),
+    (
+        "data.padding_mode=reflect data.padding=8",
+        "data.padding=8 is more than 8 pixels can reflect: choose data.padding < 8, or",
+    ),
+    ("data.padding_mode=reflect data.padding=0", "and data.padding=0: leave it out"),
+    ("data.padding_mode=reflect data.augment=none", "here data.crop=none and data.padding="),
     ("data.test_flips=true", "data.test_flips=true: must be 'none' or 'horizontal'"),
     ("data.sampling=weighted", "data.sampling=weighted: must be 'shuffle' or 'balanced'"),
     ("trainer.patience=0", "trainer.patience=0: must be"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from support import DATA
 from torch import Tensor
+from torchvision.transforms.v2 import functional as vision
 
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table, erase_squares
@@ -108,6 +109,27 @@ def test_augment_equals_a_loop_over_images(padding: int, flip: bool, cutout: int
     assert torch.equal(batch, torch.stack(slow))
     if padding or flip or cutout:
         assert not torch.equal(batch, pixels)
+
+
+@pytest.mark.parametrize("padding", [1, 4, 8])
+def test_a_reflecting_border_is_torchvisions(padding: int) -> None:
+    """Its pad and its crop at the same place, and then its mirror; a border of zeros is another."""
+    pixels = torch.randint(1, 256, (40, 9, 11, 3), dtype=torch.uint8)
+    draws = draw_table(40, seed=3, epoch=1)
+    found = Augment(padding, True, 0, "reflect")(pixels, draws)
+    for image, seen, (top, left, flip, *_) in zip(pixels, found, draws.tolist(), strict=True):
+        padded = vision.pad(image.permute(2, 0, 1), [padding] * 4, padding_mode="reflect")
+        places = (int(place * (2 * padding + 1)) for place in (top, left))
+        cut = vision.crop(padded, *places, 9, 11)
+        cut = vision.horizontal_flip(cut) if flip < 0.5 else cut
+        assert torch.equal(seen, cut.permute(1, 2, 0))
+    assert not torch.equal(found, Augment(padding, True, 0)(pixels, draws))
+
+
+def test_training_reads_the_padding_mode() -> None:
+    usual, reflecting = epoch_of(), epoch_of(dataclasses.replace(DATA, padding_mode="reflect"))
+    assert usual.keys() == reflecting.keys()
+    assert not all(torch.equal(usual[i], reflecting[i]) for i in usual)
 
 
 def test_erase_cuts_at_the_edges() -> None:

@@ -115,9 +115,12 @@ def test_only_order_and_draws_are_moved_in_an_epoch() -> None:
 
 @pytest.mark.parametrize(("padding", "cutout"), [(0, 0), (4, 0), (0, 5), (2, 3)])
 @pytest.mark.parametrize("flip", [True, False])
-def test_augmented_pixels_are_those_of_the_cpu(padding: int, cutout: int, flip: bool) -> None:
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_augmented_pixels_are_those_of_the_cpu(
+    padding: int, cutout: int, flip: bool, mode: str
+) -> None:
     pixels = torch.randint(0, 256, (40, 9, 11, 3), dtype=torch.uint8)
-    draws, augment = draw_table(40, seed=3, epoch=1), Augment(padding, flip, cutout)
+    draws, augment = draw_table(40, seed=3, epoch=1), Augment(padding, flip, cutout, mode)
     with pretended_gpu() as begin:
         counts = begin()
         found = augment(Pretended(pixels), Pretended(draws))

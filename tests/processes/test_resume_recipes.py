@@ -11,7 +11,7 @@ from processes.outcome import EVERY_STEP, LINE, equal, said, state_of, write_tre
 RECIPE = (*LINE, "optim=adamw", "optim.accumulate=2", "optim.layer_decay=0.8", EVERY_STEP)
 MIXED = (
     *("data.mixup=0.2", "data.cutmix=1.0", "data.augment=[randaugment,random_erasing]"),
-    "data.test_flips=horizontal",
+    *("data.test_flips=horizontal", "data.crop=pad", "data.padding=2", "data.padding_mode=reflect"),
 )
 AVERAGED = (*RECIPE, *MIXED, "trainer.ema_decay=0.8")
 
@@ -85,7 +85,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def of_files(tree: Path, workers: int) -> tuple[str, ...]:
     """The recipe on crops of files, read by so many workers."""
-    ours = ("data=", "data.num", "data.image", "data.batch", "data.val")
+    ours = (
+        "data=",
+        "data.num",
+        "data.image",
+        "data.batch",
+        "data.val",
+        "data.crop",
+        "data.padding",
+    )
     kept = [word for word in AVERAGED if not word.startswith(ours)]
     data = ("data=imagenet_subset", f"data.root={tree}", "data.image_size=32", "data.crop=resized")
     batches = ("data.cache=stream", "data.batch_size=2", "data.val_fraction=0.25")

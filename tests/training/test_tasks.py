@@ -277,6 +277,7 @@ REFUSED = [
     ),
     (("task=segmentation", "data.mixup=0.2"), "data.mixup=0.2 is not for task=segmentation"),
     (("task=detection", "+data.test_flips=horizontal"), "choose data.test_flips=none"),
+    (("task=segmentation", "+data.padding_mode=reflect"), "choose data.padding_mode=zeros"),
     (("task=segmentation", "+data.test_size=96"), "data.test_size=96 is not for task=segm"),
     (("task=detection", "data.cutmix=1.0"), "data.cutmix=1.0 is not for task=detection"),
     (("task=segmentation", "data.crop=pad"), "data.crop=pad is not for task=segmentation"),

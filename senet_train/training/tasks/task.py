@@ -42,6 +42,7 @@ def refuse_settings(config: Config, further: Mapping[str, object]) -> None:
         "data.test_size": "auto",
         "data.test_resize": "auto",
         "data.test_flips": "none",
+        "data.padding_mode": "zeros",
         "optim.class_weights": "none",
         "optim.class_weights_beta": 0.999,
         "optim.focal_gamma": 0.0,
