@@ -74,8 +74,9 @@ def test_validation_and_test_see_it_and_training_does_not(
     for part in (splits.validation, splits.test):
         for seen, expected in pixels_of(part, tree):
             np.testing.assert_array_equal(seen.numpy(), expected)
-    [batch, *_] = EvaluationBatches(splits.test, data)
-    assert batch[0].shape == (7, 3, 11, 11)
+    batches = EvaluationBatches(splits.test, data)
+    assert next(iter(batches))[0].shape == (7, 3, 11, 11)
+    assert batches.no_images()[0].shape == (0, 3, 11, 11)
     before = dataclasses.replace(data, test_size="auto", test_resize="auto")
     untouched = load_splits(open_tree(tree, crop=crop), before).train
     trained, as_before = (
@@ -144,6 +145,7 @@ def test_a_run_is_evaluated_and_predicts_as_it_was_tested(
     ("settings", "message"),
     [
         ("data.test_size=0", "data.test_size=0: must be 'auto' or must be greater than or equal"),
+        ("data.test_size=[11,12]", "data.test_size=[11, 12]: images are square here, one whole"),
         ("data.test_resize=all", "data.test_resize=all: must be 'auto'"),
         ("data.test_resize=none", "data.test_resize=none: must be 'auto'"),
         ("data.test_resize=7", "data.test_resize=7 has no middle of 8 pixels: choose data.test_re"),

@@ -183,7 +183,7 @@ def gate_points(folder: Path) -> list[tuple[int, str]]:
 @pytest.mark.parametrize(
     "words",
     [
-        "attention=se",
+        "attention=se data.test_flips=horizontal",
         pytest.param("attention=se data.mixup=0.3 data.cutmix=1.0", marks=pytest.mark.slow),
         pytest.param("attention=srm", marks=pytest.mark.slow),
         pytest.param("attention=se optim=adamw optim.accumulate=2", marks=pytest.mark.slow),
