@@ -186,6 +186,8 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     found = builder.build_on_meta(guess)
     source, data = find_data(config.data, task.sources)
     config = replace(config, placement=found.placement, data=resolve_data(data, source))
+    if source.num_images:  # a few that are not there refuse nothing that could be trained
+        refuse_few_batches(training_images(config, source) + len(source.class_names), config)
     if made_here and asked_kernel == "auto" and task.compiles:
         config = compile_where_it_pays(config, source)
     if config.data.num_classes != guess:
@@ -261,11 +263,26 @@ def compile_where_it_pays(config: Config, source: Source) -> Config:
     return replace(config, trainer=replace(trainer, kernel=kernel))
 
 
+def refuse_few_batches(num_images: int, config: Config) -> None:
+    """Raises InputError for a training set that is too small for one step of the optimizer."""
+    batch_size, accumulate = config.data.batch_size, config.optim.accumulate
+    if not num_batches(num_images, batch_size, accumulate):
+        raise InputError(
+            f"optim.accumulate={accumulate} batches of {batch_size} take {accumulate * batch_size} "
+            f"training images, and there are {num_images} at most: choose a smaller "
+            "optim.accumulate or data.batch_size"
+        )
+
+
 def batches_of(config: Config, source: Source) -> int:
     """The batches it trains on, as near as is known before images are read; 0 where nothing is."""
     if not source.num_images:
         return 0
+    images, accumulate = training_images(config, source), config.optim.accumulate
+    return num_batches(images, config.data.batch_size, accumulate) * config.trainer.max_epochs
+
+
+def training_images(config: Config, source: Source) -> int:
+    """How many images are left to train on; some more or less, as each class is split by itself."""
     held_out = len(source.validation) or round(source.num_images * config.data.val_fraction)
-    accumulate = config.optim.accumulate
-    batches = num_batches(source.num_images - held_out, config.data.batch_size, accumulate)
-    return batches * config.trainer.max_epochs
+    return source.num_images - held_out
