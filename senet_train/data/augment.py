@@ -42,25 +42,38 @@ class Augment:
 
     def __call__(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 and (B, NUM_DRAWS) -> (B, H, W, 3) uint8."""
-        pixels = self._shift_and_flip(pixels, draws)
+        if self.padding:
+            pixels = shifted(pixels, draws[:, :2], self.padding)
+        if self.flip:
+            flips = mirrored(draws)[:, None, None, None]  # (B, 1, 1, 1)
+            pixels = torch.where(flips, pixels.flip(2), pixels)
         if self.cutout:
             pixels = erase_squares(pixels, draws[:, 3:5], self.cutout)
         return pixels
 
-    def _shift_and_flip(self, pixels: Tensor, draws: Tensor) -> Tensor:
-        if not self.padding and not self.flip:
-            return pixels
-        _, height, width, _ = pixels.shape
-        p = self.padding
-        offsets = (draws[:, :2] * (2 * p + 1)).long()  # (B, 2) in 0..2P
-        device = pixels.device
-        rows = offsets[:, :1] + torch.arange(height, device=device)  # (B, H)
-        columns = offsets[:, 1:] + torch.arange(width, device=device)  # (B, W)
-        if self.flip:
-            columns = torch.where(mirrored(draws)[:, None], columns.flip(1), columns)
-        padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
-        batch = torch.arange(len(pixels), device=device)[:, None, None]
-        return padded[batch, rows[:, :, None], columns[:, None, :]]
+
+def shifted(pixels: Tensor, draws: Tensor, padding: int) -> Tensor:
+    """Each image within `padding` zero pixels, from where its draws (B, 2) say."""
+    p = padding
+    offsets = (draws * (2 * p + 1)).long()  # (B, 2) in 0..2P
+    padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
+    take = sliced if pixels.device.type == "cpu" else gathered
+    return take(padded, offsets, *pixels.shape[1:3])
+
+
+def sliced(padded: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
+    """A window of each image, by slices: on a CPU half of the time at 32 px, a fifth at 128."""
+    windows = zip(padded.unbind(), offsets.tolist(), strict=True)
+    return torch.stack([image[y : y + height, x : x + width] for image, (y, x) in windows])
+
+
+def gathered(padded: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
+    """The same by indices: a GPU has the offsets, and need not wait until the host knows them."""
+    device = padded.device
+    rows = offsets[:, :1] + torch.arange(height, device=device)  # (B, H)
+    columns = offsets[:, 1:] + torch.arange(width, device=device)  # (B, W)
+    batch = torch.arange(len(padded), device=device)[:, None, None]
+    return padded[batch, rows[:, :, None], columns[:, None, :]]
 
 
 def erase_squares(pixels: Tensor, centres: Tensor, size: int) -> Tensor:
