@@ -186,8 +186,6 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
     found = builder.build_on_meta(guess)
     source, data = find_data(config.data, task.sources)
     config = replace(config, placement=found.placement, data=resolve_data(data, source))
-    if source.num_images:  # a few that are not there refuse nothing that could be trained
-        refuse_few_batches(training_images(config, source) + len(source.class_names), config)
     if made_here and asked_kernel == "auto" and task.compiles:
         config = compile_where_it_pays(config, source)
     if config.data.num_classes != guess:
@@ -261,6 +259,12 @@ def compile_where_it_pays(config: Config, source: Source) -> Config:
     )
     kernel = kernel_here(trainer, "compiled") if pays else trainer.kernel
     return replace(config, trainer=replace(trainer, kernel=kernel))
+
+
+def refuse_far_too_few_images(config: Config, source: Source) -> None:
+    """Raises InputError where what is known before images are read is not enough for a step."""
+    if source.num_images:  # a few that are not there refuse nothing that could be trained
+        refuse_few_batches(training_images(config, source) + len(source.class_names), config)
 
 
 def refuse_few_batches(num_images: int, config: Config) -> None:
