@@ -39,7 +39,7 @@ def test_half_a_file_replaces_nothing(
     request.getfixturevalue("half_is_lost")
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_files, "read_back", read_back)
-        with pytest.raises(OSError, match="last.ckpt could not be written whole"):
+        with pytest.raises(OSError, match=r"last\.ckpt could not be written whole"):
             write_checkpoint(third, path)
     assert [read_checkpoint(each)["step"] for each in (path, previous(path))] == [2, 1]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["last.ckpt", "last.previous.ckpt"]
