@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from senet_train.cli import main
 from senet_train.data import contents
-from senet_train.runs import finished
+from senet_train.runs import checkpoint_files, finished
 from senet_train.system.resources import usable_cores
 from senet_train.training import fit
 from senet_train.training.callbacks import speed
@@ -88,6 +88,14 @@ def no_peak_is_forgotten() -> Iterator[None]:
     """A run begins without a search for garbage, which takes a seventh of a second here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "reset_peak_memory", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_checkpoint_is_read_back() -> Iterator[None]:
+    """What was written is not read at once, but where a test in test_checkpoint_files.py asks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_files, "read_back", lambda path: None)
         yield
 
 

@@ -30,8 +30,8 @@ def attention_parts(name: str) -> list[str]:
     of_class = inspect.getdoc(owner) or ""
     texts = [block(said if "\n" in said else of_class)]
     options = keys_table("attention", CONF / f"attention/{name}.yaml")
-    title = getattr(owner, "__name__", name)
-    return [f"## {name}", f"`senet_train.attention.{title}`", *texts, options]
+    title = f"{owner.__module__}.{getattr(owner, '__name__', name)}"
+    return [f"## {name}", f"`{title}`", *texts, options]
 
 
 def module_text(file: Path) -> str:

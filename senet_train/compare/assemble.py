@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import PureWindowsPath
 
 from senet_train.compare import CONTROL
 from senet_train.compare.blocks import (
@@ -18,6 +19,7 @@ from senet_train.compare.comparison import Block, Comparison, LeftOut
 from senet_train.compare.describe import describe_arm, notes_of
 from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
+from senet_train.compare.next_runs import command_with
 from senet_train.compare.no_baseline import nearest_control, no_baseline
 from senet_train.compare.provenance import provenance_of
 from senet_train.compare.seed_scatter import scatter_of_differences
@@ -107,10 +109,12 @@ def refuse_unfair(
             "train the baseline with their settings, or say --allow KEY"
         )
     if nothing:
+        runs = [run for block in blocks for arm in block.arms for run in arm.runs.values()]
+        arm = command_with(["attention=se", "ratio=16"], runs[0].record)
         raise OnlyBaseline(
-            f"there is only the baseline {baseline}: train an arm to compare with it, or more "
-            "seeds of it to see how much its runs vary",
-            [run for block in blocks for arm in block.arms for run in arm.runs.values()],
+            f"there is only the baseline {baseline}: train an arm to compare with it ({arm}), or "
+            "more seeds of it to see how much its runs vary",
+            runs,
         )
 
 
@@ -144,6 +148,7 @@ def describe_block(
         judged_by=judged.bases[number],
         provenance=provenance_of(block),
         epoch_by=epoch_by,
+        test_images=test_images_of(block),
     )
 
 
@@ -158,12 +163,33 @@ def notes_of_choice(epoch_by: str) -> list[str]:
 
 
 def title_of(block: RunsOfBlock) -> str:
-    """`digits, resnet18`, and the task where it is not classification.
+    """`digits, resnet18`, of a user's folder `birds (imagenet_subset), resnet18`.
 
-    Of what was allowed to differ, all names.
+    And the task where it is not classification. Of what was allowed to differ, all names.
     """
     every = [facts for arm in block.arms for facts in arm.every_facts]
     names = [dict.fromkeys(facts[key] for facts in every) for key in ("data.name", "model.name")]
     task = every[0]["task"]
-    words = [" and ".join(found) for found in names]
-    return ", ".join([*words, *([] if task == "classification" else [task])])
+    data, model = (" and ".join(found) for found in names)
+    if folders := folders_of(block):
+        data = f"{' and '.join(folders)} ({data})"
+    return ", ".join([data, model, *([] if task == "classification" else [task])])
+
+
+def folders_of(block: RunsOfBlock) -> list[str]:
+    """The names of the users' folders that the images lay in, whatever system the runs are of."""
+    records = [run.record for arm in block.arms for run in arm.runs.values()]
+    roots = [
+        str(record.config["data"].get("root"))
+        for record in records
+        if record.config["data"]["name"] == "imagenet_subset"
+    ]
+    names = (PureWindowsPath(root).name for root in roots)  # it knows both separators
+    return sorted({name for name in names if name})
+
+
+def test_images_of(block: RunsOfBlock) -> int:
+    """How many images each run was tested on; 0 where a record does not say."""
+    every = [run.record.data.images for arm in block.arms for run in arm.runs.values()]
+    counts = {images.get("test", 0) for images in every}
+    return counts.pop() if len(counts) == 1 else 0

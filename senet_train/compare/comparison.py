@@ -156,6 +156,7 @@ class Block:
     provenance: Provenance | None = None  # None of a table, which has no records
     varied: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     epoch_by: str = ""  # the score that chose the best epochs, where that is not `score`
+    test_images: int = 0  # of every run; 0 where that is not known
 
     @property
     def costs(self) -> list[ArmCost]:

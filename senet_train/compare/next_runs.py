@@ -8,6 +8,7 @@ from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Arm, Block, Comparison
 from senet_train.compare.statistics.looks import FIRST_LOOK, LOOKS, Rule, unplanned
 from senet_train.config.typed_words import key_of
+from senet_train.runs.record import RunRecord
 from senet_train.system.console import say
 
 NOT_REPEATED = ("seed", "seeds", "first_seed", "max_seeds", "arms")
@@ -64,12 +65,28 @@ def seeds_missing(arm: Arm, num_seeds: int, block: Block) -> list[int]:
 def command(arm: Arm, seeds: Sequence[int], runs: Sequence[Run]) -> str:
     """The command line that trains these seeds of an arm, as its other runs were started."""
     record = next(run.record for run in runs if run.record.arm == arm.folder)
-    settings = [word for word in record.overrides if key_of(word) not in NOT_REPEATED]
     attention = record.config["attention"]
-    settings = [word for word in settings if is_read(word, attention)]
-    table = ["arms=[]"] if any(word.startswith("experiment=") for word in settings) else []
+    settings = [word for word in repeated(record) if is_read(word, attention)]
     seed_list = f"seeds=[{','.join(map(str, seeds))}]"
-    return shlex.join(["senet-train", *table, *settings, seed_list])
+    return shlex.join(["senet-train", *settings, seed_list])
+
+
+def command_with(attention: Sequence[str], record: RunRecord) -> str:
+    """The command line of a run like the record's, with other settings of the attention.
+
+    `attention` are the words for them: `["attention=none"]`.
+    """
+    keys = ("attention", "ratio", "placement")
+    settings = [word for word in repeated(record) if key_of(word).split(".")[0] not in keys]
+    seed = [f"seed={record.seed}"] if record.seed else []
+    return shlex.join(["senet-train", *settings, *attention, *seed])
+
+
+def repeated(record: RunRecord) -> list[str]:
+    """The settings by which a run was started, without its seed and its table."""
+    settings = [word for word in record.overrides if key_of(word) not in NOT_REPEATED]
+    table = ["arms=[]"] if any(word.startswith("experiment=") for word in settings) else []
+    return [*table, *settings]
 
 
 def is_read(word: str, attention: Mapping[str, Any]) -> bool:

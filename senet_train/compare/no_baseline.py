@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from senet_train.compare import CONTROL
 from senet_train.compare.blocks import RunsOfBlock, differing_settings
 from senet_train.compare.comparison import LeftOut
+from senet_train.compare.next_runs import command_with
 from senet_train.errors import InputError
 from senet_train.system.foreign_files import TREE, read_json
 
@@ -21,8 +23,10 @@ def no_baseline(baseline: str, blocks: Sequence[RunsOfBlock], left_out: Sequence
         runs = "; ".join(in_words(run) for run in left_out[:3])
         more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         return f"no run has finished: {runs}{more}"
+    trained = next(iter(blocks[0].arms[0].runs.values())).record
+    how = f" ({command_with([baseline], trained)})" if baseline == CONTROL else ""
     return (
-        f"no run is the baseline {baseline}: train it, or choose --baseline among "
+        f"no run is the baseline {baseline}: train it{how}, or choose --baseline among "
         f"{', '.join(labels)}"
     )
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from senet_train.data.placement import to_device
 from senet_train.keyed import keyed_generator
 
+PaddingMode = Literal["zeros", "reflect"]
 NUM_DRAWS = 5  # crop row, crop column, flip, cutout row, cutout column
 
 
@@ -34,49 +35,68 @@ def mirrored(draws: Tensor) -> Tensor:
 class Augment:
     """Shift within a border of `padding` pixels, mirror half the images, erase a `cutout` square.
 
-    The border is of zeros, or reflects the image, whose edge is not repeated. Where the pixels and
-    the draws are; the result is the same everywhere, to the bit.
+    Where the pixels and the draws are; the result is the same everywhere, to the bit.
     """
 
     padding: int
     flip: bool
     cutout: int
-    padding_mode: Literal["zeros", "reflect"] = "zeros"
+    padding_mode: PaddingMode = "zeros"
 
     def __call__(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 and (B, NUM_DRAWS) -> (B, H, W, 3) uint8."""
-        pixels = self._shift_and_flip(pixels, draws)
+        if self.padding:
+            pixels = shifted(pixels, draws[:, :2], self.padding, self.padding_mode)
+        if self.flip:
+            flips = mirrored(draws)[:, None, None, None]  # (B, 1, 1, 1)
+            pixels = torch.where(flips, pixels.flip(2), pixels)
         if self.cutout:
             pixels = erase_squares(pixels, draws[:, 3:5], self.cutout)
         return pixels
 
-    def _shift_and_flip(self, pixels: Tensor, draws: Tensor) -> Tensor:
-        if not self.padding and not self.flip:
-            return pixels
-        _, height, width, _ = pixels.shape
-        p = self.padding
-        offsets = (draws[:, :2] * (2 * p + 1)).long()  # (B, 2) in 0..2P
-        device = pixels.device
-        rows = offsets[:, :1] + torch.arange(height, device=device)  # (B, H)
-        columns = offsets[:, 1:] + torch.arange(width, device=device)  # (B, W)
-        if self.flip:
-            columns = torch.where(mirrored(draws)[:, None], columns.flip(1), columns)
-        if self.padding_mode == "reflect":
-            padded, rows, columns = (
-                pixels,
-                reflected(rows - p, height),
-                reflected(columns - p, width),
-            )
-        else:
-            padded = F.pad(pixels, (0, 0, p, p, p, p))  # (B, H + 2P, W + 2P, 3)
-        batch = torch.arange(len(pixels), device=device)[:, None, None]
-        return padded[batch, rows[:, :, None], columns[:, None, :]]
+
+def shifted(pixels: Tensor, draws: Tensor, padding: int, mode: PaddingMode = "zeros") -> Tensor:
+    """Each image within a border of `padding` pixels, from where its draws (B, 2) say."""
+    offsets = (draws * (2 * padding + 1)).long()  # (B, 2) in 0..2P
+    padded = BORDERS[mode](pixels, padding)  # (B, H + 2P, W + 2P, 3)
+    take = sliced if pixels.device.type == "cpu" else gathered
+    return take(padded, offsets, *pixels.shape[1:3])
 
 
-def reflected(places: Tensor, size: int) -> Tensor:
-    """Indices from 1 - size to 2 size - 2, of any shape -> those of the pixels in 0..size - 1."""
-    last = size - 1
-    return last - (last - places.abs()).abs()
+def with_zeros(pixels: Tensor, padding: int) -> Tensor:
+    """(B, H, W, 3) -> (B, H + 2P, W + 2P, 3), zero at the border."""
+    p = padding
+    return F.pad(pixels, (0, 0, p, p, p, p))
+
+
+def with_reflection(pixels: Tensor, padding: int) -> Tensor:
+    """The same with the image mirrored at its edges, which are not repeated; P < H, W.
+
+    By indices, which every device has for bytes.
+    """
+    for dim in (1, 2):
+        last = pixels.shape[dim] - 1
+        places = torch.arange(-padding, last + padding + 1, device=pixels.device)
+        pixels = pixels.index_select(dim, last - (last - places.abs()).abs())
+    return pixels
+
+
+BORDERS = {"zeros": with_zeros, "reflect": with_reflection}
+
+
+def sliced(padded: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
+    """A window of each image, by slices: on a CPU half of the time at 32 px, a fifth at 128."""
+    windows = zip(padded.unbind(), offsets.tolist(), strict=True)
+    return torch.stack([image[y : y + height, x : x + width] for image, (y, x) in windows])
+
+
+def gathered(padded: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
+    """The same by indices: a GPU has the offsets, and need not wait until the host knows them."""
+    device = padded.device
+    rows = offsets[:, :1] + torch.arange(height, device=device)  # (B, H)
+    columns = offsets[:, 1:] + torch.arange(width, device=device)  # (B, W)
+    batch = torch.arange(len(padded), device=device)[:, None, None]
+    return padded[batch, rows[:, :, None], columns[:, None, :]]
 
 
 def erase_squares(pixels: Tensor, centres: Tensor, size: int) -> Tensor:

@@ -34,6 +34,7 @@ from senet_train.data.framing import Fit, Resize, framed, margin_of, squared
 from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
 from senet_train.data.images import FileImages, Source, joined
 from senet_train.data.layout import Layout, Part, find_layout
+from senet_train.data.picture_sizes import enlarged_note
 from senet_train.errors import InputError, RunError, listed
 from senet_train.keyed import forked_random, keyed_permutation
 
@@ -94,7 +95,9 @@ def imagenet_subset(
         test_resize=test_resize,
     )
     source = source_of(layout, parts, excluded, bit_depth, load, workers)
-    return replace(source, origins=(root, exclude))
+    paths = [str(layout.base / path) for path in paths_of(parts["train"])]
+    notes = (*source.notes, *enlarged_note(paths, image_size))
+    return replace(source, origins=(root, exclude), notes=notes)
 
 
 def source_of(

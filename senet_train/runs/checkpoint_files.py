@@ -56,13 +56,21 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     fresh = path.with_suffix(".new")
     try:
         write_atomic(fresh, lambda file: torch.save(checkpoint, file))
-        read_checkpoint(fresh, mmap=MMAP)  # its structure; the numbers are still in memory anyway
+        read_back(fresh)
     except RuntimeError as error:  # what torch raises if the disk is full
         fresh.unlink(missing_ok=True)
         raise OSError(f"{path} could not be written whole (is the disk full?): {error}") from error
     if path.name == LAST and path.exists():
         replace(path, previous(path))
     replace(fresh, path)
+
+
+def read_back(path: Path) -> None:
+    """Read the structure of what was just written: its numbers are still in memory anyway.
+
+    Raises OSError or DamagedCheckpoint.
+    """
+    read_checkpoint(path, mmap=MMAP)
 
 
 def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def rounded(error: float) -> float:
 
 def in_words(declaration: Declaration) -> str:
     """The plan, for the log."""
-    looks = ", ".join(f"{look.seeds} seeds ({look.error:g})" for look in declaration.looks)
+    looks = ", ".join(f"{look.seeds} seeds (error {look.error:g})" for look in declaration.looks)
     tested = f"tested at {looks}" if looks else f"no verdict below {FEWEST_SEEDS} seeds"
-    return f"{counted(len(declaration.arms), 'arm')}, {tested}, {declaration.kept:g} kept"
+    kept = f", {declaration.kept:g} kept for more seeds" if declaration.kept else ""
+    return f"{counted(len(declaration.arms), 'arm')}, {tested}{kept}"

@@ -123,10 +123,12 @@ def smallest_difference(
         return "one arm: nothing to compare it with"
     if not rule.reached(num_seeds):
         return f"no verdict at {num_seeds} seeds: it takes {FIRST_LOOK}"
-    units = max(rule.detectable_in_sd(arm, num_seeds) for arm in others if arm in rule.weights)
+    every = [rule.detectable_in_sd(arm, num_seeds) for arm in others if arm in rule.weights]
+    units = max(every)
+    primary = f"; the primary arm's of {min(every):.1f}" if min(every) < units else ""
     start = (
         f"{num_seeds} seeds show differences of {units:.1f} residual standard deviations "
-        f"(power {POWER}, Holm over {counted(len(rule.weights), 'arm')})"
+        f"(power {POWER}, Holm over {counted(len(rule.weights), 'arm')}{primary})"
     )
     if noise is None:
         return start

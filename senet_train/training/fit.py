@@ -14,12 +14,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from senet_train.config.schema import Config, Data
+from senet_train.config.schema import Data
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.contents import once_decoded
 from senet_train.data.find import refuse_changed
 from senet_train.data.images import FileImages
-from senet_train.data.loaders import load_splits, num_batches
+from senet_train.data.loaders import load_splits
 from senet_train.data.mixing import refuse_no_pairs
 from senet_train.data.workers import PREFETCHED, batch_bytes, num_workers
 from senet_train.errors import InputError, counted
@@ -56,7 +56,7 @@ from senet_train.training.distributed.strategy import strategy
 from senet_train.training.distributed.world import world
 from senet_train.training.learner import Learner
 from senet_train.training.parameters import new_prefixes
-from senet_train.training.plan import Plan
+from senet_train.training.plan import Plan, refuse_few_batches
 from senet_train.training.precision import precision_plugin
 from senet_train.training.resume import OF_A_RUN
 
@@ -179,16 +179,6 @@ def refuse_uneven(batch_size: int) -> None:
         raise InputError(
             f"the only batch has {batch_size} images, which trainer.devices={world().size} cannot "
             "share in equal parts: choose a smaller data.batch_size, or trainer.devices=1"
-        )
-
-
-def refuse_few_batches(num_images: int, config: Config) -> None:
-    """Raises InputError for a training set that is too small for one step of the optimizer."""
-    batch_size, accumulate = config.data.batch_size, config.optim.accumulate
-    if not num_batches(num_images, batch_size, accumulate):
-        raise InputError(
-            f"optim.accumulate={accumulate} batches of {batch_size} are more than the {num_images} "
-            "training images fill: choose a smaller optim.accumulate or data.batch_size"
         )
 
 

@@ -1,8 +1,17 @@
 """`trainer.devices=N`: start the N processes of a run, wait for them, and read their result."""
 
+import logging
+
 import torch
 
-from senet_train.errors import Diverged, HeldError, InputError, Interrupted, RunError
+from senet_train.errors import (
+    Diverged,
+    HeldError,
+    InputError,
+    Interrupted,
+    RunError,
+    counted,
+)
 from senet_train.runs.curves import read_epochs
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.record import read_record
@@ -15,6 +24,8 @@ from senet_train.training.make_record import environment_of
 from senet_train.training.notices import report_finished
 from senet_train.training.plan import Plan
 from senet_train.training.resume import find_start, provenance_of, refuse_ended_badly
+
+log = logging.getLogger("senet_train")
 
 ERROR_OF_EXIT_CODE: dict[int, type[RunError]] = {
     InputError.exit_code: InputError,
@@ -38,6 +49,8 @@ def launch(plan: Plan, command: list[str], wait: bool) -> float:
         provenance = provenance_of(environment, plan)
         find_start(folder, provenance, environment.threads, plan.config.overwrite)
     threads = max(1, torch.get_num_threads() // trainer.devices)
+    each = "a GPU" if plan.on_gpu else counted(threads, "thread")
+    log.info("%d processes share every batch, with %s each", trainer.devices, each)
     try:
         exit_code = run_in_processes(trainer.devices, [*command, "hydra.mode=RUN"], threads)
     except Interrupted as end:

@@ -2,11 +2,14 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
 
+from senet_train.config.schema import Choice, Config
+from senet_train.errors import counted
 from senet_train.networks.cost import measure_cost
 from senet_train.runs.finished import read_finished
 from senet_train.runs.network import NetworkBuilder
@@ -26,8 +29,10 @@ def announce(plan: Plan) -> None:
     """Log the network in one line, and a warning for settings that are hardly ever intended."""
     line = network_line(plan.identity.label, plan.cost, plan.slots, plan.own_attention)
     log.info("%s%s", line, stem_words(plan))
-    if plan.config.dry_run and plan.source.notes:  # a run says them with the numbers of images
-        log.info("data: %s", "; ".join(plan.source.notes))
+    if plan.config.dry_run:
+        log.info("recipe: %s", recipe_words(plan.config))
+        if plan.source.notes:  # a run says them with the numbers of images
+            log.info("data: %s", "; ".join(plan.source.notes))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
         log.warning(
@@ -70,6 +75,29 @@ def announce(plan: Plan) -> None:
         )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
+
+
+def recipe_words(config: Config) -> str:
+    """`10 epochs of sgd, lr 0.05 (one_cycle), ...`: what a recipe or an override has set."""
+    data, optim, trainer = config.data, config.optim, config.trainer
+    batch, mixed = f"batch {data.batch_size}", {"mixup": data.mixup, "cutmix": data.cutmix}
+    policies = data.augment if isinstance(data.augment, str) else named(data.augment)
+    words = [
+        f"{counted(trainer.max_epochs, 'epoch')} of {optim.algorithm.name}",
+        f"lr {optim.lr:g} ({optim.schedule.name})",
+        f"weight decay {optim.weight_decay:g}",
+        batch if optim.accumulate == 1 else f"{batch}, {optim.accumulate} batches a step",
+        f"augmentation {policies}",
+        *(f"{key} {value}" for key, value in mixed.items() if value != "none"),
+        f"precision {trainer.precision}",
+        *([f"weights averaged ({trainer.ema_decay})"] if trainer.ema_decay != "none" else []),
+    ]
+    return ", ".join(words)
+
+
+def named(choices: Sequence[Choice]) -> str:
+    """Their names, in their order."""
+    return " + ".join(choice.name for choice in choices)
 
 
 def meta_network(plan: Plan) -> tuple[nn.Module, int]:

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 
-from senet_train.backbones.slots import Backbone
 from senet_train.config.options import bind
-from senet_train.config.schema import Config, Data, Kernel, Trainer
+from senet_train.config.schema import Config, Kernel, Trainer
 from senet_train.data.find import find_data, resolve_data
 from senet_train.data.images import Source
 from senet_train.data.loaders import num_batches
 from senet_train.data.mixing import refuse_no_pairs
 from senet_train.errors import InputError
-from senet_train.networks.cost import NetworkCost, measure_cost
+from senet_train.networks.cost import NetworkCost
 from senet_train.networks.hardware import (
     Hardware,
     choose_accelerator,
@@ -43,6 +42,7 @@ from senet_train.training.checks import (
     refuse_overflows,
     refuse_unknown_norms,
 )
+from senet_train.training.image_sizes import cost_at
 from senet_train.training.optimizers import OPTIMIZERS, PLUGINS
 from senet_train.training.places import Place, open_arm_of, places_of, with_precision
 from senet_train.training.schedule import SCHEDULES, Schedule
@@ -220,26 +220,6 @@ def refuse_source(name: str, task: Task) -> None:
         )
 
 
-def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
-    """The cost of one test image. Raises InputError for a size that the network cannot take."""
-    try:
-        cost = measure_cost(network, slots, data.image_size)
-    except RuntimeError as error:
-        raise InputError(
-            f"data.image_size={data.image_size} is too small for this network ({error}): "
-            "choose a larger one"
-        ) from error
-    if data.test_size == "auto":
-        return cost
-    try:
-        return measure_cost(network, slots, data.test_size)
-    except RuntimeError as error:
-        raise InputError(
-            f"data.test_size={data.test_size} is not for this network ({error}): choose one "
-            f"nearer to data.image_size={data.image_size}, or auto"
-        ) from error
-
-
 def resolve_hardware(config: Config) -> Config:
     """`trainer.accelerator`, `precision` and `kernel` at `auto` -> what this machine has."""
     accelerator = choose_accelerator(config.trainer.accelerator)
@@ -270,11 +250,32 @@ def compile_where_it_pays(config: Config, source: Source) -> Config:
     return replace(config, trainer=replace(trainer, kernel=kernel))
 
 
+def refuse_far_too_few_images(config: Config, source: Source) -> None:
+    """Raises InputError where what is known before images are read is not enough for a step."""
+    if source.num_images:  # a few that are not there refuse nothing that could be trained
+        refuse_few_batches(training_images(config, source) + len(source.class_names), config)
+
+
+def refuse_few_batches(num_images: int, config: Config) -> None:
+    """Raises InputError for a training set that is too small for one step of the optimizer."""
+    batch_size, accumulate = config.data.batch_size, config.optim.accumulate
+    if not num_batches(num_images, batch_size, accumulate):
+        raise InputError(
+            f"optim.accumulate={accumulate} batches of {batch_size} take {accumulate * batch_size} "
+            f"training images, and there are {num_images} at most: choose a smaller "
+            "optim.accumulate or data.batch_size"
+        )
+
+
 def batches_of(config: Config, source: Source) -> int:
     """The batches it trains on, as near as is known before images are read; 0 where nothing is."""
     if not source.num_images:
         return 0
+    images, accumulate = training_images(config, source), config.optim.accumulate
+    return num_batches(images, config.data.batch_size, accumulate) * config.trainer.max_epochs
+
+
+def training_images(config: Config, source: Source) -> int:
+    """How many images are left to train on; some more or less, as each class is split by itself."""
     held_out = len(source.validation) or round(source.num_images * config.data.val_fraction)
-    accumulate = config.optim.accumulate
-    batches = num_batches(source.num_images - held_out, config.data.batch_size, accumulate)
-    return batches * config.trainer.max_epochs
+    return source.num_images - held_out

@@ -45,7 +45,7 @@ from senet_train.training.launch import launch
 from senet_train.training.longer import go_on_from_shorter
 from senet_train.training.make_record import environment_of, make_record
 from senet_train.training.notices import announce, report_finished
-from senet_train.training.plan import Plan, make_plan
+from senet_train.training.plan import Plan, make_plan, refuse_far_too_few_images
 from senet_train.training.resume import (
     Start,
     broadcast_start,
@@ -83,6 +83,7 @@ def run(
     freeze_garbage_collector()
     use_no_more_threads_than_cores()
     plan = make_plan(config)
+    refuse_far_too_few_images(plan.config, plan.source)
     folder = plan.folder
     refuse_clash(folder.identity_file, plan.identity.sha256)
     if config.dry_run:

@@ -596,9 +596,13 @@ def test_no_control_and_no_shared_seed(compare: Compare, tmp_path: Path) -> None
         write_run(tmp_path / "only", "resnet20", seed, 0.7)
         write_run(tmp_path / "apart", "se", seed, 0.7, changes=SE)
         write_run(tmp_path / "apart", "resnet20", seed + 10, 0.7)
+    write_run(tmp_path / "one", "resnet20", 0, 0.7)
     assert compare(path="alone")[0] == 2
-    assert "no run is the baseline attention=none" in compare(path="alone")[2]
-    assert "All 3 runs have the same test top-1" in compare(path="only")[1]
+    command = "senet-train 'arms=[]' experiment=se_ratio model=resnet20 attention=none"
+    said = compare(path="alone")[2]
+    assert f"no run is the baseline attention=none: train it ({command})" in said
+    command, said = command.replace("none", "se ratio=16"), compare(path="one")[2]
+    assert f"only the baseline attention=none: train an arm to compare with it ({command})" in said
     assert compare(path="apart")[0] == 2
     assert "share" in compare(path="apart")[2]
 
@@ -639,3 +643,33 @@ def test_what_senet_train_wrote(compare: Compare, tmp_path: Path, monkeypatch) -
     [block] = result(tmp_path / "out")["blocks"]
     assert [arm["label"] for arm in block["arms"]] == ["resnet8", "se_resnet8-r4"]
     assert block["arms"][1]["settings"] == ""
+
+
+@pytest.mark.parametrize("root", ["/data/birds", "C:\\data\\birds\\", "birds"])
+def test_a_users_folder_is_named(root: str, compare: Compare, tmp_path: Path) -> None:
+    data = {"data.name": "imagenet_subset", "data.root": root}
+    for seed in range(3):
+        write_run(tmp_path / "runs", "resnet20", seed, 0.7, changes=data)
+        write_run(tmp_path / "runs", "se", seed, 0.8, changes=SE | data)
+    assert "\nbirds (imagenet_subset), resnet20 ---" in compare()[1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((400, 400), "above resnet20, on 400 images: one is 0.25 points. seeds"),
+        ((400, 399), "above resnet20. seeds"),  # another part of the data
+        ((0, 0), "above resnet20. seeds"),  # made before records had it
+    ],
+)
+def test_the_number_of_test_images_is_said(
+    counts: tuple[int, int], words: str, compare: Compare, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        for label, count, changes in zip(("resnet20", "se"), counts, ({}, SE), strict=True):
+            run = write_run(tmp_path / "runs", label, seed, 0.7, changes=changes)
+            record = json.loads((run / "result.json").read_text())
+            if count:
+                record["data"] = {"images": {"training": 9, "validation": 9, "test": count}}
+            (run / "result.json").write_text(json.dumps(record))
+    assert f"Points of test top-1 {words}" in " ".join(compare()[1].split())

@@ -19,7 +19,8 @@ from senet_train.data.framing import MARGIN, framed
 from senet_train.data.images import FileImages, Images
 from senet_train.data.loaders import EvaluationBatches, TrainingBatches, load_splits
 from senet_train.errors import InputError
-from senet_train.training.plan import cost_at, make_plan
+from senet_train.training.image_sizes import cost_at
+from senet_train.training.plan import make_plan
 
 SHAPES = [(41, 60), (60, 41), (33, 33), (21, 21), (144, 20), (20, 145), (101, 100)]
 SEEN = dataclasses.replace(DATA, image_size=8, test_size=11, test_resize=14)

@@ -18,9 +18,9 @@ from senet_train.networks import hardware
 from senet_train.networks.hardware import choose_kernel
 from senet_train.networks.kernels import compiled
 from senet_train.networks.kernels.compiled import (
+    BATCH_SECONDS,
     COMPILE_SECONDS,
     SAVED,
-    STEP_SECONDS,
     compiling_explained,
     compiling_pays,
     no_compiler,
@@ -61,10 +61,10 @@ def equipped(monkeypatch: pytest.MonkeyPatch, headers: Path) -> None:
 
 
 def test_it_pays_where_it_saves_more_than_it_takes() -> None:
-    break_even = COMPILE_SECONDS / SAVED / STEP_SECONDS
+    break_even = COMPILE_SECONDS / SAVED / BATCH_SECONDS
     few, many = int(0.99 * break_even), int(1.01 * break_even)
     usual = {"alone": True, "deterministic": False}
-    assert [compiling_pays("gpu", steps, **usual) for steps in (0, few, many)] == [0, 0, 1]
+    assert [compiling_pays("gpu", batches, **usual) for batches in (0, few, many)] == [0, 0, 1]
     assert not compiling_pays("cpu", 10**9, **usual)
     assert not compiling_pays("mps", 10**9, **usual)
     assert not compiling_pays("gpu", many, alone=False, deterministic=False)

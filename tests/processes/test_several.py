@@ -204,6 +204,7 @@ def test_two_processes_train_the_same_network(
         monkeypatch.chdir(tmp_path / name)
         result = senet(*line, f"trainer.devices={devices}")
         assert result.code == 0, result.err
+        assert ("2 processes share every batch, with 1 thread each" in result.err) == (devices == 2)
     for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
         for key in ("train_loss", "val_loss", "val_macro_f1", "val_balanced_accuracy"):
             assert float(two[key]) == pytest.approx(float(one[key]), rel=1e-5), key

@@ -1,10 +1,12 @@
 """The plan of a table: written before its first run, found again, extended, never changed."""
 
 import json
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
+from statsmodels.stats.power import TTestPower
 from support import TINY, Senet, arms
 
 pytestmark = pytest.mark.usefixtures("bench")  # what is asked here is asked of plans
@@ -38,7 +40,7 @@ def test_a_table_writes_its_plan_and_extends_it(senet: Senet, tmp_path: Path) ->
     assert declared["arms"][0]["control"].startswith("resnet8-")
     assert (declared["seeds"], declared["kept"], declared["margin"]) == ([0, 1, 2], 0.01, 0.3)
     assert declared["looks"] == [{"seeds": 3, "error": 0.04}]
-    assert "1 arm, tested at 3 seeds (0.04), 0.01 kept" in first.err
+    assert "1 arm, tested at 3 seeds (error 0.04), 0.01 kept for more seeds" in first.err
     assert len(set(records(tmp_path).values())) == 1
     again = senet(*table, "seeds=3")
     assert (again.code, plans(tmp_path)) == (0, [plan])
@@ -81,6 +83,19 @@ def test_one_arm_alone_has_no_plan(senet: Senet, tmp_path: Path) -> None:
     assert senet(*BASE, "attention=none", "seeds=2").code == 0
     assert plans(tmp_path) == []
     assert set(records(tmp_path).values()) == {""}
+
+
+def test_a_dry_run_says_what_the_primary_arm_shows(senet: Senet) -> None:
+    """Half of the error is its own; statsmodels solves for the difference, of paired runs."""
+    table = [*BASE, arms(PLAIN, SE, ECA, ["attention=static"]), "seeds=5", "reserve=0"]
+    said = senet(*table, "primary='attention=se ratio=4'", "dry_run=true").out
+    primary, others = (
+        sqrt(2) * TTestPower().solve_power(nobs=5, alpha=0.05 * weight, power=0.8)
+        for weight in (1 / 2, 1 / 4)
+    )
+    words = f"differences of {others:.1f} residual standard deviations (power 0.8, Holm over 3 arms"
+    assert f"{words}; the primary arm's of {primary:.1f})" in said
+    assert "primary" not in senet(*table, "dry_run=true").out
 
 
 def test_the_primary_arm_and_the_reserve_are_in_the_plan(senet: Senet, tmp_path: Path) -> None:

@@ -156,8 +156,19 @@ def test_the_average_is_over_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(found, mean)
 
 
-def test_too_few_batches_for_a_step(senet: Senet) -> None:
-    result = senet(*TINY, "optim.accumulate=4")
-    assert result.code == 2
-    said = "optim.accumulate=4 batches of 16 are more than the 54 training images fill: choose"
-    assert said in result.err
+def test_too_few_batches_for_a_step(senet: Senet, tmp_path: Path) -> None:
+    """54 images: before they are read, two more are thought possible, one of each class."""
+    for words, said in (
+        (
+            ["optim.accumulate=4"],
+            "4 batches of 16 take 64 training images, and there are 56 at most",
+        ),
+        (
+            ["optim.accumulate=5", "data.batch_size=11"],
+            "5 batches of 11 take 55 training images, and there are 54 at most",
+        ),
+    ):
+        result = senet(*TINY, *words)
+        assert (result.code, result.err.count("error: ")) == (2, 1)
+        assert f"error: optim.accumulate={said}: choose a smaller " in result.err
+        assert bool(list(tmp_path.iterdir())) == ("of 11" in said)  # known when they are read

@@ -3,7 +3,7 @@
 import pytest
 from support import Senet, config
 
-from senet_train.training.notices import stem_words
+from senet_train.training.notices import recipe_words, stem_words
 from senet_train.training.plan import make_plan
 
 DATA = ("data=fake", "data.num_classes=10", "trainer.precision=32")
@@ -43,3 +43,16 @@ def test_nothing_is_said_where_nothing_is_saved(words: tuple[str, ...]) -> None:
 def test_it_is_part_of_the_networks_line(senet: Senet) -> None:
     said = senet(*DATA, "model=resnet18", "data.image_size=64", "dry_run=true").err
     assert "multiply-adds; with model.stem=cifar 64 px cost" in said.splitlines()[0]
+
+
+def test_a_dry_run_says_the_recipe(senet: Senet) -> None:
+    [line] = [x for x in senet(*DATA, "dry_run=true").err.splitlines() if x.startswith("recipe: ")]
+    assert line == (
+        "recipe: 10 epochs of sgd, lr 0.05 (one_cycle), weight decay 0.0005, batch 64, "
+        "augmentation standard, precision 32"
+    )
+    words = ("optim=adamw", "optim.accumulate=4", "data.augment=[randaugment,random_erasing]")
+    said = recipe_words(plan(*words, "data.mixup=0.2", "trainer.ema_decay=0.9").config)
+    assert "10 epochs of adamw, " in said
+    assert "batch 64, 4 batches a step, augmentation randaugment + random_erasing, mixup " in said
+    assert said.endswith("weights averaged (0.9)")

@@ -5,8 +5,11 @@ BatchNorm in training refuses one whose maps have shrunk to a pixel.
 """
 
 import copy
+import os
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import torch
@@ -80,13 +83,24 @@ def trace(network: nn.Module, image_size: int = PROBE_SIZES[0]) -> fx.Graph:
     except Exception as error:  # its code decides by values, and does so in many ways
         raise InputError(
             f"{type(network).__name__} has no fixed graph to put attention into "
-            f"({first_line(error)}): choose another network, or a part of this one"
+            f"({first_line(error)}{line_of(error)}): choose another network, or a part of this one"
         ) from error
     refuse_untraceable(network, graph)
     replace_dropout_calls(network, graph)
     record_shapes(network, graph, image_size)
     graph.owning_module = None  # modules that are added later are not in that one
     return graph
+
+
+def line_of(error: Exception) -> str:
+    """`, at model.py:12`: the last line of the network's own code that the error came by.
+
+    "" where all of it is torch's or ours.
+    """
+    packages = (Path(torch.__file__).parent, Path(__file__).parents[2])
+    others = ("<", *(f"{package}{os.sep}" for package in packages))
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(others)]
+    return f", at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def refuse_own_forward(network: nn.Module) -> None:

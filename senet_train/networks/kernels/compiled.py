@@ -40,17 +40,17 @@ SAVED = 0.19  # of a step: 3.83 s and 3.09 s of training, KellerJordan/cifar10-a
 # A step takes at least so long, as the host starts its kernels one by one: 128 images of
 # SE-ResNet-18 or -20 at 14,000 images/s. It is the same for every arm of a table, and so is the
 # choice.
-STEP_SECONDS = 0.009
+BATCH_SECONDS = 0.009
 
 
-def compiling_pays(accelerator: str, steps: int, *, alone: bool, deterministic: bool) -> bool:
-    """Whether `auto` compiles: if that saves a GPU more time in so many steps than it takes.
+def compiling_pays(accelerator: str, batches: int, *, alone: bool, deterministic: bool) -> bool:
+    """Whether `auto` compiles: if that saves a GPU more time in so many batches than it takes.
 
     Several processes were not tried on GPUs. A deterministic run is not compiled: Inductor chooses
     some kernels by timing them, and they add in other orders.
     """
     usual = accelerator == "gpu" and alone and not deterministic
-    return usual and steps * STEP_SECONDS * SAVED > COMPILE_SECONDS
+    return usual and batches * BATCH_SECONDS * SAVED > COMPILE_SECONDS
 
 
 def no_compiler(accelerator: str) -> str:
