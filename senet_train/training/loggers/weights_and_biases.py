@@ -8,14 +8,13 @@ pictures, code, console output, git or facts of the machine.
 import logging
 import netrc
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
-
-from pydantic import Field
 
 from senet_train.errors import InputError
 from senet_train.runs.status import State
@@ -36,10 +35,10 @@ log = logging.getLogger("senet_train")
 
 NAME = "wandb"
 SERVER = "https://api.wandb.ai"
-INIT_SECONDS = 60.0  # for a server that does not answer
+INIT_SECONDS = 30.0  # for a server that does not answer
 FINISH_SECONDS = 60.0  # for what is not sent yet when the run ends; it stays on the disk
-# W&B refuses / \ # ? % : in the name of a project, and more than 128 characters.
-Project = Annotated[str, Field(pattern=r"^[^/\\#?%:\s]{1,128}$")]
+# W&B refuses these in the name of a project.
+NO_NAME, LONGEST_NAME = re.compile(r"[/\\#?%:\s]"), 128
 STEP = "trainer/global_step"  # Lightning's name for the step, here the epoch
 
 
@@ -47,8 +46,10 @@ class WeightsAndBiases:
     """TensorBoard, and the same numbers to Weights & Biases."""
 
     def __init__(
-        self, *, online: bool = False, project: Project = "senet-train", entity: Project = "auto"
+        self, *, online: bool = False, project: str = "senet-train", entity: str = "auto"
     ) -> None:
+        refuse_name("project", project)
+        refuse_name("entity", entity)
         refuse_missing(NAME, {"wandb": "wandb"})
         if online and not has_key():
             raise InputError(
@@ -62,6 +63,15 @@ class WeightsAndBiases:
         """The event file, and the run at Weights & Biases."""
         tracker = Unfailing("Weights & Biases", lambda: WandbRun(self, run, points))
         return [*TensorBoard().open(run, points), tracker]
+
+
+def refuse_name(key: str, name: str) -> None:
+    """Raises InputError for what is no name of a project, user or team at W&B."""
+    if not name or len(name) > LONGEST_NAME or NO_NAME.search(name):
+        raise InputError(
+            f"logger.{key}={name} is no name at Weights & Biases: write 1 to {LONGEST_NAME} "
+            "characters without spaces and / \\ # ? % :"
+        )
 
 
 def server() -> str:
