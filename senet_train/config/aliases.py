@@ -108,8 +108,8 @@ NOT_HERE = {
     "and with both each batch by one of them, by equal chance",
     "autoaugment aa": "data.augment has randaugment, trivial and augmix, and no policy that was "
     "searched for on one data set",
-    "comet neptune clearml aim swanlab dvclive": "logger=NAME is tensorboard, csv, wandb or mlflow, "
-    "and every run writes metrics.csv, which other trackers can be given",
+    "comet neptune clearml aim swanlab dvclive": "logger=NAME is tensorboard, csv, wandb or "
+    "mlflow, and every run writes metrics.csv, which other trackers can be given",
     "project": "output_dir=DIR is where runs go, and with logger=wandb logger.project=NAME is the "
     "project there",
     "wandbname wandbgroup wandbtags wandbid wandbrunname wandbrunid": "a run is called by its arm "

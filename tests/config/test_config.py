@@ -38,7 +38,9 @@ from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import SCENE_SOURCES
 
 FILES = sorted(CONF.rglob("*.yaml"))
-GROUPS = ("attention", "data", "experiment", "model", "optim", "recipe", "task", "trainer")
+GROUPS = (
+    *("attention", "data", "experiment", "logger", "model", "optim", "recipe", "task", "trainer"),
+)
 SCHEDULE_FILES = sorted((CONF / "optim" / "schedule").glob("*.yaml"))
 OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
 

@@ -156,6 +156,7 @@ def begin(options: WeightsAndBiases, run: LoggedRun, run_id: str) -> "wandb.Run"
         disable_git=True,
         disable_job_creation=True,
         finish_timeout=FINISH_SECONDS,
+        host="",  # not this machine's name
         init_timeout=INIT_SECONDS,
         label_disable=True,
         sagemaker_disable=True,
