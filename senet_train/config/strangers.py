@@ -22,7 +22,7 @@ from omegaconf.resolvers import oc
 
 from senet_train.config.compose import combinations
 from senet_train.config.resolvers import config_dir
-from senet_train.config.typed_words import key_of
+from senet_train.config.typed_words import key_of, of_logger
 from senet_train.errors import InputError
 
 # Keys of hydra.launcher that are counts, and of hydra.sweeper=search, which checks them.
@@ -126,6 +126,8 @@ def may_be_set(key: str, value: Any) -> bool:
     group, _, name = key.partition(".")
     if key == "mode":  # from arms and seeds
         return True
+    if of_logger(name.removeprefix("params.")):  # the basic sweeper would type it for them
+        return False
     if group == "sweeper" and name != "_target_":
         return isinstance(value, int | float | str) and "${" not in str(value)
     return group == "launcher" and name in COUNTS and isinstance(value, int | float)
