@@ -122,7 +122,11 @@ def test_nothing_is_sent_for_a_stranger(strangers: Senet, key: str) -> None:
     result = strangers(SENDS[key])
     assert result.code == 2
     assert f"{key} is set by a file of a configuration folder" in result.err
-    assert strangers(SENDS[key].partition("\n")[0]).code == 0  # a logger on this disk
+
+
+def test_a_stranger_may_choose_a_logger(strangers: Senet) -> None:
+    """It writes to this disk."""
+    assert strangers(SENDS["logger.online"].partition("\n")[0]).code == 0
 
 
 def test_a_logger_of_a_strangers_own_sends_nothing(

@@ -205,8 +205,9 @@ def test_runs_of_other_loggers_compare(
 
 
 def test_csv_is_metrics_csv_alone(senet: Senet, tmp_path: Path, made: Made) -> None:
-    assert senet(*TINY, "logger=csv").code == 0
+    result = senet(*TINY, "logger=csv")
     [run] = run_folders(tmp_path)
+    assert f"curves: {run.relative_to(tmp_path) / 'metrics.csv'}\n" in result.out
     assert run.parent.name == made.wandb.parent.name
     assert not list(run.rglob("*tfevents*"))
     assert list(made.wandb.rglob("*tfevents*"))
