@@ -72,11 +72,14 @@ def stopped_and_gone_on_with(*words: str) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     import wandb
+    from wandb.sdk.wandb_run import Run
 
     base = tmp_path_factory.mktemp("logged")
     with pretended_mlflow() as server:
         with pytest.MonkeyPatch.context() as patch, brief_runs_in(base):
             refuse_the_world(patch, server.address)
+            # W&B loads its launcher of jobs for this, which takes as long as all the rest.
+            patch.setattr(Run, "_detect_and_apply_job_inputs", lambda run: None)
             stopped_and_gone_on_with("logger=wandb", "seed=0")
             wandb.teardown()
             before = len(server.arrived)
