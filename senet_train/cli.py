@@ -24,6 +24,7 @@ from senet_train.config.hydra_arguments import config_flags, hydra_arguments, hy
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import config_dir, mode_for, register_resolvers
 from senet_train.config.schema import Config
+from senet_train.config.strangers import refuse_untyped_logger
 from senet_train.config.typed_words import key_of
 from senet_train.errors import (
     Diverged,
@@ -115,6 +116,7 @@ def run_job(
             refuse_untrained_table(raw)
         config = read_config(raw)
         check_unread_settings(raw, in_sweep)
+        refuse_untyped_logger(raw, HydraConfig.get().overrides.task)
         if not in_sweep and (score := score_of_finished(config)) is not None:
             exit_codes.append(0)
             return score

@@ -18,6 +18,7 @@ from senet_train.config.schema import Config, Data, Optim, Placement, Trainer
 from senet_train.data.find import SOURCES
 from senet_train.networks.libraries.timm import timm_network
 from senet_train.networks.libraries.torchvision import torchvision_network
+from senet_train.training.loggers import LOGGERS
 from senet_train.training.optimizers import OPTIMIZERS
 from senet_train.training.schedule import SCHEDULES
 from senet_train.training.tasks.task import SCENE_SOURCES
@@ -27,6 +28,7 @@ SCHEMAS = {"data": Data, "optim": Optim, "placement": Placement, "trainer": Trai
 TABLES: dict[str, dict[str, Callable[..., Any]]] = {
     "attention": ATTENTIONS,
     "data": {**SOURCES, **SCENE_SOURCES},
+    "logger": LOGGERS,
     "model": BACKBONES,
     "optim": OPTIMIZERS,
     "optim.schedule": SCHEDULES,
@@ -44,6 +46,7 @@ GROUPS = {
     "optim/schedule": "How the learning rate moves. `optim/schedule=NAME` chooses one.",
     "recipe": "Optimizer, schedule, length and augmentation together. `recipe=NAME` chooses one.",
     "trainer": "How long a run trains, on what, and in which numbers.",
+    "logger": "Where curves go besides `metrics.csv`. `logger=NAME` chooses one.",
 }
 # Keys that are more than their type: sweeps read them before the schema does.
 OF_SWEEPS = {

@@ -86,7 +86,16 @@ NAMES_ELSEWHERE = {
     "placement.position": "position location where integration",
     "seed": "seed randomseed manualseed rngseed seedeverything torchseed randomstate s",
     "seeds": "seeds numseeds nseeds repeats numrepeats runs numruns trials nruns repetitions",
-    "output_dir": "outputdir output out outdir o savedir logdir workdir project savepath resultdir "
+    "logger=NAME": "logger loggers logging reportto loggertype loggername tracker tracking",
+    "logger=wandb": "wandb usewandb wandblogger logwandb enablewandb",
+    "logger=mlflow": "mlflow usemlflow mlflowlogger enablemlflow",
+    "logger=tensorboard": "tensorboard tb usetensorboard usetb tensorboardlogger",
+    "logger=csv": "csvlogger usecsv",
+    "logger.online": "online offline wandbmode wandbonline wandboffline",
+    "logger.project": "wandbproject wandbprojectname projectname",
+    "logger.entity": "entity wandbentity",
+    "logger.tracking_uri": "trackinguri mlflowtrackinguri mlflowuri mlflowurl",
+    "output_dir": "outputdir output out outdir o savedir logdir workdir savepath resultdir "
     "resultsdir rundir checkpointdir ckptdir expdir save outputpath outputfolder outputs "
     "defaultrootdir dirpath name exp expname experimentname runname",
     "experiment=NAME": "experiment preset",
@@ -104,9 +113,12 @@ NOT_HERE = {
     "and with both each batch by one of them, by equal chance",
     "autoaugment aa": "data.augment has randaugment, trivial and augmix, and no policy that was "
     "searched for on one data set",
-    "wandb mlflow comet neptune clearml aim logger loggers logging usewandb wandbproject reportto "
-    "tensorboard tb": "every run writes TensorBoard events and metrics.csv, and no other logger is "
-    "supported",
+    "comet neptune clearml aim swanlab dvclive": "logger=NAME is tensorboard, csv, wandb or "
+    "mlflow, and every run writes metrics.csv, which other trackers can be given",
+    "project": "output_dir=DIR is where runs go, and with logger=wandb logger.project=NAME is the "
+    "project there",
+    "wandbname wandbgroup wandbtags wandbid wandbrunname wandbrunid": "a run is called by its arm "
+    "and seed at a tracker, and grouped by its plan",
     "adam rmsprop lamb lion adagrad lars adabound adafactor sam": "there are optim=adamw, "
     "optim=radam, optim=nadam, and SGD in the other files of optim",
     "resume resumefrom resumefromcheckpoint ckptpath checkpoint ckpt autoresume resumepath "
@@ -155,6 +167,12 @@ OPTIONS_ELSEWHERE = {
         "fcanet": "attention=fca",
         "gcnet globalcontext": "attention=gc",
         "nln nonlocalblock": "attention=nonlocal",
+    },
+    "logger": {
+        "tb tensorboardlogger tensorboardx": "logger=tensorboard",
+        "csvlogger none off no": "logger=csv",
+        "wb weightsandbiases weightsbiases wandblogger": "logger=wandb",
+        "mlflowlogger": "logger=mlflow",
     },
     "hydra/launcher": {
         "slurm submitit": "hydra/launcher=submitit_slurm",

@@ -9,7 +9,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from senet_train.config.schema import EARLIER_OPTIMIZER, SWEEP_KEYS, Config, Data, Optim
+from senet_train.config.schema import (
+    EARLIER_LOGGER,
+    EARLIER_OPTIMIZER,
+    SWEEP_KEYS,
+    Config,
+    Data,
+    Optim,
+)
 from senet_train.config.suggest import no_such_key
 from senet_train.config.typed_words import NAME_LIST_KEYS
 from senet_train.errors import InputError
@@ -39,6 +46,7 @@ def read_tree(given: Mapping[str, Any]) -> Config:
     tree["model"] = as_choice(tree.get("model"), "model")
     tree["attention"] = as_choice(tree.get("attention"), "attention")
     tree["optim"] = optim_tree(dict(tree.get("optim") or {}))
+    tree["logger"] = as_choice(tree.get("logger", {"name": EARLIER_LOGGER}), "logger")
     try:
         # JSON mode: in Python mode a strict dataclass accepts only an instance of itself.
         return TypeAdapter(Config).validate_json(json.dumps(tree))

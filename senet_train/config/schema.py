@@ -24,6 +24,7 @@ BitDepth = Annotated[int, Field(ge=8, le=16)]
 
 
 EARLIER_OPTIMIZER = "sgd"  # of runs that were made before there were others
+EARLIER_LOGGER = "tensorboard"  # likewise
 
 SWEEP_KEYS = (  # of tables
     *("arms", "seeds", "first_seed", "max_seeds"),
@@ -158,3 +159,4 @@ class Config:
     retry: Literal["none", "failed"]
     dry_run: bool
     task: Literal["classification", "segmentation", "detection"] = "classification"
+    logger: Choice = field(default_factory=lambda: Choice(EARLIER_LOGGER))

@@ -3,7 +3,8 @@
 Hydra imports and calls what its own settings name (launchers, callbacks, handlers of logs), writes
 where they say, and acts before a run is checked. So all that a command may compose is composed
 first, without acting on it: Hydra's part must be that of conf/ and of the words typed, but for a
-few keys that are counts. A folder's files cannot read the user's environment variables either.
+few keys that are counts. A folder's files cannot read the user's environment variables either, nor
+make a logger send anything.
 """
 
 import json
@@ -21,7 +22,7 @@ from omegaconf.resolvers import oc
 
 from senet_train.config.compose import combinations
 from senet_train.config.resolvers import config_dir
-from senet_train.config.typed_words import key_of
+from senet_train.config.typed_words import key_of, of_logger
 from senet_train.errors import InputError
 
 # Keys of hydra.launcher that are counts, and of hydra.sweeper=search, which checks them.
@@ -61,14 +62,15 @@ def refuse_strangers(folders: Sequence[str], main: str, name: str, words: Sequen
     searched = f"hydra.searchpath={json.dumps(list(map(as_source, folders)), ensure_ascii=False)}"
     for combination in combinations(parsed):
         found = composed_with(main, name, [*combination, searched])
-        refuse_difference(found, composed_by_us(combination, found.runtime.choices))
+        refuse_difference(found.hydra, composed_by_us(combination, found.hydra.runtime.choices))
+        refuse_untyped_logger(found, words)
 
 
 def composed_with(main: str, name: str, words: Sequence[str]) -> DictConfig:
-    """Hydra's part of what these words compose. Raises InputError, and Hydra's errors."""
+    """What these words compose, with Hydra's part. Raises InputError, and Hydra's errors."""
     try:
         with initialize_config_dir(os.path.abspath(main), version_base="1.3"):
-            found: DictConfig = compose(name, list(words), return_hydra_config=True).hydra
+            found: DictConfig = compose(name, list(words), return_hydra_config=True)
     except (KeyError, AttributeError, TypeError) as error:  # Hydra uses its part as it composes it
         raise InputError(
             "what a configuration folder sets of Hydra's own cannot be composed "
@@ -101,7 +103,8 @@ def composed_by_us(words: Sequence[str], choices: Mapping[str, str]) -> DictConf
     groups = [word for word in words if key_of(word).startswith("hydra/")]
     groups = [word for word in groups if key_of(word) not in chosen]
     chosen_words = [f"{group}={option}" for group, option in chosen.items()]
-    return composed_with(config_dir(), "config", [*chosen_words, *groups, *typed])
+    ours: DictConfig = composed_with(config_dir(), "config", [*chosen_words, *groups, *typed]).hydra
+    return ours
 
 
 def refuse_difference(found: DictConfig, ours: DictConfig) -> None:
@@ -123,6 +126,8 @@ def may_be_set(key: str, value: Any) -> bool:
     group, _, name = key.partition(".")
     if key == "mode":  # from arms and seeds
         return True
+    if of_logger(name.removeprefix("params.")):  # the basic sweeper would type it for them
+        return False
     if group == "sweeper" and name != "_target_":
         return isinstance(value, int | float | str) and "${" not in str(value)
     return group == "launcher" and name in COUNTS and isinstance(value, int | float)
@@ -138,6 +143,34 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, f"{path}.{position}")
     else:
         yield path, node
+
+
+def refuse_untyped_logger(tree: DictConfig, words: Sequence[str]) -> None:
+    """Refuse what a logger would send, or where to, unless it was typed. Raises InputError.
+
+    A folder's files may choose a logger, which writes to this disk; that it sends, and to which
+    server or project, is for the words typed.
+    """
+    node = OmegaConf.select(tree, "logger")
+    given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else {}
+    assert isinstance(given, dict)
+    typed = {key_of(word) for word in words}
+    ours = options_of_conf(str(given.get("name")))
+    for key, value in ((str(key), value) for key, value in given.items()):
+        setting = f"logger.{key}"
+        if key != "name" and setting not in typed and (key not in ours or value != ours[key]):
+            raise InputError(
+                f"{setting} is set by a file of a configuration folder or by hydra.sweeper.params, "
+                "and says what is sent to whom: take it out, or write it on the command line"
+            )
+
+
+def options_of_conf(logger: str) -> dict[str, Any]:
+    """The options of a logger as conf/ has them; none of a logger that is not ours."""
+    ours = {file.stem: file for file in Path(config_dir(), "logger").glob("*.yaml")}
+    found = OmegaConf.to_container(OmegaConf.load(ours[logger])) if logger in ours else {}
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
 
 
 @contextmanager

@@ -31,6 +31,11 @@ def key_of(setting: str) -> str:
     return setting.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+def of_logger(setting: str) -> bool:
+    """Whether a setting chooses the logger, or is one of its own: `logger=csv`, `+logger.x=1`."""
+    return key_of(setting).partition(".")[0] == "logger"
+
+
 def as_meant(words: Sequence[str]) -> list[str]:
     """Each setting with the quotes that its text needs; all else is left as it is."""
     return [quoted_where_needed(word) for word in words]

@@ -156,6 +156,7 @@ OURS = (
     "stop.json",
     "plan.json",
     "origin.json",
+    "tracker.json",
     "metrics.csv",
     "predictions.npz",
     "correct.npz",

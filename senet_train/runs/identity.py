@@ -17,7 +17,7 @@ from senet_train.config.schema import EARLIER_OPTIMIZER, Choice, Config
 # exclude). Every key is here or in the identity: a test compares.
 LOCAL_DATA_KEYS = ("root", "exclude", "workers", "download", "cache")
 LOCAL_TRAINER_KEYS = ("channels_last", "kernel", "accelerator", "devices", "checkpoint_minutes")
-LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run")
+LOCAL_KEYS = ("ratio", "seed", "factor", "output_dir", "overwrite", "retry", "dry_run", "logger")
 # Added after the first runs were made: options of attention, and settings of the optimizer and of
 # the data with the value that those runs had.
 LATER_OPTIONS = ("identity",)

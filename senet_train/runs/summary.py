@@ -32,7 +32,9 @@ def print_summary(record: RunRecord, folder: Path) -> None:
     output_console().print(table)
     # Outside the table, which would fold them: these are to be copied.
     say(f"record: {folder / 'result.json'}")
-    say(f"curves: tensorboard --logdir {folder.parents[2]}")
+    has_events = any(folder.glob("events.out.tfevents.*"))  # not with logger=csv
+    board = f"tensorboard --logdir {folder.parents[2]}"
+    say(f"curves: {board if has_events else folder / 'metrics.csv'}")
 
 
 def summary_rows(record: RunRecord) -> list[tuple[str, str]]:

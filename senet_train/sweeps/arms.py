@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from senet_train.compare import MARGIN, RESERVE
 from senet_train.config.read import explain
 from senet_train.config.schema import SWEEP_KEYS, Seed
-from senet_train.config.typed_words import key_of
+from senet_train.config.typed_words import key_of, of_logger
 from senet_train.errors import InputError
 
 WHOLE_TABLE_KEYS = (
@@ -123,7 +123,7 @@ def refuse_arm(arm: Sequence[str]) -> None:
             raise InputError(f"the arm {' '.join(arm)} sets {key} twice: leave one of them out")
         if key.partition(".")[0].partition("/")[0] == "hydra":
             raise InputError(f"the arm {' '.join(arm)} sets {key}, which is no setting of a run")
-        if key in WHOLE_TABLE_KEYS:
+        if key in WHOLE_TABLE_KEYS or of_logger(key):
             raise InputError(
                 f"the arm {' '.join(arm)} sets {key}, which holds for the whole table: "
                 "set it beside the arms"

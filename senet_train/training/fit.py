@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,9 @@ from senet_train.training.distributed.draws import divide_draws
 from senet_train.training.distributed.processes import WorldEnvironment
 from senet_train.training.distributed.strategy import strategy
 from senet_train.training.distributed.world import world
+from senet_train.training.ends import end_state
 from senet_train.training.learner import Learner
+from senet_train.training.logged_run import logged_run
 from senet_train.training.parameters import new_prefixes
 from senet_train.training.plan import Plan, refuse_few_batches
 from senet_train.training.precision import precision_plugin
@@ -114,7 +116,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     module = build_learner(plan, data.steps_per_epoch, start)
     module.see_training(splits.train.labels)
     speed = SpeedMeter()
-    journal = Journal(folder, plan.hyperparameters(), speed, plan.task.learner.final_metrics)
+    journal = Journal(plan.logger, logged_run(plan), speed)
     observers = [*gate_histograms(plan, journal), *progress_bar(plan)]
     writers = [journal, *observers, Heartbeat(folder)] if world().is_rank_zero else []
     accumulate = config.optim.accumulate
@@ -137,9 +139,9 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
         plan.task.write_predictions(module, folder, splits.test)
         metrics = module.with_test(metrics, splits.test.labels, plan.source.class_names)
         journal.write_final(metrics.values(), best_epoch)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # no room for the last points: what ends the run is said
-            journal.close()
+            journal.close(end_state(error))
         raise
     autocast = trainer.precision_plugin.forward_context
     side = config.data.test_side
@@ -147,8 +149,10 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
 
     def draw() -> None:
-        with closing(journal):
+        try:
             plan.task.draw(module, journal, splits.test, plan.source.class_names, best_epoch)
+        finally:
+            journal.close("finished")
 
     rates, earlier = speed.steady(), speed.earlier_seconds
     end = ended(module.progress)

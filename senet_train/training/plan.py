@@ -43,6 +43,9 @@ from senet_train.training.checks import (
     refuse_unknown_norms,
 )
 from senet_train.training.image_sizes import cost_at
+from senet_train.training.loggers import LOGGERS
+from senet_train.training.loggers import PLUGINS as LOGGER_PLUGINS
+from senet_train.training.loggers.sink import Logger
 from senet_train.training.optimizers import OPTIMIZERS, PLUGINS
 from senet_train.training.places import Place, open_arm_of, places_of, with_precision
 from senet_train.training.schedule import SCHEDULES, Schedule
@@ -69,6 +72,7 @@ class Plan:
     places: tuple[Place, ...]
     open_arm: str
     own_attention: int  # modules of the network's own attention, which are taken out
+    logger: Logger  # where its curves go
 
     @property
     def place(self) -> Place:
@@ -171,9 +175,11 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         config.optim.schedule, SCHEDULES, "optim.schedule", "senet_train.schedule"
     )
     optimizer, algorithm = bind(config.optim.algorithm, OPTIMIZERS, "optim", PLUGINS)
+    logger, logger_choice = bind(config.logger, LOGGERS, "logger", LOGGER_PLUGINS)
     optim = replace(config.optim, schedule=shape, algorithm=algorithm)
-    config = replace(builder.config, optim=optim)
+    config = replace(builder.config, optim=optim, logger=logger_choice)
     refuse_optim(config)
+    made_logger = logger()
     asked_precision, asked_kernel = config.trainer.precision, config.trainer.kernel
     refuse_compiled(config, compiles=task.compiles)
     refuse_devices(config, made_here=made_here)
@@ -208,6 +214,7 @@ def make_plan(config: Config, seeds: Sequence[int] = (), *, made_here: bool = Tr
         places=places_of(config, source, found.label),
         open_arm=open_arm_of(unresolved, source, found.label),
         own_attention=len(found.network.taken_out),
+        logger=made_logger,
     )
 
 

@@ -17,6 +17,7 @@ from senet_train.backbones import BACKBONES
 from senet_train.config.read import read_config
 from senet_train.config.resolvers import register_resolvers
 from senet_train.config.schema import Config
+from senet_train.config.typed_words import of_logger
 from senet_train.data.find import SOURCES
 from senet_train.errors import InputError
 from senet_train.networks.bind import LIBRARIES
@@ -31,12 +32,15 @@ from senet_train.runs.identity import (
     as_tree,
     identify,
 )
+from senet_train.training.loggers import LOGGERS
 from senet_train.training.plan import make_plan
 from senet_train.training.tasks import TASKS
 from senet_train.training.tasks.task import SCENE_SOURCES
 
 FILES = sorted(CONF.rglob("*.yaml"))
-GROUPS = ("attention", "data", "experiment", "model", "optim", "recipe", "task", "trainer")
+GROUPS = (
+    *("attention", "data", "experiment", "logger", "model", "optim", "recipe", "task", "trainer"),
+)
 SCHEDULE_FILES = sorted((CONF / "optim" / "schedule").glob("*.yaml"))
 OPTIONS = [(g, f.stem) for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
 
@@ -75,6 +79,8 @@ def keys_are_in_the_identity_or_local(checked: Config) -> None:
         *(f"data.{key}" for key in LOCAL_DATA_KEYS),
         *(f"trainer.{key}" for key in LOCAL_TRAINER_KEYS),
     }
+    keys = {key for key in keys if not of_logger(key)}  # a local group
+    assert not any(map(of_logger, hashed))
     unhashed = keys - hashed - local - {"placement.modules", "placement.part"}  # auto: as before
     unhashed -= {"task"} if checked.task == "classification" else set()
     unhashed -= {f"optim.{key}" for key in LATER_OPTIM}  # likewise
@@ -110,6 +116,7 @@ def test_groups_and_tables_agree() -> None:
     assert {o for g, o in OPTIONS if g == "attention"} == set(ATTENTIONS)
     assert {o for g, o in OPTIONS if g == "data"} == set(SOURCES) | set(SCENE_SOURCES)
     assert {o for g, o in OPTIONS if g == "task"} == set(TASKS)
+    assert {o for g, o in OPTIONS if g == "logger"} == set(LOGGERS)
     models = {o for g, o in OPTIONS if g == "model"}
     libraries = set(LIBRARIES) - {""}
     assert models == set(BACKBONES) | {f"se_{name}" for name in BACKBONES} | libraries
@@ -191,6 +198,7 @@ def test_top_level_keys_are_frozen() -> None:
         "overwrite",
         "dry_run",
         "task",
+        "logger",
     }
 
 

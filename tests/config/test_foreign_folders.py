@@ -107,6 +107,48 @@ def test_an_arm_sets_nothing_of_hydras(strangers: Senet) -> None:
         assert "which is no setting of a run" in result.err
 
 
+SENDS = {
+    "logger.online": "defaults: [{override /logger: wandb}]\nlogger: {online: true}",
+    "logger.project": "defaults: [{override /logger: wandb}]\nlogger: {project: theirs}",
+    "logger.entity": "defaults: [{override /logger: wandb}]\nlogger: {entity: them}",
+    "logger.tracking_uri": (
+        "defaults: [{override /logger: mlflow}]\nlogger: {tracking_uri: 'http://theirs:5000'}"
+    ),
+}
+
+
+@pytest.mark.parametrize("key", SENDS)
+def test_nothing_is_sent_for_a_stranger(strangers: Senet, key: str) -> None:
+    result = strangers(SENDS[key])
+    assert result.code == 2
+    assert f"{key} is set by a file of a configuration folder" in result.err
+
+
+def test_a_stranger_may_choose_a_logger(strangers: Senet) -> None:
+    """It writes to this disk."""
+    assert strangers(SENDS["logger.online"].partition("\n")[0]).code == 0
+
+
+def test_a_logger_of_a_strangers_own_sends_nothing(
+    strangers: Senet, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is typed is obeyed, whatever the file says."""
+    own = own_presets(tmp_path_factory.mktemp("own"), "seed: 1")
+    (own / "logger").mkdir()
+    file = own / "logger" / "theirs.yaml"
+    file.write_text("name: mlflow\ntracking_uri: http://theirs:5000\n")
+    refused = strangers("", "logger=theirs", folder=own)
+    assert refused.code == 2
+    assert "logger.tracking_uri is set by a file" in refused.err
+    typed = ("logger=theirs", "logger.tracking_uri=http://ours:5000")
+    assert strangers("", *typed, folder=own).code == 0
+    params = "hydra: {sweeper: {params: {logger.tracking_uri: 'http://theirs:5000'}}}"
+    basic = strangers(params, "-m", "hydra/sweeper=basic", "logger=mlflow")
+    assert basic.code == 2
+    assert "hydra.sweeper.params.logger.tracking_uri is set by a file" in basic.err
+    assert "holds for the whole table" in strangers('arms: [["+logger.online=true"]]').err
+
+
 def folder_behind_a_link(base: Path) -> Path:
     """A configuration folder, a part of which lies behind a symbolic link."""
     (base / "away").mkdir()

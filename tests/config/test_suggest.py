@@ -43,8 +43,8 @@ def test_a_key_of_another_trainer_leads_to_ours(typed: str) -> None:
     ("typed", "reason"),
     [
         ("autoaugment", "data.augment has randaugment, trivial and augmix"),
-        ("wandb", "no other logger is supported"),
-        ("trainer.logger", "no other logger is supported"),
+        ("neptune", "logger=NAME is tensorboard, csv, wandb or mlflow"),
+        ("project", "with logger=wandb logger.project=NAME is the project there"),
         ("optim.adam", "there are optim=adamw, "),
         ("resume", "the same line again goes on with an unfinished run"),
         ("trainer.fast_dev_run", "trainer.max_epochs=1"),
@@ -144,6 +144,7 @@ def test_every_alias_leads_to_a_key_that_there_is() -> None:
     }
     known |= {f"{group}=NAME" for group in groups_of_conf()}
     known |= {"overwrite=true", "retry=failed", "dry_run=true"}
+    known |= {f"logger={name}" for name in groups_of_conf()["logger"]}
     known |= {"hydra.sweeper.num_trials", "hydra.launcher.jobs"}
     assert set(NAMES_ELSEWHERE) <= known
     words = [

@@ -36,7 +36,10 @@ NOT_RUN = {
     "git clone ": "fetches the repository",
     "pip install uv": "fetches packages",
     "pip install -c ": "fetches packages",
+    "pip install mlflow": "fetches packages",
     "uv sync ": "fetches packages",
+    "wandb ": "needs an account",
+    "mlflow ui ": "is a server of a package that is not here",
     "ssh ": "needs another machine",
     "#!/bin/bash": "is a job of SLURM, which starts torchrun on two nodes",
 }
@@ -54,6 +57,7 @@ IN_PLACE_OF = {
     r"^(senet-train .*data\.root=DIR)(?! data\.image_size)(.*)$": r"\1 data.image_size=32\2",
     r"^(.*(?:pretrained=|=finetune|name=resnext|submitit_slurm).*)$": r"\1 dry_run=true",
     r"^(senet-train (?:task=|experiment=shapes).*)$": r"\1 data.num_images=40",
+    r"^(.*http://HOST.*)$": r"\1 dry_run=true",
     r"-[0-9a-f]{8}\b": "-*",  # of a run's folder: shorter runs have other hashes
 }
 IN_PYTHON = {

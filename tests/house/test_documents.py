@@ -24,7 +24,7 @@ GROUPS = tuple(  # of entry points: a user's package puts its own attention or d
     f"senet_train.{name}"
     for name in (
         *("attention", "augmentation", "backbone", "data", "library", "larger"),
-        *("optimizer", "schedule"),
+        *("logger", "optimizer", "schedule"),
     )
 )
 

@@ -80,6 +80,18 @@ def test_only_training_needs_lightning() -> None:
     assert {room(module) for module in needing} == set(WITH_LIGHTNING)
 
 
+def test_a_tracker_is_imported_by_its_logger_and_late() -> None:
+    """What reads runs, and what trains without one, never imports it."""
+    trackers = {"wandb", "mlflow"}
+    needing = {m for m in MODULES if trackers & {n.partition(".")[0] for n in imported(m)}}
+    assert needing == {
+        f"senet_train.training.loggers.{name}" for name in ("mlflow_tracker", "weights_and_biases")
+    }
+    for module in needing:
+        at_once = {n.partition(".")[0] for n in imported(module, top_level=True)}
+        assert not at_once & {*trackers, "pytorch_lightning"}
+
+
 @pytest.mark.parametrize("folder", ONLY_TORCH)
 def test_building_blocks_need_torch_alone(folder: str) -> None:
     """They are drop-in modules: copy the folder, or import it, without our configuration."""

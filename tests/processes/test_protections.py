@@ -57,9 +57,39 @@ PROTECTIONS = {
     ),
     "what Hydra would act on is compared": (
         "config/strangers.py",
-        "refuse_difference(found, composed_by_us(",
+        "refuse_difference(found.hydra, composed_by_us(",
         "(found, composed_by_us(",
         "tests/config/test_foreign_folders.py::test_what_would_act_is_refused",
+    ),
+    "what a logger sends is typed": (
+        "config/strangers.py",
+        'if key != "name" and setting not in typed and (',
+        'if key == "" and (',
+        "tests/config/test_foreign_folders.py::test_nothing_is_sent_for_a_stranger",
+    ),
+    "a tracker ends no run": (
+        "training/loggers/tracked.py",
+        "        except Exception as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        "tests/training/test_loggers.py::test_a_tracker_that_fails_does_not_end_a_run",
+    ),
+    "a tracker has an epoch once": (
+        "training/loggers/mlflow_tracker.py",
+        "if epoch not in self.known:",
+        "if True:",
+        "tests/training/test_loggers.py::test_mlflow_has_every_epoch_once",
+    ),
+    "a run that goes on is the same at a tracker": (
+        "training/loggers/tracked.py",
+        'return found.run_id if (found.logger, found.where) == (logger, where) else ""',
+        'return ""',
+        "tests/training/test_loggers.py::test_wandb_has_every_epoch_once",
+    ),
+    "W&B is not told the machine's name": (
+        "training/loggers/weights_and_biases.py",
+        'host="",  # not this machine\'s name',
+        "",
+        "tests/training/test_loggers.py::test_wandb_has_nothing_of_this_machine",
     ),
     "secrets are not read": (
         "config/strangers.py",

@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from senet_train.config.compose import combinations
-from senet_train.config.typed_words import key_of
+from senet_train.config.typed_words import key_of, of_logger
 from senet_train.errors import InputError
 from senet_train.sweeps.arms import WHOLE_TABLE_KEYS
 
@@ -42,7 +42,7 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
 
 def refuse_key(key: str, given: set[str]) -> None:
     """Raises InputError for a key that is given twice, or that no search can choose."""
-    if key_of(key) in (*WHOLE_TABLE_KEYS, "retry"):
+    if key_of(key) in (*WHOLE_TABLE_KEYS, "retry") or of_logger(key):
         raise InputError(f"{key} is nothing to search: give it one value, for all trials")
     if key_of(key) in given:
         raise InputError(f"{key} is given twice: leave one of them out")

@@ -1,9 +1,8 @@
-"""What a run reports after every epoch: a row of metrics.csv, TensorBoard curves, a log line."""
+"""What a run reports after every epoch: a row of metrics.csv, a point of each curve, a log line."""
 
 import logging
-import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,15 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from senet_train.runs.curves import append_row, write_rows
-from senet_train.runs.metrics import CHOSEN, Score
+from senet_train.runs.metrics import Score
 from senet_train.runs.record import median_and_quartiles
+from senet_train.runs.status import State
 from senet_train.system.files import write_atomic
 from senet_train.training.callbacks.speed import SpeedMeter
 from senet_train.training.learner import Learner
+from senet_train.training.loggers.sink import LoggedRun, Logger, Sink, points_of
 
 if TYPE_CHECKING:  # matplotlib is imported by what draws
     from matplotlib.figure import Figure
@@ -27,24 +26,18 @@ if TYPE_CHECKING:  # matplotlib is imported by what draws
 log = logging.getLogger("senet_train")
 
 
-NUM_BINS = 64
-
-
 class Journal(pl.Callback):
     """After every validation: a row in metrics.csv, a point of each curve, and a log line."""
 
-    def __init__(
-        self,
-        folder: Path,
-        hyperparameters: dict[str, Any],
-        speed: SpeedMeter,
-        final_metrics: Sequence[str],
-    ) -> None:
-        self.folder, self.hyperparameters, self.speed = folder, hyperparameters, speed
-        # For TensorBoard's HPARAMS tab; the tag of a curve must not be among them.
-        self.final = {f"final/{name}": name for name in final_metrics}
-        self.writer: SummaryWriter | None = None
+    def __init__(self, logger: Logger, run: LoggedRun, speed: SpeedMeter) -> None:
+        self.logger, self.run, self.speed = logger, run, speed
+        self.sinks: list[Sink] = []
         self.rows: list[dict[str, float]] = []  # of metrics.csv
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.run.folder
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -55,11 +48,7 @@ class Journal(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove rows and points from after the checkpoint that the run resumes from."""
         write_rows(self.folder, self.rows)
-        self.writer = SummaryWriter(str(self.folder), purge_step=len(self.rows))
-        unfinished = dict.fromkeys(self.final, math.nan)
-        *start, self.session_end = hparams(self.hyperparameters, unfinished)
-        for summary in start:
-            self.writer._get_file_writer().add_summary(summary)
+        self.sinks = self.logger.open(self.run, [points_of(row) for row in self.rows])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
@@ -71,44 +60,21 @@ class Journal(pl.Callback):
         }
         append_row(self.folder, row, header=not self.rows)
         self.rows.append(row)
-        self.write_points(row)
+        for sink in self.sinks:
+            sink.write(points_of(row), int(row["epoch"]))
         # The live bar says the same on a terminal; run.log gets every line.
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO
         log.log(level, epoch_line(row, pl_module.score, pl_module.max_epochs))
 
-    def write_points(self, row: dict[str, float]) -> None:
-        """Every number of the row as `part/metric`, at the epoch."""
-        assert self.writer is not None
-        for name, value in row.items():
-            if name not in ("epoch", "step", CHOSEN):
-                part, _, metric = name.partition("_")
-                tag = f"{part}/{metric}" if part in ("train", "val") else f"speed/{name}"
-                self.writer.add_scalar("lr" if name == "lr" else tag, value, int(row["epoch"]))
-        self.writer.flush()
-
     def write_histogram(self, tag: str, values: NDArray[np.float32], epoch: int) -> None:
-        """A histogram of `values` (N,) in NUM_BINS equal bins; nothing if there are no values."""
-        assert self.writer is not None
-        if not values.size:
-            return
-        # In float64: between gates that are nearly equal float32 has no room for the edges.
-        counts, edges = np.histogram(values.astype(np.float64), NUM_BINS)
-        self.writer.add_histogram_raw(
-            tag,
-            min=values.min(),
-            max=values.max(),
-            num=values.size,
-            sum=values.sum(),
-            sum_squares=values @ values,
-            bucket_limits=edges[1:].tolist(),
-            bucket_counts=counts.tolist(),
-            global_step=epoch,
-        )
+        """A histogram of `values` (N,); nothing if there are no values."""
+        for sink in self.sinks if values.size else []:
+            sink.write_histogram(tag, values, epoch)
 
     def write_picture(self, tag: str, pixels: NDArray[np.uint8], epoch: int) -> None:
         """A picture, (H, W, 3)."""
-        assert self.writer is not None
-        self.writer.add_image(tag, pixels, epoch, dataformats="HWC")
+        for sink in self.sinks:
+            sink.write_picture(tag, pixels, epoch)
 
     def save_figure(self, name: str, draw: "Callable[[], Figure]", epoch: int) -> None:
         """A figure as `test/<name>`, and as `<name>.png` in the run folder."""
@@ -120,18 +86,16 @@ class Journal(pl.Callback):
         self.write_picture(f"test/{name}", pixels, epoch)
 
     def write_final(self, metrics: Mapping[str, float], best_epoch: int) -> None:
-        """Write the final metrics of the record, for the HPARAMS tab."""
-        assert self.writer is not None
-        for tag, name in self.final.items():
-            self.writer.add_scalar(tag, metrics[name], best_epoch)
-        # The tab shows a session as running until it has this summary.
-        self.writer._get_file_writer().add_summary(self.session_end)
+        """Write the final metrics of the record."""
+        points = {tag: metrics[name] for tag, name in self.run.final.items()}
+        for sink in self.sinks:
+            sink.write_final(points, best_epoch)
 
-    def close(self) -> None:
-        """Close the event file."""
-        if self.writer is not None:
-            self.writer.close()
-            self.writer = None
+    def close(self, state: State) -> None:
+        """Close all that takes points: the run has ended so."""
+        sinks, self.sinks = self.sinks, []
+        for sink in reversed(sinks):  # TensorBoard's file is the first, and may find no room
+            sink.close(state)
 
 
 def epoch_line(row: dict[str, float], score: Score, max_epochs: int) -> str:
