@@ -96,7 +96,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> Training:
     monkeypatch.setattr(run, "make_record", stand_in)
     monkeypatch.setattr(run, "print_summary", lambda *arguments: None)
     cost = NetworkCost(100, 10, 1000, 0)
-    monkeypatch.setattr(plan, "measure_cost", lambda *arguments: cost)  # most of a plan's time
+    monkeypatch.setattr(plan, "cost_at", lambda *arguments: cost)  # most of a plan's time
     monkeypatch.setattr(plan, "refuse_batch", lambda *arguments: None)
     return stand_in
 
