@@ -1,4 +1,4 @@
-"""Training replaced by planned accuracies, for tests of what a sweep does with its runs.
+"""Training and costs are planned figures, for tests of what a sweep does with its runs.
 
 Everything else is the program's own: plans, folders, statuses, records, reports.
 """
@@ -8,18 +8,28 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from senet_train.compare.statistics.looks import LOOKS
 from senet_train.errors import Diverged, Interrupted
+from senet_train.networks.cost import NetworkCost
 from senet_train.runs.curves import write_rows
 from senet_train.runs.metrics import Metrics
 from senet_train.runs.record import Latency
+from senet_train.training import make_record
+from senet_train.training import plan as planning
 from senet_train.training.fit import Fitted
 from senet_train.training.plan import Plan
 
 NUM_IMAGES = 10_000
 NOISE = np.random.default_rng(6).normal(0, 1, (5, max(LOOKS)))
 NO_DIFFERENCE: Mapping[str, tuple[float, float]] = {}
+
+
+def stand_in(patch: pytest.MonkeyPatch, bench: "Bench") -> None:
+    """Until the test's end, nothing of this process is trained, and no network's cost counted."""
+    patch.setattr(make_record, "fit_and_test", bench.fit_and_test)
+    patch.setattr(planning, "cost_at", lambda *arguments: NetworkCost(100, 10, 1000, 0))
 
 
 class Bench:

@@ -8,14 +8,13 @@ import pytest
 import yaml
 from compare_runs import Table, table
 from support import CONF, TINY, Result, Senet, arms
-from sweeps.planned_training import Bench
+from sweeps.planned_training import Bench, stand_in
 
 from senet_train.commands.compare import judge_runs, parse
 from senet_train.compare import MARGIN
 from senet_train.compare.statistics.looks import LOOKS, Rule
 from senet_train.compare.statistics.next_step import Step, next_step
 from senet_train.compare.statistics.verdict import judge
-from senet_train.training import make_record
 
 BASE = [word for word in TINY if not word.startswith(("ratio", "model"))]
 BASE += ["model=resnet8", "hydra/launcher=basic"]  # training is replaced in this process alone
@@ -35,7 +34,7 @@ PLANNED = {
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     fake = Bench(PLANNED)
-    monkeypatch.setattr(make_record, "fit_and_test", fake.fit_and_test)
+    stand_in(monkeypatch, fake)
     return fake
 
 
