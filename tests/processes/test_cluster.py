@@ -33,6 +33,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     return put
 
 
+@pytest.mark.slow  # 15 s, of two interpreters: test_working_folder.py starts a real job, too
 def test_jobs_are_processes_with_ends_of_their_own(senet: Senet, tmp_path: Path) -> None:
     arms = 'arms=[["attention=none"],["optim.lr=1e20"]]'
     words = ("model=resnet8", "trainer.max_epochs=1", "hydra/launcher=submitit_local", arms)

@@ -60,7 +60,10 @@ UNEQUAL = (
 )
 
 
-@pytest.mark.parametrize("place", ["between two batches of a step", "in validation"])
+@pytest.mark.parametrize(
+    "place",
+    ["between two batches of a step", pytest.param("in validation", marks=pytest.mark.slow)],
+)
 def test_killed_with_unequal_classes(unbroken: dict[str, Any], tmp_path: Path, place: str) -> None:
     """Balanced sampling, weights and the count of patience go on as if nothing had happened."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
