@@ -50,8 +50,16 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real processes first: a long test that begins last would end alone."""
-    items.sort(key=lambda item: item.path.parent.name != "processes")
+    """Real processes first, and so in one worker: a long test that begins last would end alone.
+
+    With them all others that need its fork server, which takes seconds to start.
+    """
+    items.sort(
+        key=lambda item: (
+            item.path.parent.name != "processes"
+            and "warm_fork_server" not in getattr(item, "fixturenames", ())
+        )
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:
