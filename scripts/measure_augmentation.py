@@ -22,6 +22,7 @@ from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
 from senet_train.data.policies import resolve_augment
 from senet_train.runs.environment import cpu_name
+from senet_train.system.memory import disable_malloc_trim
 
 SMOOTH = v2.InterpolationMode.BILINEAR
 # Way -> entries of data.augment, and torchvision's transforms of the same.
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    disable_malloc_trim()  # as a run does: else the system hands out every page of a batch anew
     side, number = arguments.image_size, arguments.images
     data = settings(side)
     images = pictures(number, side)

@@ -21,6 +21,7 @@ from senet_train.data.find import find_data
 from senet_train.data.images import FileImages
 from senet_train.data.loaders import TrainingBatches
 from senet_train.runs.environment import cpu_name
+from senet_train.system.memory import disable_malloc_trim
 
 BATCH = 64
 Epoch = Callable[[int], int]  # its number -> how many images it gave
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    disable_malloc_trim()  # as a run does, before any worker is started
     size, workers = arguments.image_size, arguments.workers
     images, ours = by_us(arguments.root, size, workers)
     ways = {"senet-train": ours, "timm": by_timm(arguments.root, size, workers)}
