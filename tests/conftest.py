@@ -74,36 +74,22 @@ def composing() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def nothing_is_flushed() -> Iterator[None]:
-    """No file is flushed to the disk: that is for power cuts, which tests do not have."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+# What takes time in every run, and is asked for by the tests of it alone.
+SPARED = (
+    (os, "fsync", lambda descriptor: None),  # for power cuts, which tests do not have
+    (speed, "LATENCY_SECONDS", 0.0),
+    (speed, "LEAST_PASSES", 1),  # at each batch size, after the one that warms up
+    (fit, "reset_peak_memory", lambda: None),  # its search for garbage takes 0.14 s here
+    (checkpoint_files, "read_back", lambda path: None),  # asked for in test_checkpoint_files.py
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def latency_is_measured_briefly() -> Iterator[None]:
-    """One pass at each batch size, after the one that warms up."""
+def time_is_spared() -> Iterator[None]:
+    """Runs in this process leave out what SPARED has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "LATENCY_SECONDS", 0.0)
-        patch.setattr(speed, "LEAST_PASSES", 1)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_peak_is_forgotten() -> Iterator[None]:
-    """A run begins without a search for garbage, which takes a seventh of a second here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "reset_peak_memory", lambda: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_checkpoint_is_read_back() -> Iterator[None]:
-    """What was written is not read at once, but where a test in test_checkpoint_files.py asks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint_files, "read_back", lambda path: None)
+        for owner, name, value in SPARED:
+            patch.setattr(owner, name, value)
         yield
 
 
