@@ -285,7 +285,10 @@ def test_no_secret_is_written(senet: Senet, tmp_path: Path, secret: str) -> None
     assert "SECRET" not in result.err
 
 
-def test_an_id_of_another_tracker_or_a_damaged_one_is_not_used(tmp_path: Path) -> None:
+def test_an_id_of_another_tracker_or_a_damaged_one_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert tracked.kept_id(tmp_path, "mlflow", "local") == ""  # a run that was never there
     tracked.keep_id(tmp_path, tracked.Tracked("mlflow", "local", "abc"))
     assert tracked.kept_id(tmp_path, "mlflow", "local") == "abc"
     assert tracked.kept_id(tmp_path, "mlflow", "http://host") == ""
@@ -293,7 +296,9 @@ def test_an_id_of_another_tracker_or_a_damaged_one_is_not_used(tmp_path: Path) -
     tracked.keep_id(tmp_path, tracked.Tracked("wandb", "", "abc"))
     file = tmp_path / tracked.TRACKER_FILE
     file.write_text(file.read_text().replace("abc", "../../abc"))
+    assert caplog.text == ""
     assert tracked.kept_id(tmp_path, "wandb", "") == ""
+    assert "tracker.json cannot be read: at the tracker this is another run" in caplog.text
 
 
 @pytest.mark.slow

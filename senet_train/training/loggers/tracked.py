@@ -42,9 +42,13 @@ def keep_id(run: Path, tracked: Tracked) -> None:
 
 def kept_id(run: Path, logger: str, where: str) -> str:
     """The id of the run at this tracker; "" where it has none, or none that can be read."""
+    file = run / TRACKER_FILE
     try:
-        found = TypeAdapter(Tracked).validate_python(read_json(run / TRACKER_FILE, SMALL))
-    except (FileNotFoundError, InputError, ValidationError):
+        found = TypeAdapter(Tracked).validate_python(read_json(file, SMALL))
+    except FileNotFoundError:
+        return ""
+    except (InputError, ValidationError):
+        log.warning("warning: %s cannot be read: at the tracker this is another run", file)
         return ""
     return found.run_id if (found.logger, found.where) == (logger, where) else ""
 
