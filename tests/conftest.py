@@ -126,7 +126,7 @@ def unrendered() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """A test that fails here fails everywhere, and again."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture

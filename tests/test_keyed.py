@@ -1,8 +1,16 @@
 """Randomness is a pure function of its key and leaves no trace."""
 
+import pytest
 import torch
+from device.pretended_gpu import Backend, device
 
-from senet_train.keyed import forked_random, keyed_generator, keyed_permutation, keyed_seed
+from senet_train.keyed import (
+    forked_random,
+    keyed_generator,
+    keyed_permutation,
+    keyed_seed,
+    seed_draws,
+)
 
 
 def test_keys_are_told_apart() -> None:
@@ -31,3 +39,19 @@ def test_fork_restores_the_global_generator() -> None:
     assert torch.equal(torch.rand(5), expected)
     with forked_random("block", 0):
         assert torch.equal(torch.rand(5), inside)
+
+
+def test_draws_are_seeded_as_torch_seeds_them() -> None:
+    seed_draws(torch.device("cpu"), "step", 3, 4)
+    drawn = torch.rand(5)
+    torch.manual_seed(keyed_seed("step", 3, 4))
+    assert torch.equal(torch.rand(5), drawn)
+
+
+def test_a_device_draws_with_a_generator_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(Backend, "manual_seed", staticmethod(seeds.append))
+    seed_draws(torch.device("cpu"), "step", 3, 4)
+    assert seeds == []
+    seed_draws(device(), "step", 3, 4)
+    assert seeds == [keyed_seed("step", 3, 4)]

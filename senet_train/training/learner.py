@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from senet_train.config.schema import Optim
 from senet_train.data.loaders import Batch
 from senet_train.errors import Diverged
-from senet_train.keyed import keyed_seed
+from senet_train.keyed import seed_draws
 from senet_train.networks.kernels.compiled import Forward
 from senet_train.networks.mirror import TestFlips
 from senet_train.runs.metrics import CHOSEN, AnyMetrics, metrics_of
@@ -120,7 +120,7 @@ class Learner(pl.LightningModule, ABC):
         """Seed the generator (of dropout, say) by run and batch: the same for every model."""
         self.progress.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         number = self.progress.epoch * self.batches_per_epoch + self.progress.batch
-        torch.manual_seed(keyed_seed("step", self.seed, number))
+        seed_draws(self.device, "step", self.seed, number)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, ()."""

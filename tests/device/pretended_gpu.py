@@ -300,6 +300,7 @@ class Backend:
     is_available = staticmethod(lambda: bool(_counts))
     device_count = staticmethod(lambda: 1)
     current_device = staticmethod(lambda: 0)
+    manual_seed = staticmethod(lambda seed: None)
     manual_seed_all = staticmethod(lambda seed: None)
     _is_in_bad_fork = staticmethod(lambda: False)
 
