@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -26,11 +27,15 @@ from support import (
 )
 from threadpoolctl import threadpool_limits
 
+from senet_train.backbones.slots import Backbone
 from senet_train.cli import main
+from senet_train.config.schema import Data
 from senet_train.data import contents
+from senet_train.networks.cost import NetworkCost
+from senet_train.networks.insertion import Slot
 from senet_train.runs import checkpoint_files, finished
 from senet_train.system.resources import usable_cores
-from senet_train.training import fit
+from senet_train.training import fit, image_sizes, plan
 from senet_train.training.callbacks import speed
 
 # Tests of signals are of processes that inherit this, which nohup would have them ignore.
@@ -90,6 +95,25 @@ def time_is_spared() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, name, value in SPARED:
             patch.setattr(owner, name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def costs_are_known() -> Iterator[None]:
+    """A network whose cost was measured before in this process is not measured again."""
+    known: dict[bytes, NetworkCost] = {}
+
+    def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
+        try:
+            key = pickle.dumps((network, slots, data.image_size, data.test_size))
+        except (AttributeError, pickle.PicklingError):  # a class of a test's own
+            return image_sizes.cost_at(network, slots, data)
+        if key not in known:
+            known[key] = image_sizes.cost_at(network, slots, data)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "cost_at", cost_at)
         yield
 
 
