@@ -106,7 +106,7 @@ def costs_are_known() -> Iterator[None]:
     def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
         try:
             key = pickle.dumps((network, slots, data.image_size, data.test_size))
-        except (AttributeError, pickle.PicklingError):  # a class of a test's own
+        except (AttributeError, RecursionError, pickle.PicklingError):  # of a test, or deep
             return image_sizes.cost_at(network, slots, data)
         if key not in known:
             known[key] = image_sizes.cost_at(network, slots, data)
