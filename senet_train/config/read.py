@@ -21,7 +21,12 @@ from senet_train.config.suggest import no_such_key
 from senet_train.config.typed_words import NAME_LIST_KEYS
 from senet_train.errors import InputError
 
-SIDE_KEYS = ("data.image_size", "data.test_size", "data.test_resize")
+SIDES = "give a whole number, the side of square images, or for image files two, [height,width]"
+SIZE_KEYS = {
+    "data.image_size": SIDES,
+    "data.test_size": f"{SIDES}, or auto",
+    "data.test_resize": "give a whole number, the shorter side, or auto",
+}
 
 
 def read_config(raw: DictConfig) -> Config:
@@ -125,11 +130,8 @@ def explain(error: ValidationError, tree: Mapping[str, Any], prefix: str = "") -
             f"{key} has {values[0]}, which is no name: in a file put names that read as numbers or "
             'truth values in quotes, such as ["false", "1e3"]'
         )
-    if key in SIDE_KEYS and names_two_sides(first["input"]):
-        return (
-            f"{key}={as_typed(first['input'])}: images are square here, one whole number is their "
-            "side: of image files, data.fit=crop, resize or pad makes others square"
-        )
+    if key in SIZE_KEYS:
+        return f"{key}={as_typed(first['input'])}: {SIZE_KEYS[key]}"
     rules = [e["msg"] for e in (first, *rest) if e["loc"][: len(path)] == first["loc"][: len(path)]]
     rule = " or ".join(dict.fromkeys(rule.replace("Input should be", "must be") for rule in rules))
     return f"{key}={as_typed(first['input'])}: {rule}"
@@ -139,11 +141,6 @@ def as_typed(value: Any) -> Any:
     """`null` for None, `true` for True, `"[1]"` for text like a list: as they are written."""
     like_list = isinstance(value, str) and value.startswith("[")
     return json.dumps(value) if value is None or isinstance(value, bool) or like_list else value
-
-
-def names_two_sides(value: Any) -> bool:
-    """Whether it is a height and a width, as `[128,256]` or `128x256`."""
-    return isinstance(value, list) or (isinstance(value, str) and "x" in value.strip("x"))
 
 
 def no_names(value: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 
 def config_dir() -> str:
@@ -15,12 +15,18 @@ def config_dir() -> str:
 
 def stem_for(image_size: object) -> str:
     """The default stem for an image size: an ImageNet stem leaves 1 pixel of a 32 px image."""
-    return "imagenet" if isinstance(image_size, int) and image_size > 64 else "cifar"
+    return "imagenet" if is_large(image_size) else "cifar"
 
 
 def crop_for(image_size: object) -> str:
     """The usual training crop for an image size: padded for CIFAR's, resized for ImageNet's."""
-    return "resized" if isinstance(image_size, int) and image_size > 64 else "pad"
+    return "resized" if is_large(image_size) else "pad"
+
+
+def is_large(image_size: object) -> bool:
+    """Whether the shorter side is longer than 64 pixels. What is no size is refused elsewhere."""
+    sides = image_size if isinstance(image_size, ListConfig | list) else [image_size]
+    return all(isinstance(side, int) and side > 64 for side in sides)
 
 
 def identity_for(pretrained: object) -> bool:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from senet_train.config.image_size import num_pixels
+
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -21,6 +23,7 @@ Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 Kernel = Literal["auto", "folded", "joined", "composed", "compiled"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 BitDepth = Annotated[int, Field(ge=8, le=16)]
+HeightWidth = Annotated[list[Count], Field(min_length=2, max_length=2)]
 
 
 EARLIER_OPTIMIZER = "sgd"  # of runs that were made before there were others
@@ -54,7 +57,7 @@ class Data:
     """How any data set is split, stored, augmented and batched; `source` is the data set."""
 
     source: Choice
-    image_size: Count
+    image_size: Count | HeightWidth
     num_classes: Literal["auto"] | Count
     mean: Annotated[list[Number], Field(min_length=3, max_length=3)]
     std: Annotated[list[Positive], Field(min_length=3, max_length=3)]
@@ -73,15 +76,20 @@ class Data:
     mixup: Literal["none"] | Positive = "none"
     cutmix: Literal["none"] | Positive = "none"
     sampling: Literal["shuffle", "balanced"] = "shuffle"
-    test_size: Literal["auto"] | Count = "auto"
+    test_size: Literal["auto"] | Count | HeightWidth = "auto"
     test_resize: Literal["auto"] | Count = "auto"
     test_flips: Literal["none", "horizontal"] = "none"
     padding_mode: Literal["zeros", "reflect"] = "zeros"
 
     @property
-    def test_side(self) -> int:
-        """The side in pixels of the images that are validated and tested on."""
+    def size_of_test(self) -> int | list[int]:
+        """The size in pixels of the images that are validated and tested on."""
         return self.image_size if self.test_size == "auto" else self.test_size
+
+    @property
+    def most_pixels(self) -> int:
+        """Of an image, of training or of the test."""
+        return max(num_pixels(self.image_size), num_pixels(self.size_of_test))
 
 
 @dataclass(frozen=True, config=STRICT)

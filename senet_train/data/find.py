@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pkgutil import resolve_name
 
+from senet_train.config.image_size import shorter_side, typed_size
 from senet_train.config.options import bind, keyword_options, look_up
 from senet_train.config.schema import Choice, Data
-from senet_train.data.framing import refuse_test_frame, resolve_test_size
+from senet_train.data.framing import refuse_test_frame, resolve_sizes
 from senet_train.data.images import Source
 from senet_train.data.policies import resolve_augment
 from senet_train.data.workers import num_workers
@@ -34,7 +35,7 @@ def find_data(
     `data.workers=auto` becomes a number: 0 where there are no files to read.
     """
     constructor = look_up(data.source.name, sources, "data", "senet_train.data")
-    data = resolve_test_size(resolve_augment(data))
+    data = resolve_sizes(resolve_augment(data))
     asked, data = data.workers, replace(data, workers=num_workers(data))
     wanted = set(keyword_options(constructor)) & (set(Data.__dataclass_fields__) - {"source"})
     shared = {key: getattr(data, key) for key in wanted}
@@ -75,6 +76,11 @@ def refuse_storage(data: Data, source: Source) -> None:
             f"data.crop=resized crops image files and {data.source.name} has none: "
             "choose data.crop=pad or none"
         )
+    if not isinstance(data.image_size, int) and not source.from_files:
+        raise InputError(
+            f"data.image_size={typed_size(data.image_size)} is for image files and "
+            f"{data.source.name} has none: give one number, the side"
+        )
     if data.fit != "crop" and not source.from_files:
         raise InputError(
             f"data.fit={data.fit} is for image files and {data.source.name} has none: leave it out"
@@ -95,10 +101,11 @@ def refuse_padding(data: Data) -> None:
             f"data.padding_mode={data.padding_mode} is of data.crop=pad with a border, and here "
             f"data.crop={data.crop} and data.padding={data.padding}: leave it out"
         )
-    if data.padding >= data.image_size:
+    side = shorter_side(data.image_size)
+    if data.padding >= side:
         raise InputError(
-            f"data.padding={data.padding} is more than {data.image_size} pixels can reflect: "
-            f"choose data.padding < {data.image_size}, or data.padding_mode=zeros"
+            f"data.padding={data.padding} is more than {side} pixels can reflect: "
+            f"choose data.padding < {side}, or data.padding_mode=zeros"
         )
 
 

@@ -1,4 +1,4 @@
-"""A picture of any shape -> the square that a network sees: `data.fit`. No torch.
+"""A picture of any shape -> the image that a network sees, of one size: `data.fit`. No torch.
 
 In validation and test, `data.test_size` and `data.test_resize` say what is seen; training cuts
 for itself.
@@ -6,35 +6,40 @@ for itself.
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Literal
 
 from PIL import Image, ImageOps
 
+from senet_train.config.image_size import ImageSize, canonical_size, height_width, typed_size
 from senet_train.config.schema import Data
 from senet_train.errors import InputError
 
 Fit = Literal["crop", "resize", "pad"]
 Resize = Literal["auto"] | int
+Pixels = tuple[int, int]  # width, height, as Pillow has them
 # The paper's single-crop evaluation (section 5.1): 224 pixels out of a shorter side of 256.
 MARGIN = 256 / 224
 SMOOTH = Image.Resampling.BILINEAR
 
 
 def framed(
-    picture: Image.Image, size: int, fit: Fit, margin: float, resize: Resize = "auto"
+    picture: Image.Image, size: ImageSize, fit: Fit, margin: float, resize: Resize = "auto"
 ) -> Image.Image:
-    """The picture as `size` x `size` pixels; one that has this size is taken whole.
+    """The picture in `size`, a side or [height, width]; one that has this size is taken whole.
 
-    `margin` is of fit=crop: 1 / `margin` of the shorter side is seen. A number in `resize` takes
-    its place, and then any picture is scaled and cut.
+    `margin` is of fit=crop: 1 / `margin` of the largest part that has the shape is seen, of a
+    square of the shorter side. A number in `resize` takes its place, and then any picture is
+    scaled and cut.
     """
+    height, width = height_width(size)
     if resize != "auto":
-        return resized_and_cut(picture, resize, size)
-    if picture.size == (size, size):
+        return resized_and_cut(picture, resize, width)
+    if picture.size == (width, height):
         return picture
     if fit == "crop":
-        return centre(picture, size, margin)
-    return SQUARES[fit](picture, size)
+        return centre(picture, (width, height), margin)
+    return WHOLE[fit](picture, (width, height))
 
 
 def margin_of(crop: str) -> float:
@@ -42,21 +47,26 @@ def margin_of(crop: str) -> float:
     return MARGIN if crop == "resized" else 1.0
 
 
-def squared(picture: Image.Image, fit: Fit) -> Image.Image:
-    """What a random crop is cut from: all of the picture, which fit=resize and pad make square."""
+def in_shape(picture: Image.Image, size: ImageSize, fit: Fit) -> Image.Image:
+    """What a random crop is cut from: all of the picture, of fit=resize and pad in its shape.
+
+    That is as large as fits into the picture (resize), or as the picture fits into (pad).
+    """
     if fit == "crop":
         return picture
-    side = min(picture.size) if fit == "resize" else max(picture.size)
-    return SQUARES[fit](picture, side)
+    height, width = height_width(size)
+    scales = Fraction(picture.width, width), Fraction(picture.height, height)
+    scale = min(scales) if fit == "resize" else max(scales)
+    return WHOLE[fit](picture, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
-def centre(picture: Image.Image, size: int, margin: float) -> Image.Image:
-    """The middle square, 1 / `margin` of the shorter side, scaled to `size` x `size`."""
-    width, height = picture.size
-    side = min(width, height) / margin
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return picture.resize((size, size), SMOOTH, box)
+def centre(picture: Image.Image, size: Pixels, margin: float) -> Image.Image:
+    """The middle, 1 / `margin` of the largest part of the shape of `size`, scaled to it."""
+    scale = min(Fraction(a, b) for a, b in zip(picture.size, size, strict=True))
+    width, height = (float(side * scale) / margin for side in size)
+    left, top = (picture.width - width) / 2, (picture.height - height) / 2
+    box = (left, top, left + width, top + height)
+    return picture.resize(size, SMOOTH, box)
 
 
 def resized_and_cut(picture: Image.Image, shorter: int, size: int) -> Image.Image:
@@ -70,22 +80,24 @@ def resized_and_cut(picture: Image.Image, shorter: int, size: int) -> Image.Imag
     return scaled.crop((left, top, left + size, top + size))
 
 
-def resize(picture: Image.Image, size: int) -> Image.Image:
+def resize(picture: Image.Image, size: Pixels) -> Image.Image:
     """All of the picture, its sides scaled apart."""
-    return picture.resize((size, size), SMOOTH)
+    return picture.resize(size, SMOOTH)
 
 
-def pad(picture: Image.Image, size: int) -> Image.Image:
+def pad(picture: Image.Image, size: Pixels) -> Image.Image:
     """All of the picture, its shape kept, between two black bars."""
-    return ImageOps.pad(picture, (size, size), SMOOTH)
+    return ImageOps.pad(picture, size, SMOOTH)
 
 
-SQUARES: dict[Fit, Callable[[Image.Image, int], Image.Image]] = {"resize": resize, "pad": pad}
+WHOLE: dict[Fit, Callable[[Image.Image, Pixels], Image.Image]] = {"resize": resize, "pad": pad}
 
 
-def resolve_test_size(data: Data) -> Data:
-    """`data.test_size` is `auto` where it is the size of training: the same run, said twice."""
-    return replace(data, test_size="auto") if data.test_size == data.image_size else data
+def resolve_sizes(data: Data) -> Data:
+    """One way to write each size: `data.test_size` is `auto` where it is that of training."""
+    size = canonical_size(data.image_size)
+    tested = data.test_size if data.test_size == "auto" else canonical_size(data.test_size)
+    return replace(data, image_size=size, test_size="auto" if tested == size else tested)
 
 
 def refuse_test_frame(data: Data, *, from_files: bool) -> None:
@@ -94,8 +106,8 @@ def refuse_test_frame(data: Data, *, from_files: bool) -> None:
     for key, value in asked.items():
         if value != "auto" and not from_files:
             raise InputError(
-                f"data.{key}={value} is for image files and {data.source.name} has none: "
-                "leave it out"
+                f"data.{key}={typed_size(value)} is for image files and {data.source.name} has "
+                "none: leave it out"
             )
     if data.test_resize == "auto":
         return
@@ -104,8 +116,14 @@ def refuse_test_frame(data: Data, *, from_files: bool) -> None:
             f"data.test_resize={data.test_resize} cuts the middle out of a picture and "
             f"data.fit={data.fit} sees all of it: leave one of them out"
         )
-    if data.test_resize < data.test_side:
+    tested = data.size_of_test
+    if not isinstance(tested, int):
         raise InputError(
-            f"data.test_resize={data.test_resize} has no middle of {data.test_side} pixels: "
-            f"choose data.test_resize >= {data.test_side}, or a smaller data.test_size"
+            f"data.test_resize={data.test_resize} cuts out a square, and the test sees images of "
+            f"{typed_size(tested)}: leave it out, or give one number as data.test_size"
+        )
+    if data.test_resize < tested:
+        raise InputError(
+            f"data.test_resize={data.test_resize} has no middle of {tested} pixels: "
+            f"choose data.test_resize >= {tested}, or a smaller data.test_size"
         )

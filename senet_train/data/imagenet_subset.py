@@ -18,7 +18,8 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.transforms import v2
 
-from senet_train.config.schema import BitDepth, Fraction
+from senet_train.config.image_size import ImageSize, height_width
+from senet_train.config.schema import BitDepth, Fraction, HeightWidth
 from senet_train.data.class_folders import (
     ClassFolders,
     alike,
@@ -30,7 +31,7 @@ from senet_train.data.contents import Content, bit_depth_of, contents_of
 from senet_train.data.exclusions import excluded_from
 from senet_train.data.file_reader import FileReader
 from senet_train.data.fingerprint import earlier_fingerprint, fingerprint, paths_of
-from senet_train.data.framing import Fit, Resize, framed, margin_of, squared
+from senet_train.data.framing import Fit, Resize, framed, in_shape, margin_of
 from senet_train.data.image_files import FULL_DEPTH, Unreadable, read_rgb
 from senet_train.data.images import FileImages, Source, joined
 from senet_train.data.layout import Layout, Part, find_layout
@@ -57,7 +58,7 @@ def imagenet_subset(
     root: str,
     classes: Literal["all", "imagenette", "imagewoof"] | list[str | int],
     images_per_class: Literal["all"] | Annotated[int, Field(ge=2)],
-    image_size: int,
+    image_size: Number | HeightWidth,
     crop: Literal["none", "pad", "resized"],
     workers: int,
     split_seed: int = 0,
@@ -66,7 +67,7 @@ def imagenet_subset(
     test_fraction: Fraction = TEST_FRACTION,
     fit: Fit = "crop",
     bit_depth: Literal["auto"] | BitDepth = "auto",
-    test_size: Literal["auto"] | Number = "auto",
+    test_size: Literal["auto"] | Number | HeightWidth = "auto",
     test_resize: Literal["auto"] | Number = "auto",
 ) -> Source:
     """The tree below `root`; `images_per_class` limits the training images alone.
@@ -230,29 +231,36 @@ def load_image(
     path: str,
     key: tuple[int | str, ...],
     *,
-    image_size: int,
+    image_size: ImageSize,
     crop: str,
     fit: Fit = "crop",
-    test_size: Literal["auto"] | int = "auto",
+    test_size: Literal["auto"] | ImageSize = "auto",
     test_resize: Resize = "auto",
     bit_depth: int = FULL_DEPTH,
 ) -> Tensor:
     """Decode one image and bring it to (H, W, 3) uint8. Raises RunError naming the path.
 
-    With a key it is to train on, H = W = image_size: of `crop="resized"` by a random resized crop
+    With a key it is to train on, of `image_size`: of `crop="resized"` by a random resized crop
     (8 to 100 % of the area) drawn under that key, otherwise as `fit` says. Without a key it is to
-    be tested on, H = W = test_size, or image_size where that is auto.
+    be tested on, of `test_size`, or of `image_size` where that is auto.
     """
     try:
         picture = read_rgb(path, bit_depth)
     except (OSError, Unreadable) as error:
         raise RunError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
     if not key:
-        side, margin = image_size if test_size == "auto" else test_size, margin_of(crop)
-        picture = framed(picture, side, fit, margin, test_resize)
+        size = image_size if isinstance(test_size, str) else test_size
+        picture = framed(picture, size, fit, margin_of(crop), test_resize)
     elif crop == "resized":
         with forked_random(*key):
-            picture = v2.RandomResizedCrop(image_size)(squared(picture, fit))
+            picture = random_crop(image_size)(in_shape(picture, image_size, fit))
     else:
         picture = framed(picture, image_size, fit, 1.0)
     return torch.from_numpy(np.array(picture))
+
+
+def random_crop(size: ImageSize) -> v2.RandomResizedCrop:
+    """A part of 8 to 100 % of the area, of the shape of `size` or up to 4/3 wider or higher."""
+    height, width = height_width(size)
+    shape = width / height
+    return v2.RandomResizedCrop((height, width), ratio=(3 / 4 * shape, 4 / 3 * shape))

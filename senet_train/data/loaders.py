@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from senet_train.config.image_size import height_width, shorter_side
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import FileImages, Images, MemoryImages, Source
@@ -110,13 +111,15 @@ def at_size(images: Images, data: Data) -> Images:
 
     Scenes are not resized: their boxes and masks would have to be, too.
     """
-    return images.resized(data.image_size) if isinstance(images, MemoryImages) else images
+    if not isinstance(images, MemoryImages):
+        return images
+    return images.resized(shorter_side(data.image_size))
 
 
 def keeps(num_images: int, data: Data) -> bool:
     """Whether files are decoded into memory: asked to, or they fit and no random crop needs them
     again."""
-    num_bytes = num_images * 3 * max(data.image_size, data.test_side) ** 2
+    num_bytes = num_images * 3 * data.most_pixels
     fits = data.crop != "resized" and num_bytes <= MEMORY_LIMIT
     return data.cache == "memory" or (data.cache == "auto" and fits)
 
@@ -242,7 +245,7 @@ class EvaluationBatches:
 
     def no_images(self) -> Batch:
         """A batch of 0 images."""
-        side, nothing = self.data.test_side, torch.empty(0, dtype=torch.int64)
+        shape, nothing = height_width(self.data.size_of_test), torch.empty(0, dtype=torch.int64)
         [rows] = rows_of([nothing], torch.empty(len(self.images.labels), 0), self.device)
         targets = all_to_device(self.images.targets(rows), self.device)
-        return torch.empty(0, 3, side, side, device=self.device), targets, nothing
+        return torch.empty(0, 3, *shape, device=self.device), targets, nothing

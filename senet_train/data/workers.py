@@ -25,7 +25,7 @@ def num_workers(data: Data) -> int:
 
 def batch_bytes(data: Data) -> int:
     """The bytes of a batch as workers hand it over, of the larger images."""
-    return 3 * max(data.image_size, data.test_side) ** 2 * data.batch_size
+    return 3 * data.most_pixels * data.batch_size
 
 
 @cache

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from senet_train.config.image_size import ImageSize, height_width
 from senet_train.networks.insertion import Slot
 
 
@@ -28,7 +29,7 @@ class NetworkCost:
     attention_multiply_adds: int
 
 
-def measure_cost(network: nn.Module, slots: Iterable[Slot], image_size: int) -> NetworkCost:
+def measure_cost(network: nn.Module, slots: Iterable[Slot], image_size: ImageSize) -> NetworkCost:
     """Count on the meta device: `network` must be there. Nothing is computed."""
     names = [slot.name for slot in slots]
     attention = sum(count_parameters(network.get_submodule(name)) for name in names)
@@ -74,9 +75,9 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_operations(network: nn.Module, image_size: int) -> dict[str, dict[Any, int]]:
+def count_operations(network: nn.Module, image_size: ImageSize) -> dict[str, dict[Any, int]]:
     """Module path -> operator -> multiply-adds for one image; the whole under "Global"."""
-    image = torch.empty(1, 3, image_size, image_size, device="meta")
+    image = torch.empty(1, 3, *height_width(image_size), device="meta")
     training = network.training
     counter = FlopCounterMode(display=False, custom_mapping=ELEMENTWISE)
     with counter, torch.no_grad(), skip_batch_norms(network):

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from senet_train.config.image_size import ImageSize, height_width
+
 # The operation that PyTorch runs -> what it is called where it is asked for.
 NOT_DETERMINISTIC = {
     "_adaptive_avg_pool2d_backward": "AdaptiveAvgPool2d to more than one pixel",
@@ -57,7 +59,7 @@ class OperationNames(TorchDispatchMode):
         return operation(*arguments, **(keywords or {}))
 
 
-def not_deterministic(network: nn.Module, image_size: int) -> list[str]:
+def not_deterministic(network: nn.Module, image_size: ImageSize) -> list[str]:
     """What a training step of a network on the meta device reaches that is not deterministic.
 
     What is computed without a gradient, behind frozen weights, needs no backward pass.
@@ -66,7 +68,7 @@ def not_deterministic(network: nn.Module, image_size: int) -> list[str]:
     torch.use_deterministic_algorithms(True)  # torch takes other ways then, if it has any
     try:
         with OperationNames() as seen:
-            found = network.train()(torch.empty(2, 3, image_size, image_size, device="meta"))
+            found = network.train()(torch.empty(2, 3, *height_width(image_size), device="meta"))
             outputs = [x for x in tree_leaves(found) if isinstance(x, Tensor) and x.requires_grad]
             torch.autograd.backward([x.float().sum() for x in outputs])
     except RuntimeError as error:  # some operations tell on the meta device already

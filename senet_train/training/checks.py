@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from senet_train.backbones.slots import Backbone
+from senet_train.config.image_size import height_width
 from senet_train.config.schema import Config, Data, Optim, Trainer
 from senet_train.errors import InputError
 from senet_train.networks.depth import depths_of
@@ -26,7 +27,7 @@ def refuse_batch(network: Backbone, data: Data) -> None:
     if data.batch_size > 1:
         return
     try:
-        network.train()(torch.empty(1, 3, data.image_size, data.image_size))
+        network.train()(torch.empty(1, 3, *height_width(data.image_size)))
     except ValueError as error:
         raise InputError(
             f"data.batch_size={data.batch_size} cannot be trained on ({error}): "

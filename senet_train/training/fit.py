@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
+from senet_train.config.image_size import height_width
 from senet_train.config.schema import Data
 from senet_train.config.schema import Trainer as TrainerConfig
 from senet_train.data.contents import once_decoded
@@ -144,8 +145,8 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
             journal.close(end_state(error))
         raise
     autocast = trainer.precision_plugin.forward_context
-    side = config.data.test_side
-    image = data.to_memory_format(torch.zeros(1, 3, side, side))
+    shape = height_width(config.data.size_of_test)
+    image = data.to_memory_format(torch.zeros(1, 3, *shape))
     latency = measure_latency(module.network.to(device), autocast, image.to(device))
 
     def draw() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from senet_train.config.image_size import ImageSize, height_width, shorter_side
 from senet_train.config.schema import Choice, Config
 from senet_train.errors import counted
 from senet_train.networks.cost import measure_cost
@@ -100,7 +101,7 @@ def named(choices: Sequence[Choice]) -> str:
     return " + ".join(choice.name for choice in choices)
 
 
-def meta_network(plan: Plan) -> tuple[nn.Module, int]:
+def meta_network(plan: Plan) -> tuple[nn.Module, ImageSize]:
     """The network of the plan on the meta device, and the size of its images."""
     found = plan.builder.build_on_meta(int(plan.config.data.num_classes))
     return found.network, plan.config.data.image_size
@@ -116,8 +117,8 @@ def stem_words(plan: Plan) -> str:
     It keeps every pixel where the ImageNet stem keeps one of 16: images of twice the side mostly
     cost less with that.
     """
-    size, model = plan.config.data.test_side, plan.config.model
-    if size <= USUAL_SIZE or model.options.get("stem") != "cifar":
+    size, model = plan.config.data.size_of_test, plan.config.model
+    if shorter_side(size) <= USUAL_SIZE or model.options.get("stem") != "cifar":
         return ""
     other = replace(model, options={**model.options, "stem": "imagenet"})
     builder = NetworkBuilder.of(
@@ -125,7 +126,8 @@ def stem_words(plan: Plan) -> str:
     )
     found = builder.build_on_meta(int(plan.config.data.num_classes))
     with torch.device("meta"):
-        cost = measure_cost(found.network, found.slots, 2 * size)
+        twice = [2 * side for side in height_width(size)]
+        cost = measure_cost(found.network, found.slots, twice)
     times = plan.cost.multiply_adds / cost.multiply_adds
     if times < WORTH_SAYING:
         return ""

@@ -10,7 +10,7 @@ from stored_pictures import COLOURS, GREY, SHOWN, of_grey, values_of
 
 from senet_train.commands.data_check.decode import decode
 from senet_train.config.compose import composed
-from senet_train.data.framing import Fit, framed, squared
+from senet_train.data.framing import Fit, framed, in_shape
 from senet_train.data.image_files import EXTENSIONS, FORMATS, Unreadable, read_rgb, to_rgb
 from senet_train.data.imagenet_subset import load_image
 from senet_train.runs.trained.preprocess import Preprocess
@@ -141,7 +141,7 @@ def test_fit(fit: Fit) -> None:
         assert np.flatnonzero(np.asarray(picture).max((0, 1))).tolist() == seen
     black = (np.asarray(framed(long, 32, fit, 1.0)).max(2) == 0).mean()
     assert black == (0.75 if fit == "pad" else 0)  # 32 x 8 of 32 x 32 pixels
-    whole = squared(long, fit)
+    whole = in_shape(long, 32, fit)
     assert np.flatnonzero(np.asarray(whole).max((0, 1))).tolist() == [0, 1, 2]
     assert (whole.size[0] == whole.size[1]) == (fit != "crop")
 

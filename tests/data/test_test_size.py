@@ -145,10 +145,20 @@ def test_a_run_is_evaluated_and_predicts_as_it_was_tested(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("data.test_size=0", "data.test_size=0: must be 'auto' or must be greater than or equal"),
-        ("data.test_size=[11,12]", "data.test_size=[11, 12]: images are square here, one whole"),
-        ("data.test_resize=all", "data.test_resize=all: must be 'auto'"),
-        ("data.test_resize=none", "data.test_resize=none: must be 'auto'"),
+        ("data.test_size=0", "data.test_size=0: give a whole number, the side of square images"),
+        (
+            "data.test_size=[11]",
+            "data.test_size=[11]: give a whole number, the side of square images, or",
+        ),
+        ("data.test_size=[11,12] data.test_resize=16", "the test sees images of [11,12]: leave"),
+        (
+            "data.test_resize=all",
+            "data.test_resize=all: give a whole number, the shorter side, or auto",
+        ),
+        (
+            "data.test_resize=none",
+            "data.test_resize=none: give a whole number, the shorter side, or",
+        ),
         ("data.test_resize=7", "data.test_resize=7 has no middle of 8 pixels: choose data.test_re"),
         ("data.test_size=12 data.test_resize=11", "data.test_resize=11 has no middle of 12"),
         ("data.test_resize=9 data.fit=pad", "data.fit=pad sees all of it: leave one of them out"),

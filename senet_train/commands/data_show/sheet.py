@@ -55,17 +55,17 @@ def title_of(label: Tensor, class_names: Sequence[str]) -> str:
 
 def laid_out(pixels: Tensor, titles: Sequence[str]) -> Image.Image:
     """The images (B, H, W, 3) in rows of COLUMNS, each with its title below."""
-    side = pixels.shape[1]
-    shown = side * max(1, -(-LEAST_SIDE // side))
-    width, height = shown + MARGIN, shown + LINE + MARGIN
+    times = max(1, -(-LEAST_SIDE // min(pixels.shape[1:3])))
+    shown = times * pixels.shape[2], times * pixels.shape[1]
+    width, height = shown[0] + MARGIN, shown[1] + LINE + MARGIN
     columns = min(COLUMNS, len(titles))
     rows = -(-len(titles) // columns)
     sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
     for number, (image, title) in enumerate(zip(pixels, titles, strict=True)):
-        picture = Image.fromarray(image.numpy()).resize((shown, shown), Image.Resampling.NEAREST)
+        picture = Image.fromarray(image.numpy()).resize(shown, Image.Resampling.NEAREST)
         left = MARGIN + number % columns * width
         top = MARGIN + number // columns * height
         sheet.paste(picture, (left, top))
-        draw.text((left, top + shown), title[: shown // 6], "black")
+        draw.text((left, top + shown[1]), title[: shown[0] // 6], "black")
     return sheet

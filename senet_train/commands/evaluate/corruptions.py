@@ -35,8 +35,8 @@ def noise(image: Tensor, sigma: float) -> Tensor:
 
 
 def blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur; `sigma` is a share of the side, so that it is as strong at any size."""
-    sigma *= image.shape[-1]
+    """Gaussian blur; `sigma` is a share of the shorter side: it is as strong at any size."""
+    sigma *= min(image.shape[-2:])
     return F.gaussian_blur(image, 2 * ceil(3 * sigma) + 1, sigma)
 
 

@@ -90,10 +90,10 @@ def find_other_data(data: Data) -> Source:
     try:
         return find_data(data)[0]
     except InputError as error:
-        if not str(error).startswith(("data.crop=", "data.test_")):
+        if not str(error).startswith(("data.crop=", "data.test_", "data.image_size=")):
             raise
         raise InputError(
-            f"the run cuts the middle out of image files and data={data.source.name} has none: "
+            f"the run cuts its images out of files and data={data.source.name} has none: "
             "give a folder of images"
         ) from error
 

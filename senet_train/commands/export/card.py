@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from senet_train.commands.export.pipeline import INPUT
 from senet_train.compare.render.markdown import escaped
+from senet_train.config.image_size import height_width, size_words
 from senet_train.data.framing import Fit
 from senet_train.runs.metrics import TOP5_FROM, of_classifier
 from senet_train.runs.record import RunRecord
@@ -59,18 +60,18 @@ USES = {"onnx": ONNX, "torch-export": TORCH_EXPORT, "safetensors": SAFETENSORS}
 
 
 FRAMES: dict[Fit, str] = {
-    "crop": 'ImageOps.fit(image.convert("RGB"), ({size}, {size}), '
+    "crop": 'ImageOps.fit(image.convert("RGB"), ({width}, {height}), '
     "Image.Resampling.BILINEAR{bleed})",
-    "resize": 'image.convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)',
-    "pad": 'ImageOps.pad(image.convert("RGB"), ({size}, {size}), Image.Resampling.BILINEAR)',
+    "resize": 'image.convert("RGB").resize(({width}, {height}), Image.Resampling.BILINEAR)',
+    "pad": 'ImageOps.pad(image.convert("RGB"), ({width}, {height}), Image.Resampling.BILINEAR)',
 }
 
 
 RESIZED_AND_CUT = """    image = image.convert("RGB")
     width, height = ({resize} * side // min(image.size) for side in image.size)
-    left, top = round((width - {size}) / 2), round((height - {size}) / 2)
+    left, top = round((width - {width}) / 2), round((height - {height}) / 2)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return image.crop((left, top, left + {size}, top + {size}))"""
+    return image.crop((left, top, left + {width}, top + {height}))"""
 
 
 MIRRORED = (
@@ -111,7 +112,7 @@ def network_lines(run: Trained) -> list[str]:
     if run.record:
         rows += [("arm", run.record.arm), ("seed", str(run.record.seed))]
     rows += [
-        ("data", f"{config.data.source.name}, {run.preprocess.image_size} px"),
+        ("data", f"{config.data.source.name}, {size_words(run.preprocess.image_size)}"),
         ("classes", f"{len(run.class_names)}: {', '.join(run.class_names[:10])}"),
     ]
     if len(run.class_names) > 10:
@@ -164,13 +165,13 @@ def cost_lines(record: RunRecord) -> list[str]:
 
 def input_lines(run: Trained) -> list[str]:
     """The input, and what the file does with it."""
-    side = run.preprocess.image_size
+    height, width = height_width(run.preprocess.image_size)
     lines = [
-        f"`{INPUT}` are 8-bit RGB, uint8 (B, {side}, {side}, 3), any number of them; mean and "
+        f"`{INPUT}` are 8-bit RGB, uint8 (B, {height}, {width}, 3), any number of them; mean and "
         "deviation are taken care of inside."
     ]
     if run.preprocess.margin != 1 and run.preprocess.resize == "auto":
-        lines.append(f"An image that has {side} x {side} pixels already is taken whole.")
+        lines.append(f"An image of {height} x {width} pixels (height x width) is taken whole.")
     return lines
 
 
@@ -189,5 +190,6 @@ def reader(run: Trained) -> str:
     seen = run.preprocess
     bleed = "" if seen.margin == 1 else f", bleed={(1 - 1 / seen.margin) / 2!r}"
     form = f"    return {FRAMES[seen.fit]}" if seen.resize == "auto" else RESIZED_AND_CUT
-    frame = form.format(size=seen.image_size, bleed=bleed, resize=seen.resize)
+    height, width = height_width(seen.image_size)
+    frame = form.format(height=height, width=width, bleed=bleed, resize=seen.resize)
     return READ.format(highest=2**seen.bit_depth - 1, shift=seen.bit_depth - 8, frame=frame)

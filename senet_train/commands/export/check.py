@@ -1,6 +1,6 @@
 """Encode a run in several formats, and compare each file's logits with the run's.
 
-Shapes: B batch, H = W = image_size.
+Shapes: B batch, H height, W width.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from senet_train.commands.export.encoders import ENCODERS
 from senet_train.commands.export.metadata import metadata_of
 from senet_train.commands.export.pipeline import folded_pipeline
+from senet_train.config.image_size import ImageSize, height_width
 from senet_train.errors import RunError
 from senet_train.keyed import keyed_generator
 from senet_train.runs.trained.load import Trained
@@ -49,14 +50,15 @@ def largest_difference(run: Trained, logits_of: Callable[[Tensor], Tensor]) -> f
     return float(torch.stack(differences).max())
 
 
-def trial_images(size: int) -> Iterator[Tensor]:
+def trial_images(size: ImageSize) -> Iterator[Tensor]:
     """Batches of noise and of smooth images, which have a photograph's range: (B, H, W, 3)."""
+    height, width = height_width(size)
     for num in BATCH_SIZES:
-        generator = keyed_generator("export", size, num)
-        shape = (num, size, size, 3)
+        generator = keyed_generator("export", height, width, num)
+        shape = (num, height, width, 3)
         yield torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         coarse = 255 * torch.rand((num, 3, COARSE, COARSE), generator=generator)
-        smooth = F.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 255)
+        smooth = F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 255)
         pixels = smooth.to(torch.uint8).permute(0, 2, 3, 1)  # (B, 3, H, W) -> (B, H, W, 3)
         yield pixels.contiguous()
 

@@ -1,6 +1,6 @@
 """The evaluation pipeline of a run, from pixels to probabilities: what an exported file computes.
 
-Shapes: B batch, H = W = image_size.
+Shapes: B batch, H height, W width.
 """
 
 import copy
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from senet_train.commands.export.folding import fold, foldable
+from senet_train.config.image_size import height_width
 from senet_train.errors import InputError
 from senet_train.runs.trained.load import Trained
 
@@ -60,8 +61,7 @@ def folded_pipeline(run: Trained) -> tuple[Pipeline, str]:
 
 def example_images(run: Trained) -> Tensor:
     """Two black images: from one, the exporter would take the batch size for a constant 1."""
-    size = run.preprocess.image_size
-    return torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    return torch.zeros(2, *height_width(run.preprocess.image_size), 3, dtype=torch.uint8)
 
 
 def traced(model: Pipeline, run: Trained) -> ExportedProgram:

@@ -14,6 +14,7 @@ from senet_train.backbones.tail import composed
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.session import RunInspection
 from senet_train.commands.inspect.statistics import EDGES
+from senet_train.config.image_size import height_width
 from senet_train.figures import Picture
 
 LARGEST = 1600  # pixels of a picture's longer side
@@ -67,8 +68,8 @@ def pixels_of(picture: Picture) -> np.ndarray:
 def write_graph(writer: SummaryWriter, inspection: RunInspection) -> None:
     """The network as TensorBoard's GRAPHS tab shows it."""
     run = inspection.run
-    size = run.preprocess.image_size
+    shape = height_width(run.preprocess.image_size)
     run.model.use_tail(composed)  # the tracer cannot look into the other kernels
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracer, of its own deprecation
-        writer.add_graph(run.model.cpu(), torch.zeros(1, 3, size, size))
+        writer.add_graph(run.model.cpu(), torch.zeros(1, 3, *shape))

@@ -58,7 +58,7 @@ def overlays(
     columns = {name.partition(".attend.")[0]: found for name, found in maps.items()}
     if has_captum():
         columns["Grad-CAM"] = grad_cam(run, batch, predictions)
-    large = {name: enlarged(found, pixels.shape[1]) for name, found in columns.items()}
+    large = {name: enlarged(found, pixels.shape[1:3]) for name, found in columns.items()}
     return [
         Overlay(
             pixels[i].numpy(),
@@ -105,8 +105,8 @@ def last_with_pixels(run: Trained, image: Tensor) -> nn.Module:
     return (wide or list(outputs))[-1]
 
 
-def enlarged(found: Tensor, size: int) -> NDArray[np.float32]:
-    """(B, h, w) -> (B, size, size), bilinear."""
-    scaled = F.interpolate(found[:, None].float().cpu(), (size, size), mode="bilinear")
+def enlarged(found: Tensor, size: torch.Size) -> NDArray[np.float32]:
+    """(B, h, w) -> (B, H, W) of `size`, bilinear."""
+    scaled = F.interpolate(found[:, None].float().cpu(), tuple(size), mode="bilinear")
     array: NDArray[np.float32] = scaled[:, 0].numpy()
     return array

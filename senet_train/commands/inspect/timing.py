@@ -10,6 +10,7 @@ from torch import Tensor
 from senet_train.backbones.slots import Backbone
 from senet_train.commands.inspect.alarms import Layer
 from senet_train.commands.inspect.knockout import knockout_groups, removed, replaced
+from senet_train.config.image_size import height_width
 from senet_train.networks.stopwatch import added_time, compare_times, milliseconds
 from senet_train.runs.record import median_and_quartiles
 from senet_train.runs.trained.load import Trained
@@ -34,9 +35,9 @@ class AddedTime:
 
 def added_times(run: Trained, layers: Sequence[Layer], device: torch.device) -> list[AddedTime]:
     """Of each stage with several layers, and of all. Called under the autocast to measure in."""
-    size, groups = run.preprocess.image_size, knockout_groups(layers)
+    shape, groups = height_width(run.preprocess.image_size), knockout_groups(layers)
     wide = {name: chosen for name, chosen in groups.items() if len(chosen) > 1} or groups
-    image = torch.zeros(1, 3, size, size, device=device)
+    image = torch.zeros(1, 3, *shape, device=device)
     return [
         time_with_and_without(run.model, name, chosen, image.expand(batch_size, -1, -1, -1))
         for name, chosen in wide.items()

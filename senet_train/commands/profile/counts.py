@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from senet_train.config.image_size import ImageSize
 from senet_train.networks.cost import POOLS, SCALES, count_operations, products
 from senet_train.networks.insertion import Slot
 
@@ -63,7 +64,7 @@ class Points:
 
 
 def attention_operations(
-    network: nn.Module, slots: Sequence[Slot], image_size: int
+    network: nn.Module, slots: Sequence[Slot], image_size: ImageSize
 ) -> AttentionOperations:
     """Counted on the meta device, where `network` must be, by the counter of the run's record."""
     per_module = count_operations(network, image_size)

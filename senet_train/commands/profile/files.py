@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from senet_train.commands.profile.measure import Profile
+from senet_train.config.image_size import typed_size
 from senet_train.runs.record import Environment
 from senet_train.system.csv_files import csv_text
 
@@ -40,7 +41,7 @@ def counted(profile: Profile, environment: Environment) -> list[object]:
     """The columns up to the kernel."""
     cost, inside = profile.cost, profile.operations
     return [
-        *(profile.label, profile.words, profile.image_size, profile.num_classes),
+        *(profile.label, profile.words, typed_size(profile.image_size), profile.num_classes),
         *(cost.parameters, cost.attention_parameters, cost.multiply_adds),
         *(inside.pool, inside.layers, inside.scale),
         *(profile.activation_bytes, profile.plain_activation_bytes),

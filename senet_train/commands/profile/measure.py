@@ -1,6 +1,6 @@
 """The profiles of several networks: counts, bytes kept for backward, times measured in turn.
 
-Shapes: B batch, H = W = image_size.
+Shapes: B batch, H height, W width.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from senet_train.commands.profile.counts import (
     saved_bytes_per_image,
 )
 from senet_train.commands.profile.networks import Built, NetworkSpec, build
+from senet_train.config.image_size import ImageSize, height_width
 from senet_train.config.schema import Precision
 from senet_train.errors import CannotExist, OutOfMemory
 from senet_train.keyed import keyed_generator
@@ -67,7 +68,7 @@ class Profile:
 
     words: str
     label: str
-    image_size: int
+    image_size: ImageSize
     num_classes: int
     kernel: str
     cost: NetworkCost
@@ -141,9 +142,11 @@ def profile(words: str, built: Built, kept: int, plain_kept: int, timings: list[
     )
 
 
-def images_for(built: Built, batch_size: int, device: torch.device, *, size: int) -> torch.Tensor:
-    """Normalised noise, (B, 3, H, W) with H = W = size, in the memory format of the network."""
-    shape = (batch_size, 3, size, size)
+def images_for(
+    built: Built, batch_size: int, device: torch.device, *, size: ImageSize
+) -> torch.Tensor:
+    """Normalised noise, (B, 3, H, W) of `size`, in the memory format of the network."""
+    shape = (batch_size, 3, *height_width(size))
     batch = torch.randn(shape, generator=keyed_generator("profile", *shape)).to(device)
     channels_last = built.spec.channels_last
     return batch.contiguous(memory_format=torch.channels_last) if channels_last else batch

@@ -8,6 +8,7 @@ import torch
 from senet_train.backbones.slots import Backbone
 from senet_train.commands.profile.counts import AttentionOperations, attention_operations
 from senet_train.commands.profile.requested import RequestedNetwork
+from senet_train.config.image_size import ImageSize
 from senet_train.config.schema import Choice, Config, Kernel, Placement, Precision
 from senet_train.data.find import find_data, resolve_data
 from senet_train.errors import InputError
@@ -22,7 +23,7 @@ from senet_train.runs.trained.load import load_run
 class NetworkSpec:
     """Everything that a network's cost depends on: equal specs are one network.
 
-    It is counted and timed on images of `image_size`, the side that it is tested at, and trained on
+    It is counted and timed on images of `image_size`, as it is tested, and trained on
     images of `train_size`.
     """
 
@@ -30,8 +31,8 @@ class NetworkSpec:
     attention: Choice
     placement: Placement
     num_classes: int
-    image_size: int
-    train_size: int
+    image_size: ImageSize
+    train_size: ImageSize
     channels_last: bool
     kernel: Kernel
     config: Config = field(compare=False)  # the rest of it, for the label
@@ -83,7 +84,7 @@ def spec_of(config: Config, device: torch.device) -> NetworkSpec:
         attention=config.attention,
         placement=config.placement,
         num_classes=int(data.num_classes),
-        image_size=data.test_side,
+        image_size=data.size_of_test,
         train_size=data.image_size,
         channels_last=trainer.channels_last,
         kernel=choose_kernel(trainer.kernel, accelerator_of(device), trainer.channels_last, True),

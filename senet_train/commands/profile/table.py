@@ -9,6 +9,7 @@ from rich.text import Text
 from senet_train.commands.profile.counts import Points
 from senet_train.commands.profile.measure import Profile, Quartiles, Timing, images
 from senet_train.compare.render.cells import unique_names
+from senet_train.config.image_size import size_words
 from senet_train.runs.record import Environment
 from senet_train.runs.summary import taken_out
 from senet_train.system.console import table_console
@@ -36,7 +37,7 @@ def print_profiles(profiles: Sequence[Profile], environment: Environment) -> Non
 def where(profiles: Sequence[Profile], environment: Environment) -> str:
     """The line that tells machine, versions and sizes."""
     kernels = ", ".join(dict.fromkeys(profile.kernel for profile in profiles))
-    sizes = ", ".join(dict.fromkeys(f"{profile.image_size} px" for profile in profiles))
+    sizes = ", ".join(dict.fromkeys(size_words(profile.image_size) for profile in profiles))
     return (
         f"{environment.device}, threads {environment.threads}, torch "
         f"{environment.versions['torch']}, kernel {kernels}, images of {sizes}; kept for backward "
@@ -46,10 +47,10 @@ def where(profiles: Sequence[Profile], environment: Environment) -> str:
 
 def on_other_images(profiles: Sequence[Profile], names: Sequence[str]) -> str:
     """A warning where the networks have images of several sizes; "" where they are of one."""
-    sizes = [profile.image_size for profile in profiles]
+    sizes = [size_words(profile.image_size) for profile in profiles]
     if len(set(sizes)) < 2:
         return ""
-    each = ", ".join(f"{name} {size} px" for name, size in zip(names, sizes, strict=True))
+    each = ", ".join(f"{name} {size}" for name, size in zip(names, sizes, strict=True))
     return f"These networks have images of different sizes, which their costs follow: {each}."
 
 

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from senet_train.config.image_size import ImageSize, height_width, size_words
 from senet_train.errors import InputError
 from senet_train.networks.graph.own_attention import is_own_attention
 from senet_train.networks.graph.woven import module_at, tensor_at
@@ -70,7 +71,7 @@ def num_convolutions(module: nn.Module) -> int:
     return sum(isinstance(inside, nn.Conv2d) for inside in module.modules())
 
 
-def trace(network: nn.Module, image_size: int = PROBE_SIZES[0]) -> fx.Graph:
+def trace(network: nn.Module, image_size: ImageSize = PROBE_SIZES[0]) -> fx.Graph:
     """The graph of a network, each node's shape in `meta["shape"]` if it has one.
 
     Shapes are of images of `image_size` pixels, or of another size where the network refuses that.
@@ -147,12 +148,12 @@ def free_name(module: nn.Module, name: str) -> str:
     return name
 
 
-def record_shapes(network: nn.Module, graph: fx.Graph, image_size: int) -> None:
+def record_shapes(network: nn.Module, graph: fx.Graph, image_size: ImageSize) -> None:
     """Record the shape of every value. Raises InputError where the network takes no such images."""
     # The first convolution may read a part of the image, and then its channels are not the image's.
     tried = dict.fromkeys((input_channels(network), 3))
     reasons = []
-    sizes = dict.fromkeys((image_size, *PROBE_SIZES))
+    sizes = dict.fromkeys(map(height_width, (image_size, *PROBE_SIZES)))
     for size in sizes:
         for channels in tried:
             try:
@@ -160,19 +161,20 @@ def record_shapes(network: nn.Module, graph: fx.Graph, image_size: int) -> None:
                 return
             except Exception as error:  # whatever the network's code may raise
                 reasons.append(first_line(error))
+    others = ", ".join(map(size_words, list(sizes)[1:]))
     raise InputError(
         f"{type(network).__name__} takes no maps of {next(iter(tried))} channels and "
-        f"{image_size} px ({reasons[0]}), nor of {', '.join(map(str, list(sizes)[1:]))} px: give "
+        f"{size_words(image_size)} ({reasons[0]}), nor of {others}: give "
         "weave(network, image_size=...) the size that it takes, or pool before its last layer "
         "(nn.AdaptiveAvgPool2d); it may take nothing but one image or map"
     )
 
 
-def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int, pixels: int) -> None:
+def propagate_shapes(network: nn.Module, graph: fx.Graph, channels: int, size: ImageSize) -> None:
     """Shapes alone: on the meta device nothing is computed, and no weight is copied."""
     dtype = next((parameter.dtype for parameter in network.parameters()), torch.float32)
     with torch.device("meta"), torch.no_grad():
-        images = torch.empty(2, channels, pixels, pixels, dtype=dtype)
+        images = torch.empty(2, channels, *height_width(size), dtype=dtype)
         Shapes(network, graph=graph).run(images)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from torch import fx, nn
 
 from senet_train.backbones.slots import Slots
+from senet_train.config.image_size import ImageSize
 from senet_train.errors import CannotExist, InputError
 from senet_train.networks.graph.dataflow import Edge, Unit, to_all_users
 from senet_train.networks.graph.own_attention import (
@@ -86,12 +87,13 @@ class WovenNetwork(SlottedNetwork):
 
 
 def weave(
-    network: nn.Module, *, keep_own: bool = False, image_size: int = PROBE_SIZES[0]
+    network: nn.Module, *, keep_own: bool = False, image_size: ImageSize = PROBE_SIZES[0]
 ) -> WovenNetwork:
     """The network with attention slots; it shares the layers of `network`, which stays as it was.
 
     Attention of the network's own is taken out. With `keep_own` it stays, and no output changes.
-    `image_size` in pixels matters where the network takes images of one size alone.
+    `image_size` in pixels, a side or (height, width), matters where the network takes images of
+    one size alone.
 
     Raises InputError where it has no fixed graph or attention that cannot be taken out,
     CannotExist where no unit is found.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from senet_train.config.image_size import height_width
 from senet_train.errors import OutOfMemory
 from senet_train.networks.hardware import choose_accelerator, device_of
 from senet_train.networks.mirror import logits_of_test
@@ -90,10 +91,10 @@ def largest_map_bytes(run: Trained) -> int:
             sizes.append(output.numel() * output.element_size())
 
     hooks = [module.register_forward_hook(note) for module in run.model.modules()]
-    side = run.preprocess.image_size
+    shape = height_width(run.preprocess.image_size)
     try:
         with torch.inference_mode(), exact_float32(), explain_batch_too_large(run, 1):
-            run.model(torch.zeros(1, 3, side, side))
+            run.model(torch.zeros(1, 3, *shape))
     finally:
         for hook in hooks:
             hook.remove()
@@ -107,8 +108,8 @@ def explain_batch_too_large(run: Trained, num_images: int) -> Iterator[None]:
         with explain_out_of_memory(num_images):
             yield
     except OutOfMemory as error:
-        side = run.preprocess.image_size
+        height, width = height_width(run.preprocess.image_size)
         raise OutOfMemory(
-            f"there is no memory for {num_images} images of {side} x {side} pixels at once: "
+            f"there is no memory for {num_images} images of {height} x {width} pixels at once: "
             + ("choose a smaller --batch-size" if num_images > 1 else "use a larger machine")
         ) from error

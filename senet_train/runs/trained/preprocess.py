@@ -1,6 +1,6 @@
 """The preprocessing of a run's images: cropped, scaled, normalised.
 
-Shapes: H = W = image_size, which is the side of what the run was tested on.
+Shapes: H height, W width of image_size, which is the size of what the run was tested on.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from senet_train.config.image_size import ImageSize
 from senet_train.config.schema import Data
 from senet_train.data.augment import Normalise
 from senet_train.data.framing import Fit, Resize, framed, margin_of
@@ -18,14 +19,14 @@ from senet_train.data.image_files import FULL_DEPTH, read_rgb, to_rgb
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The evaluation pipeline of a run: decoded, brought to a square by `fit`, normalised.
+    """The evaluation pipeline of a run: decoded, brought to its size by `fit`, normalised.
 
-    Of fit=crop, 1 / `margin` of the shorter side is seen, or the middle of a picture whose shorter
-    side is first scaled to `resize` pixels. `bit_depth` is of the values of deep
+    Of fit=crop, 1 / `margin` of the largest part of that shape is seen, or the middle of a picture
+    whose shorter side is first scaled to `resize` pixels. `bit_depth` is of the values of deep
     pictures, `mean` and `std` are of pixels in 0..1.
     """
 
-    image_size: int
+    image_size: ImageSize
     margin: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -38,7 +39,7 @@ class Preprocess:
         """The preprocessing with which a run of this data configuration is evaluated."""
         assert data.bit_depth != "auto", "a run's configuration is resolved"
         return cls(
-            image_size=data.test_side,
+            image_size=data.size_of_test,
             margin=margin_of(data.crop),
             mean=tuple(data.mean),
             std=tuple(data.std),

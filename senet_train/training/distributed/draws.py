@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from senet_train.backbones.shake_shake import Mixing
 from senet_train.backbones.wide_resnet import Dropout
+from senet_train.config.image_size import ImageSize, height_width
 from senet_train.training.distributed.world import world
 
 
@@ -36,12 +37,12 @@ class CountDraws(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def draws_of_libraries(network: nn.Module, image_size: int) -> int:
+def draws_of_libraries(network: nn.Module, image_size: ImageSize) -> int:
     """How often a training step draws outside of our layers; `network` is on the meta device."""
     network.train()
     for module in network.modules():
         if isinstance(module, Dropout | Mixing):
             module.eval()
     with torch.no_grad(), CountDraws() as mode:
-        network(torch.empty(2, 3, image_size, image_size, device="meta"))
+        network(torch.empty(2, 3, *height_width(image_size), device="meta"))
     return mode.draws
