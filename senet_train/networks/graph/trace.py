@@ -18,7 +18,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from senet_train.config.image_size import ImageSize, height_width, size_words
+from senet_train.config.image_size import ImageSize, height_width, size_words, typed_size
 from senet_train.errors import InputError
 from senet_train.networks.graph.own_attention import is_own_attention
 from senet_train.networks.graph.woven import module_at, tensor_at
@@ -161,10 +161,10 @@ def record_shapes(network: nn.Module, graph: fx.Graph, image_size: ImageSize) ->
                 return
             except Exception as error:  # whatever the network's code may raise
                 reasons.append(first_line(error))
-    others = ", ".join(map(size_words, list(sizes)[1:]))
+    others = ", ".join(map(typed_size, list(sizes)[1:]))
     raise InputError(
         f"{type(network).__name__} takes no maps of {next(iter(tried))} channels and "
-        f"{size_words(image_size)} ({reasons[0]}), nor of {others}: give "
+        f"{size_words(image_size)} ({reasons[0]}), nor of {others} px: give "
         "weave(network, image_size=...) the size that it takes, or pool before its last layer "
         "(nn.AdaptiveAvgPool2d); it may take nothing but one image or map"
     )
