@@ -12,7 +12,7 @@ import torch
 from support import DATA, TINY, Senet, config, run_folders, write_image
 from torch import Tensor
 
-from senet_train.data import file_reader, workers
+from senet_train.data import contents, file_reader, workers
 from senet_train.data.file_reader import FileReader, Request
 from senet_train.data.find import find_data
 from senet_train.data.imagenet_subset import load_image
@@ -114,9 +114,19 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_starts_its_workers_once(
-    seen: tuple[Path, Path], senet: Senet, started: Path, tmp_path: Path
+    seen: tuple[Path, Path],
+    senet: Senet,
+    started: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """For two epochs of training and validation and the test; before it, to look at test images."""
+    """For two epochs of training and validation and the test; before it, to look at test images.
+
+    Another test may have had these images looked at.
+    """
+    nothing_known = tmp_path_factory.mktemp("kept")
+    monkeypatch.setattr(contents, "cache_folder", lambda: nothing_known)
     line = [word for word in TINY if not word.startswith(("data.num", "data="))]
     line += ["data=imagenet_subset", f"data.root={seen[0]}", "data.cache=stream"]
     assert senet(*line, "data.workers=1").code == 0
