@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar
 
 import omegaconf.base
 import pytest
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins import file_config_source
@@ -37,6 +37,7 @@ parse = grammar_parser.parse
 parse_once = cache(parse)  # its trees are only read
 parse_rule = OverridesParser.parse_rule
 list_defaults = config_loader_impl.create_defaults_list
+make_map = defaults_list._create_interpolation_map
 merge = ConfigLoaderImpl._compose_config_from_defaults_list
 begin = CachingConfigRepository.__init__
 
@@ -81,6 +82,31 @@ def copied(known: dict[Any, bytes], key: Any, make: Callable[[], Any]) -> Any:
     return pickle.loads(known[key])
 
 
+class ReadOnce:
+    """A repository whose files are read once by all compositions: the list of files alone is made
+    from it, which changes nothing of what it gets."""
+
+    known: ClassVar[dict[Any, Any]] = {}
+
+    def __init__(self, repo: CachingConfigRepository) -> None:
+        self.repo, self.places = repo, config_dir_of(repo)
+
+    def load_config(self, config_path: str) -> Any:
+        key = (self.places, config_path)
+        if key not in self.known:
+            self.known[key] = self.repo.delegate.load_config(config_path=config_path)
+        return self.known[key]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.repo, name)
+
+
+def map_where_needed(overrides: Overrides, defaults: list[Any], self_added: bool) -> Any:
+    """The choices that an interpolated entry of a list of files reads; ours have no such entry."""
+    asked = any(entry.is_interpolation() for entry in defaults)
+    return make_map(overrides, defaults, self_added) if asked else None
+
+
 rules: dict[Any, bytes] = {}
 lists: dict[Any, DefaultsList] = {}
 merged: dict[Any, bytes] = {}
@@ -97,10 +123,10 @@ def defaults_of(
     """The files that a command's words choose, found once: words of values choose none."""
 
     def listed() -> DefaultsList:
-        return list_defaults(repo, config_name, overrides_list, **options)
+        return list_defaults(ReadOnce(repo), config_name, overrides_list, **options)
 
     if not are_ours(repo.get_sources()):
-        return listed()
+        return list_defaults(repo, config_name, overrides_list, **options)
     values = Overrides(repo, overrides_list).config_overrides
     of_values = set(map(id, values))
     chosen = [word.input_line for word in overrides_list if id(word) not in of_values]
@@ -138,6 +164,7 @@ def composing_is_fast() -> Iterator[None]:
         patch.setattr(omegaconf.base, "parse", parse_once)
         patch.setattr(OverridesParser, "parse_rule", rule_of)
         patch.setattr(config_loader_impl, "create_defaults_list", defaults_of)
+        patch.setattr(defaults_list, "_create_interpolation_map", map_where_needed)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merged_once)
         patch.setattr(CachingConfigRepository, "__init__", begin_cache)
         yield
@@ -152,6 +179,7 @@ def composing_as_hydra_does() -> Iterator[None]:
         patch.setattr(omegaconf.base, "parse", parse)
         patch.setattr(OverridesParser, "parse_rule", parse_rule)
         patch.setattr(config_loader_impl, "create_defaults_list", list_defaults)
+        patch.setattr(defaults_list, "_create_interpolation_map", make_map)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge)
         patch.setattr(CachingConfigRepository, "__init__", begin)
         yield

@@ -37,6 +37,7 @@ from senet_train.runs import checkpoint_files, finished
 from senet_train.system.resources import usable_cores
 from senet_train.training import fit, image_sizes, plan
 from senet_train.training.callbacks import speed
+from senet_train.training.tasks import classification
 
 # Tests of signals are of processes that inherit this, which nohup would have them ignore.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -86,6 +87,7 @@ SPARED = (
     (speed, "LEAST_PASSES", 1),  # at each batch size, after the one that warms up
     (fit, "reset_peak_memory", lambda: None),  # its search for garbage takes 0.14 s here
     (checkpoint_files, "read_back", lambda path: None),  # asked for in test_checkpoint_files.py
+    (classification, "write_mistakes", lambda *arguments: None),  # drawn in test_tensorboard.py
 )
 
 
@@ -157,14 +159,8 @@ def seeded() -> None:
 def senet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Senet:
-    """`senet("ratio=4")` runs the command in an empty working folder.
-
-    No picture is drawn: that takes longer than these runs.
-    """
+    """`senet("ratio=4")` runs the command in an empty working folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
-    )
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def run(*arguments: str) -> Result:

@@ -109,12 +109,9 @@ def arms(*lists: list[str] | str) -> str:
 
 @contextmanager
 def brief_runs_in(folder: Path) -> Iterator[None]:
-    """For the block, commands run in this folder, and nothing is drawn."""
+    """For the block, commands run in this folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(
-            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
-        )
         yield
 
 

@@ -17,6 +17,7 @@ from hydra.errors import HydraException, OverrideParseException
 TEXT_KEYS = ("data.root", "data.exclude", "model.pretrained", "output_dir", "placement.modules")
 NAME_LIST_KEYS = ("data.classes",)
 PLAIN_LIST = re.compile(r"\[[^\[\]{}'\"$()\\]*\]")  # without lists, quotes or functions inside
+PLAIN_TEXT = re.compile(r"[^\[\]{}'\"$()]*")
 ANY_LIST = re.compile(r"^\[.*\]$", re.DOTALL)
 WINDOWS_PATH = re.compile(r"\\\\[^\\]|[A-Za-z]:\\")  # \\server\share, C:\data
 KEY = re.compile(r"[+~]*[A-Za-z_][\w./@-]*")
@@ -69,14 +70,18 @@ def is_readable(word: str) -> bool:
 def text_as_meant(text: str, key: str) -> str:
     """The text, in quotes where Hydra would read something else, or nothing at all.
 
-    Several values (`a,b`, `choice(a,b)`), what is in quotes and what is escaped stay as they are.
+    Of several values (`a,b`) each is read so. `choice(a,b)`, what is in quotes and what is escaped
+    stay as they are.
     In a path of Windows a backslash escapes nothing: Hydra would read `\\\\server` as `\\server`.
     """
     try:
         found = OverridesParser.create().parse_override(f"{key}={text}")
     except HydraException:
         return quoted(text)
-    value: Any = found.value() if not found.is_sweep_override() else text
+    if found.is_sweep_override():
+        each = text.split(",") if PLAIN_TEXT.fullmatch(text) else []
+        return ",".join(text_as_meant(one.strip(), key) for one in each) or text
+    value: Any = found.value()
     if isinstance(value, str):
         escaped = "\\" in text and not WINDOWS_PATH.match(text)
         return text if value == text or text[:1] in ("'", '"') or escaped else quoted(text)

@@ -91,9 +91,6 @@ def brief() -> Iterator[None]:
         patch.setattr("senet_train.commands.inspect.files.draw_pictures", lambda found: [])
         patch.setattr("senet_train.commands.evaluate.files.draw_pictures", lambda found: [])
         patch.setattr("senet_train.compare.write_reports.draw_pictures", lambda *block: [])
-        patch.setattr(
-            "senet_train.training.tasks.classification.write_mistakes", lambda *arguments: None
-        )
         yield
 
 

@@ -60,6 +60,24 @@ def test_a_path_means_itself(key: str, path: str) -> None:
     assert quoted_where_needed(word) == word  # a sweep reads it twice
 
 
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        (r"\\srv\a,\\srv\b", [r"\\srv\a", r"\\srv\b"]),
+        (r"C:\a,plain, D:\new", [r"C:\a", "plain", r"D:\new"]),
+        ("1_1,1e3", ["1_1", "1e3"]),
+        ("choice(a,b)", ["a", "b"]),
+        ("'a,1',b", ["a,1", "b"]),
+    ],
+)
+def test_each_of_several_values_means_itself(typed: str, values: list[str]) -> None:
+    """Hydra alone reads one backslash of the two before a server, and 11 for 1_1."""
+    [word] = as_meant([f"data.root={typed}"])
+    found = OverridesParser.create().parse_override(word)
+    each = [read(f"data.root={value}") for value in found.sweep_string_iterator()]
+    assert each == values
+
+
 def test_hydra_alone_eats_a_backslash_of_a_share() -> None:
     """The control."""
     assert read("data.root=\\\\server\\share") == "\\server\\share"
