@@ -7,6 +7,7 @@ once.
 
 import logging
 import math
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -43,7 +44,7 @@ from senet_train.system.console import (
 )
 from senet_train.system.signals import pending_signal, raise_on_signals
 from senet_train.system.start import refuse_deleted_folder, start_process
-from senet_train.training.distributed.world import refuse_no_place, world
+from senet_train.training.distributed.world import STORE, refuse_no_place, world
 
 log = logging.getLogger("senet_train")
 
@@ -170,7 +171,7 @@ def check_unread_settings(raw: DictConfig, in_sweep: bool) -> None:
     line = unread_settings(raw, HydraConfig.get().overrides.task)
     if line and not in_sweep:
         raise InputError(line)
-    if line:
+    if line and STORE not in os.environ:  # else the command that started this process has said it
         log.warning("notice: %s", line)
 
 

@@ -129,10 +129,21 @@ class SweepProgress:
     def __init__(self, plans: Sequence["Plan"]) -> None:
         self.start, self.plans = time.monotonic(), plans
         self.started = datetime.now(UTC).isoformat(timespec="seconds")  # as statuses have it
-        self.epochs_before = sum(run.num_epochs for run in self.runs())
+        self.epochs_before = sum(run.num_epochs for run in self.look())
+        self.has_begun = False
 
     def runs(self) -> list[RunProgress]:
         """The progress of every run at this moment."""
+        runs = self.look()
+        epochs = sum(run.num_epochs for run in runs)
+        trains = epochs > self.epochs_before or any(run.state == "running" for run in runs)
+        self.has_begun = self.has_begun or trains
+        if not self.has_begun:  # a wait in the queue of a cluster is not the speed of an epoch
+            self.start = time.monotonic()
+        return runs
+
+    def look(self) -> list[RunProgress]:
+        """As the folders of the runs have it."""
         return [progress_of(plan, self.started) for plan in self.plans]
 
     def summary(self, runs: Sequence[RunProgress]) -> str:

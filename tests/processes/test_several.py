@@ -17,6 +17,7 @@ from torchvision.ops import StochasticDepth
 
 from senet_train.backbones.shake_shake import shakeshake26_2x32d
 from senet_train.backbones.wide_resnet import Dropout, WideResNet
+from senet_train.cli import main
 from senet_train.config.schema import Data
 from senet_train.data.images import MemoryImages
 from senet_train.data.loaders import TrainingBatches
@@ -302,6 +303,24 @@ def test_a_sweep_under_torchrun(senet: Senet, monkeypatch: pytest.MonkeyPatch) -
     result = senet(*TWO, "seeds=2", "trainer.devices=2")
     assert result.code == 2
     assert "error: torchrun starts the processes of one run, and this is a sweep" in result.err
+
+
+@pytest.mark.parametrize("started_by_us", [True, False])
+def test_an_unread_ratio_is_mentioned_by_the_command_alone(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    started_by_us: bool,
+) -> None:
+    """The processes that a run of a sweep starts do not say it again."""
+    monkeypatch.chdir(tmp_path)
+    if started_by_us:
+        place(monkeypatch, 0)
+    words = [*TWO, "model=resnet8", "trainer.devices=2", "dry_run=true", "hydra.mode=RUN"]
+    assert main(words, planned=True) == 0
+    said = capsys.readouterr().err
+    assert "dry run: " in said
+    assert ("ratio=4 changes nothing" in said) is not started_by_us
 
 
 def test_an_only_batch_of_unequal_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,20 @@ def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sweep.summary(runs_progress) == "0 of 2 finished, about 0:01:00 left"
 
 
+def test_a_wait_in_the_queue_is_no_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(sweep_view.time, "monotonic", lambda: now[0])
+    runs = [plan(tmp_path, 0), plan(tmp_path, 1), plan(tmp_path, 2, "finished", "0,6,0.5,2\n" * 5)]
+    sweep = SweepProgress(runs)
+    now[0] = 4000.0  # the jobs were queued until now
+    assert sweep.summary(sweep.runs()) == "1 of 3 finished"
+    runs[0] = plan(tmp_path, 0, "running", "0,6,0.5,2\n1,9,0.5,2\n")
+    now[0] = 4020.0  # 2 epochs in 20 s, 8 to do
+    assert sweep.summary(sweep.runs()) == "1 of 3 finished, about 0:01:20 left"
+    now[0] = 4030.0  # and the clock is not put back once they train
+    assert sweep.summary(sweep.runs()) == "1 of 3 finished, about 0:02:00 left"
+
+
 def test_the_table_keeps_to_the_terminal(tmp_path: Path) -> None:
     states = ["finished", "finished", "failed", "", "running", "diverged", "", "finished"]
     runs = [plan(tmp_path, seed, state) for seed, state in enumerate(states)]
