@@ -1,7 +1,7 @@
 """Stateless randomness: every draw is a pure function of a key such as (seed, epoch, index).
 
-Nothing here reads or leaves a trace in the global generators, so two arms with one seed see the
-same draws whatever their model, batch size or number of workers.
+Nothing here reads the global generators, so two arms with one seed see the same draws whatever
+their model, batch size or number of workers; `seed_draws` alone leaves a trace in them.
 """
 
 import hashlib

@@ -35,7 +35,7 @@ from senet_train.networks.cost import NetworkCost
 from senet_train.networks.insertion import Slot
 from senet_train.runs import checkpoint_files, finished
 from senet_train.system.resources import usable_cores
-from senet_train.training import fit, image_sizes, plan
+from senet_train.training import checks, fit, plan
 from senet_train.training.callbacks import speed
 from senet_train.training.tasks import classification
 
@@ -109,9 +109,9 @@ def costs_are_known() -> Iterator[None]:
         try:
             key = pickle.dumps((network, slots, data.image_size, data.test_size))
         except (AttributeError, RecursionError, pickle.PicklingError):  # of a test, or deep
-            return image_sizes.cost_at(network, slots, data)
+            return checks.cost_at(network, slots, data)
         if key not in known:
-            known[key] = image_sizes.cost_at(network, slots, data)
+            known[key] = checks.cost_at(network, slots, data)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -21,11 +21,11 @@ from senet_train.config.suggest import no_such_key
 from senet_train.config.typed_words import NAME_LIST_KEYS
 from senet_train.errors import InputError
 
-SIDES = "give a whole number, the side of square images, or for image files two, [height,width]"
+SIDES = "give a number from 1 on, the side of square images, or for files two, [height,width]"
 SIZE_KEYS = {
     "data.image_size": SIDES,
     "data.test_size": f"{SIDES}, or auto",
-    "data.test_resize": "give a whole number, the shorter side, or auto",
+    "data.test_resize": "give a number from 1 on, the shorter side, or auto",
 }
 
 

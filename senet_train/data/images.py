@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from senet_train.config.image_size import ImageSize, height_width
 from senet_train.data.augment import Augment
 from senet_train.data.file_reader import FileReader
 from senet_train.data.placement import Rows, to_device
@@ -60,8 +61,8 @@ class MemoryImages(Labelled):
         pixels, labels = to_device(self.pixels, device), to_device(self.labels, device)
         return replace(self, pixels=pixels, labels=labels)
 
-    def resized(self, size: int) -> "MemoryImages":
-        """The same images of `size` pixels a side."""
+    def resized(self, size: ImageSize) -> "MemoryImages":
+        """The same images of this size."""
         return replace(self, pixels=resize(self.pixels, size))
 
     def read(
@@ -79,12 +80,13 @@ class MemoryImages(Labelled):
             yield pixels
 
 
-def resize(pixels: Tensor, size: int) -> Tensor:
-    """(N, H, W, 3) -> (N, size, size, 3), bilinear; the same tensor where the size is right."""
-    if tuple(pixels.shape[1:3]) == (size, size):
+def resize(pixels: Tensor, size: ImageSize) -> Tensor:
+    """(N, h, w, 3) -> (N, H, W, 3), bilinear; the same tensor where the size is right."""
+    shape = height_width(size)
+    if tuple(pixels.shape[1:3]) == shape:
         return pixels
     planes = pixels.permute(0, 3, 1, 2)
-    scaled = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    scaled = F.interpolate(planes, shape, mode="bilinear", antialias=True)
     return scaled.permute(0, 2, 3, 1).contiguous()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from senet_train.config.image_size import height_width, shorter_side
+from senet_train.config.image_size import height_width
 from senet_train.config.schema import Data
 from senet_train.data.augment import Augment, Normalise, draw_table
 from senet_train.data.images import FileImages, Images, MemoryImages, Source
@@ -111,9 +111,7 @@ def at_size(images: Images, data: Data) -> Images:
 
     Scenes are not resized: their boxes and masks would have to be, too.
     """
-    if not isinstance(images, MemoryImages):
-        return images
-    return images.resized(shorter_side(data.image_size))
+    return images.resized(data.image_size) if isinstance(images, MemoryImages) else images
 
 
 def keeps(num_images: int, data: Data) -> bool:

@@ -133,7 +133,7 @@ class SweepProgress:
         self.has_begun = False
 
     def runs(self) -> list[RunProgress]:
-        """The progress of every run at this moment."""
+        """The progress of every run now; the clock starts when one of them begins to train."""
         runs = self.look()
         epochs = sum(run.num_epochs for run in runs)
         trains = epochs > self.epochs_before or any(run.state == "running" for run in runs)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from senet_train.backbones.slots import Backbone
-from senet_train.config.image_size import height_width
+from senet_train.config.image_size import height_width, typed_size
 from senet_train.config.schema import Config, Data, Optim, Trainer
 from senet_train.errors import InputError
+from senet_train.networks.cost import NetworkCost, measure_cost
 from senet_train.networks.depth import depths_of
 from senet_train.networks.determinism import not_deterministic
 from senet_train.networks.hardware import choose_accelerator
@@ -16,6 +17,26 @@ from senet_train.system.cards import card_fault
 from senet_train.training.distributed.batch_norm import unknown_batch_norms
 from senet_train.training.distributed.world import world
 from senet_train.training.parameters import freeze_backbone, new_prefixes
+
+
+def cost_at(network: Backbone, slots: list[Slot], data: Data) -> NetworkCost:
+    """The cost of one test image. Raises InputError for a size that the network cannot take."""
+    try:
+        cost = measure_cost(network, slots, data.image_size)
+    except RuntimeError as error:
+        raise InputError(
+            f"data.image_size={typed_size(data.image_size)} is too small for this network "
+            f"({error}): choose a larger one"
+        ) from error
+    if data.test_size == "auto":
+        return cost
+    try:
+        return measure_cost(network, slots, data.test_size)
+    except RuntimeError as error:
+        raise InputError(
+            f"data.test_size={typed_size(data.test_size)} is not for this network ({error}): "
+            f"choose one nearer to data.image_size={typed_size(data.image_size)}, or auto"
+        ) from error
 
 
 def refuse_batch(network: Backbone, data: Data) -> None:

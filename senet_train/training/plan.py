@@ -32,6 +32,7 @@ from senet_train.runs.folder import RunFolder
 from senet_train.runs.identity import Identity
 from senet_train.runs.network import NetworkBuilder
 from senet_train.training.checks import (
+    cost_at,
     refuse_batch,
     refuse_compiled,
     refuse_devices,
@@ -42,7 +43,6 @@ from senet_train.training.checks import (
     refuse_overflows,
     refuse_unknown_norms,
 )
-from senet_train.training.image_sizes import cost_at
 from senet_train.training.loggers import LOGGERS
 from senet_train.training.loggers import PLUGINS as LOGGER_PLUGINS
 from senet_train.training.loggers.sink import Logger

@@ -91,13 +91,13 @@ CASES = [
     ("optim.focal_gamma=2.0 data.mixup=0.2", "optim.focal_gamma=2.0 with data.mixup or data.cutmi"),
     ("optim.focal_gamma=-1.0", "optim.focal_gamma=-1.0: must be greater than or equal to 0"),
     ("data.test_flips=vertical", "data.test_flips=vertical: must be 'none' or 'horizontal'"),
-    ("data.image_size=[128]", "data.image_size=[128]: give a whole number, the side of square"),
+    ("data.image_size=[128]", "data.image_size=[128]: give a number from 1 on, the side of square"),
     ("data=digits data.image_size=[8,12]", "data.image_size=[8,12] is for image files and digits"),
     (
         "data.image_size=128x256",
-        "data.image_size=128x256: give a whole number, the side of square images, or for image",
+        "data.image_size=128x256: give a number from 1 on, the side of square images, or for f",
     ),
-    ("data.image_size=max", "data.image_size=max: give a whole number, the side"),
+    ("data.image_size=max", "data.image_size=max: give a number from 1 on, the side"),
     ("data.padding_mode=edge", "data.padding_mode=edge: must be 'zeros' or 'reflect'"),
     (
         "data.padding_mode=reflect data.padding=8",

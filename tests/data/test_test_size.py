@@ -19,7 +19,7 @@ from senet_train.data.framing import MARGIN, framed
 from senet_train.data.images import FileImages, Images
 from senet_train.data.loaders import EvaluationBatches, TrainingBatches, load_splits
 from senet_train.errors import InputError
-from senet_train.training.image_sizes import cost_at
+from senet_train.training.checks import cost_at
 from senet_train.training.plan import make_plan
 
 SHAPES = [(41, 60), (60, 41), (33, 33), (21, 21), (144, 20), (20, 145), (101, 100)]
@@ -145,19 +145,22 @@ def test_a_run_is_evaluated_and_predicts_as_it_was_tested(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("data.test_size=0", "data.test_size=0: give a whole number, the side of square images"),
+        (
+            "data.test_size=0",
+            "data.test_size=0: give a number from 1 on, the side of square images",
+        ),
         (
             "data.test_size=[11]",
-            "data.test_size=[11]: give a whole number, the side of square images, or",
+            "data.test_size=[11]: give a number from 1 on, the side of square images, or",
         ),
         ("data.test_size=[11,12] data.test_resize=16", "the test sees images of [11,12]: leave"),
         (
             "data.test_resize=all",
-            "data.test_resize=all: give a whole number, the shorter side, or auto",
+            "data.test_resize=all: give a number from 1 on, the shorter side, or auto",
         ),
         (
             "data.test_resize=none",
-            "data.test_resize=none: give a whole number, the shorter side, or",
+            "data.test_resize=none: give a number from 1 on, the shorter side, or",
         ),
         ("data.test_resize=7", "data.test_resize=7 has no middle of 8 pixels: choose data.test_re"),
         ("data.test_size=12 data.test_resize=11", "data.test_resize=11 has no middle of 12"),

@@ -127,7 +127,7 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     ),
     "environment": (
         lambda run, owned: settings(run, lambda c: c["data"].update(image_size="${oc.env:HOME}")),
-        "data.image_size=${oc.env:HOME}: give a whole number",
+        "data.image_size=${oc.env:HOME}: give a number from 1 on",
     ),
     "laughs": (lambda run, owned: append(run, LAUGHS), "is no plain YAML (it has aliases)"),
     "depth": (lambda run, owned: append(run, f"x: {'[' * 5000}{']' * 5000}\n"), "no plain YAML"),

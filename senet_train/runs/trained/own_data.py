@@ -4,7 +4,6 @@ import logging
 import os
 from dataclasses import replace
 
-from senet_train.config.image_size import shorter_side
 from senet_train.config.schema import Data
 from senet_train.data.find import find_data
 from senet_train.data.images import ClassImages, MemoryImages, Source
@@ -29,7 +28,7 @@ def test_images_of(source: Source, data: Data) -> ClassImages:
     """The test images of a source at the size of `data`. Files are not read yet."""
     _, test = source.load()
     if isinstance(test, MemoryImages):
-        return test.resized(shorter_side(data.image_size))
+        return test.resized(data.image_size)
     assert not isinstance(test, SceneImages), "no source of classifiers has scenes"
     return test
 

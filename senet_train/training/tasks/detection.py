@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from senet_train.config.image_size import shorter_side
+from senet_train.config.image_size import height_width
 from senet_train.config.schema import Config
 from senet_train.data.loaders import Batch
 from senet_train.data.scenes import SceneImages, Target
@@ -105,7 +105,7 @@ def on_cpu(tensors: Target) -> Target:
 def refuse(config: Config) -> None:
     """Raises InputError for settings that detection cannot follow."""
     refuse_settings(config, {"optim.label_smoothing": 0.0, "trainer.precision": 32})
-    if shorter_side(config.data.image_size) % DIVISOR:
+    if any(side % DIVISOR for side in height_width(config.data.image_size)):
         raise InputError(
             f"data.image_size={config.data.image_size}: a detector would pad it with zeros to a "
             f"multiple of {DIVISOR}, and attention see them: choose a multiple of {DIVISOR}"
