@@ -49,14 +49,6 @@ def job(folder: Path, by: int) -> None:
         os._exit(int(end.code or 0))
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the run leaves that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert run(folder, LINE) == 0
-    return state_of(folder)
-
-
 @pytest.mark.parametrize(
     ("by", "squeue", "end"),
     [
