@@ -45,9 +45,11 @@ def disable_malloc_trim() -> None:
 def freeze_garbage_collector() -> None:
     """Exclude all modules loaded by now from garbage collection, which then takes a sixth as long.
 
-    They are included again at exit: torch's compiler reports what is frozen then.
+    They are included again at exit: torch's compiler reports what is frozen then. Full collections,
+    which are cheap now, come as often as Python has them (see `collect_rarely` in start.py).
     """
     gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], 10)
     atexit.register(gc.unfreeze)
 
 

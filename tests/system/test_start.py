@@ -1,5 +1,6 @@
 """A command without standard streams, or with some that are gone: it does its work all the same."""
 
+import gc
 import os
 import pty
 import subprocess
@@ -14,7 +15,7 @@ from support import TINY, Senet, run_folders, status_of
 from senet_train.cli import main
 from senet_train.commands.compare import main as compare
 from senet_train.system.console import end_quietly, is_of_the_reader
-from senet_train.system.start import losing, start_process
+from senet_train.system.start import collect_rarely, losing, start_process
 
 SENET_TRAIN = "from senet_train.cli import entry; entry()"
 COMPARE = "import sys; from senet_train.commands.compare import main; sys.exit(main())"
@@ -132,3 +133,12 @@ def test_a_deleted_working_folder(
     for printed in (result.err, capsys.readouterr().err):
         [line] = printed.splitlines()
         assert line.startswith("error: the working folder is not there any more (No such file")
+
+
+def test_full_collections_are_rare_among_imports() -> None:
+    before = gc.get_threshold()
+    try:
+        collect_rarely()
+        assert gc.get_threshold() == (*before[:2], 100)
+    finally:
+        gc.set_threshold(*before)
