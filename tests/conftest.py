@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -186,6 +187,25 @@ def command(
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of TINY, which nobody changes."""
+    base = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(base)
+        assert main(TINY) == 0
+    [folder] = run_folders(base)
+    return folder
+
+
+@pytest.fixture
+def finished_run(tiny_run: Path, tmp_path: Path) -> Path:
+    """The folder of a run as `senet(*TINY)` leaves it, which a test may change."""
+    shutil.copytree(tiny_run.parents[2], tmp_path / "outputs")
+    [folder] = run_folders(tmp_path)
+    return folder
 
 
 @pytest.fixture(scope="session")

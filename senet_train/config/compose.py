@@ -104,7 +104,7 @@ def combinations(overrides: Sequence[Override]) -> Iterator[list[str]]:
 def unread_settings(raw: DictConfig, words: Sequence[str]) -> str:
     """An error line for a ratio or placement in `words` that nothing reads; "" if all are read."""
     attention = raw.attention.name
-    reads_ratio = "${ratio}" in OmegaConf.to_yaml(raw, resolve=False)
+    reads_ratio = "${ratio}" in str(OmegaConf.to_container(raw, resolve=False))  # YAML takes 30 ms
     unread = [
         word
         for word in (override.lstrip("+") for override in words)

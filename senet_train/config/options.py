@@ -5,11 +5,11 @@ An option's types are the constructor's keyword signature, so a new class needs 
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import entry_points
 from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from senet_train.config.conf_keys import keys_of_conf
 from senet_train.config.read import explain
@@ -46,7 +46,8 @@ def look_up(
     raise InputError(f"there is no {where} named {name}{suggestion(name, known)}")
 
 
-def keyword_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+@lru_cache  # each arm of a table asks for those of the same constructors
+def keyword_options(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The keyword-only parameters a configuration may set: those not bound already."""
     bound = constructor.keywords if isinstance(constructor, partial) else {}
     parameters = inspect.signature(constructor, eval_str=True).parameters.values()
@@ -77,16 +78,21 @@ def check_options(
     for p in allowed.values():
         if p.annotation is p.empty:
             raise InputError(f"{where}: its option {p.name} has no type: annotate its constructor")
-    fields: dict[str, Any] = {
-        p.name: (p.annotation, Field() if p.default is p.empty else p.default)
-        for p in allowed.values()
-    }
-    model = create_model("Options", __config__=STRICT, **fields)
     try:
-        checked = model.model_validate(dict(given))
+        checked = model_of(constructor).model_validate(dict(given))
     except ValidationError as error:
         raise InputError(explain(error, given, f"{where}.")) from None
     return {name: getattr(checked, name) for name in allowed}
+
+
+@lru_cache  # likewise, and to make a model takes milliseconds
+def model_of(constructor: Callable[..., Any]) -> type[BaseModel]:
+    """A model that checks the options of a constructor, all of which have a type."""
+    fields: dict[str, Any] = {
+        p.name: (p.annotation, Field() if p.default is p.empty else p.default)
+        for p in keyword_options(constructor).values()
+    }
+    return create_model("Options", __config__=STRICT, **fields)
 
 
 def shared_keys(group: str) -> list[str]:

@@ -27,9 +27,9 @@ def describe_environment(hardware: Hardware, further: Sequence[str] = ()) -> Env
         code=code_hash(),
         versions={
             "python": platform.python_version(),
-            "senet-train": version("senet-train"),
-            **{package: version(package) for package in PACKAGES},
-            **{package: version(package) for package in further},
+            "senet-train": version_of("senet-train"),
+            **{package: version_of(package) for package in PACKAGES},
+            **{package: version_of(package) for package in further},
         },
         device=device_name(hardware.accelerator, cpu),
         cpu=cpu,
@@ -37,6 +37,12 @@ def describe_environment(hardware: Hardware, further: Sequence[str] = ()) -> Env
         git=git_commit(),
         **vars(hardware),
     )
+
+
+@cache  # it reads and parses a file, and a table has many runs
+def version_of(package: str) -> str:
+    """The version of an installed package, when it was first asked for."""
+    return version(package)
 
 
 def device_name(accelerator: str, cpu: str) -> str:

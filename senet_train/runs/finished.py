@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def keep_plan(
     """
     found = dict(stamps_below(origins))
     edited = any(max(stamp[1:3]) > since_ns - SETTLED_NS for stamp in found.values())
-    if edited or any(group.startswith("senet_train.") for group in entry_points().groups):
+    if edited or plugins_are_installed():
         return
     places = tuple(os.path.abspath(origin) for origin in origins)
     plan = KeptPlan(folder.data, folder.arm, identity, data_fingerprint, places, hash_of(found))
@@ -108,6 +109,12 @@ def keep_plan(
         write_json(file, asdict(plan))
     except (OSError, ValueError) as error:
         log.debug("the plan is not kept: %s", error)
+
+
+@cache  # it reads a file of each installed package, and a table has many runs
+def plugins_are_installed() -> bool:
+    """Whether others' were when this was first asked."""
+    return any(group.startswith("senet_train.") for group in entry_points().groups)
 
 
 def find_finished(config: Config) -> tuple[RunFolder, str] | None:

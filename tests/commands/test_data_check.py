@@ -11,6 +11,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,8 +60,10 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def check(tree: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> Check:
-    """`check("--fresh")` checks the tree, in an empty working folder."""
+def check_by_processes(
+    tree: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> Check:
+    """`check_by_processes("--fresh")` checks the tree, in an empty working folder."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
@@ -70,6 +73,13 @@ def check(tree: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture
         return Result(code, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def check(check_by_processes: Check, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """The same, its files decoded by threads: a process takes 0.4 s to start."""
+    monkeypatch.setattr(decode, "start_pool", ThreadPoolExecutor)
+    return check_by_processes
 
 
 @pytest.fixture
@@ -222,7 +232,7 @@ def test_a_clean_tree(check: Check, tree: Path) -> None:
     assert sorted(tree.rglob("*")) == sorted([*before, tree / NAME])
 
 
-def test_every_fault(check: Check, tree: Path) -> None:
+def test_every_fault(check_by_processes: Check, tree: Path) -> None:
     planted = spoil(tree)
     assert {kind for kind, _, _ in planted} == set(KINDS) - {
         "not opened",
@@ -230,7 +240,8 @@ def test_every_fault(check: Check, tree: Path) -> None:
         "one class",
         "names alike",
     }
-    result = check("--out", "report.csv", "--exclude", "exclude.txt", "--jobs", "2")
+    files = ("--out", "report.csv", "--exclude", "exclude.txt")
+    result = check_by_processes(*files, "--jobs", "2")
     assert (result.code, result.err) == (1, "")
     assert found() == planted
     lines = Path("exclude.txt").read_text().splitlines()
@@ -257,8 +268,9 @@ def test_class_names_that_are_alike(check: Check, tree: Path) -> None:
     assert 'the classes "Cat ", "cat" differ in case or in spaces alone' in notes
 
 
-def test_any_number_of_jobs(check: Check, tree: Path) -> None:
+def test_any_number_of_jobs(check_by_processes: Check, tree: Path) -> None:
     spoil(tree)
+    check = check_by_processes
     one, two = (check("--fresh", "--jobs", jobs, "--out", f"{jobs}.csv") for jobs in "12")
     assert one.out.replace("1.csv", "2.csv") == two.out
     assert Path("1.csv").read_bytes() == Path("2.csv").read_bytes()
@@ -326,11 +338,13 @@ def test_the_cache_elsewhere(check: Check, tree: Path, decoded: list[str]) -> No
     assert len(decoded) == NUM_IMAGES
 
 
-def test_a_file_that_ends_its_decoder(check: Check, tree: Path, monkeypatch) -> None:
+def test_a_file_that_ends_its_decoder(
+    check_by_processes: Check, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is named, its neighbours are decoded, and it is tried again the next time."""
     monkeypatch.setattr(decode, "decode_each", odd_decoders.deadly)
     write_image(tree / "train" / "cat" / "deadly.png", 77)
-    result = check("--out", "report.csv", "--exclude", "exclude.txt")
+    result = check_by_processes("--out", "report.csv", "--exclude", "exclude.txt")
     assert found() == {("ends its decoder", "exclude", "train/cat/deadly.png")}
     assert f"{NUM_IMAGES + 1} images decoded" in result.out
     monkeypatch.undo()

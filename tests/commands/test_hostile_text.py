@@ -19,10 +19,9 @@ from xml.etree import ElementTree
 import pytest
 from compare_runs import write_run
 from PIL import Image
-from support import ROOT, TINY, Senet, brief_runs_in, run_folders
+from support import ROOT, Senet
 from test_csv_files import checked, evaluated, inspected, is_number, predicted, profiled
 
-from senet_train.cli import main as train
 from senet_train.commands import compare
 from senet_train.commands.command_line import exit_code_of
 from senet_train.commands.evaluate import cli as evaluate
@@ -47,15 +46,6 @@ RECORDED = ALL.replace("\udc80", "")  # records with half a character are refuse
 def steers(text: str) -> list[str]:
     """The characters of a text that a terminal would obey, line feeds aside."""
     return [c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs")]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    with brief_runs_in(folder):
-        assert train([*TINY, "trainer.max_epochs=1"]) == 0
-    [run] = run_folders(folder)
-    return run
 
 
 def poisoned(node: Any) -> Any:
@@ -163,10 +153,10 @@ def test_errors_and_lists_of_what_is_left_out(
 
 
 @pytest.fixture
-def stranger(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stranger(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run whose classes and record are hostile."""
     monkeypatch.chdir(tmp_path)
-    run = Path(shutil.copytree(trained, tmp_path / "arm" / "seed0"))
+    run = Path(shutil.copytree(tiny_run, tmp_path / "arm" / "seed0"))
     (run / "classes.json").write_text(json.dumps([ALL, f"b {ALL}"]))
     record = json.loads((run / "result.json").read_text())
     record["environment"] = poisoned(record["environment"])

@@ -6,8 +6,6 @@ import io
 import json
 import re
 import struct
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -152,9 +150,9 @@ def one_seed() -> Comparison:
 
 
 @cache
-def twenty() -> Comparison:
+def twelve() -> Comparison:
     """Many arms, long names, one of two seeds; a second block with the control alone."""
-    shifts = {f"se_resnet20-r{i}-squeeze_max-pre-stages_34": 0.1 * (i % 7) for i in range(20)}
+    shifts = {f"se_resnet20-r{i}-squeeze_max-pre-stages_34": 0.1 * (i % 7) for i in range(12)}
     runs = accuracies(shifts, 5, 0.2)
     last = list(runs)[-1]
     runs[last] = {seed: runs[last][seed] for seed in (0, 1)}
@@ -162,7 +160,7 @@ def twenty() -> Comparison:
     return Comparison([block(runs), alone], [], 0.3, [])
 
 
-CASES = {"normal": normal, "hostile": hostile, "one_seed": one_seed, "twenty": twenty}
+CASES = {"normal": normal, "hostile": hostile, "one_seed": one_seed, "twelve": twelve}
 
 
 @dataclasses.dataclass
@@ -434,12 +432,3 @@ def test_same_labels_are_told_apart() -> None:
     bare = [dataclasses.replace(arm, settings="") for arm in same]
     assert arm_names(dataclasses.replace(found, arms=bare)) == ["se (f0)", "se (f1)", "se (f2)"]
     assert shortened("a" * 10 + "b" * 10, 11) == "aaaa...bbbb"
-
-
-def test_the_terminal_needs_no_pictures() -> None:
-    code = (
-        "import sys, senet_train.compare.render.terminal;"
-        "print({'matplotlib', 'jinja2', 'torch'} & sys.modules.keys())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"

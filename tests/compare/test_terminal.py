@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 from markupsafe import escape
 from rich.cells import cell_len
-from test_reports import accuracies, block, normal, printed, twenty
+from test_reports import accuracies, block, normal, printed, twelve
 
 from senet_train.compare.comparison import Block, Comparison
 from senet_train.compare.render.columns import fitted
@@ -149,8 +149,8 @@ def test_a_pipe_gets_whole_names_too(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_equal_words_are_said_once() -> None:
-    words = [line.words for line in report_of(twenty()).sections[0].in_words]
-    text = " ".join(printed(twenty(), 100).split())
+    words = [line.words for line in report_of(twelve()).sections[0].in_words]
+    text = " ".join(printed(twelve(), 100).split())
     assert len(set(words)) < len(words)
     assert [text.count(f"{each} ") for each in set(words)] == [1] * len(set(words))
 

@@ -1,19 +1,24 @@
 """A finished run is found by the words of its command, without a plan, until anything changes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TINY, Result, Senet, draw_tree, run_folders
+from support import TINY, Result, Senet, brief_runs_in, draw_tree
 
+from senet_train.cli import main
 from senet_train.runs import finished
 from senet_train.system import resources
 from senet_train.system.files import cache_folder
 
-SETTINGS = tuple(word for word in TINY if not word.startswith(("data=", "data.num")))
+SETTINGS = tuple(
+    word for word in TINY if not word.startswith(("data=", "data.num", "trainer.max_epochs"))
+)
+SETTINGS += ("data=imagenet_subset", "trainer.max_epochs=1")
 
 
 class Planned(Exception):
@@ -43,6 +48,16 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a finished run on such a tree."""
+    base = tmp_path_factory.mktemp("made")
+    draw_tree(base / "tree")
+    with brief_runs_in(base):
+        assert main([*SETTINGS, f"data.root={base / 'tree'}"]) == 0
+    return base / "outputs"
+
+
 @pytest.fixture(autouse=True)
 def files_settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' files are new: take them as settled when a run begins."""
@@ -56,9 +71,10 @@ def test_no_plan_is_made_again(senet: Senet, senet_without_plans: Senet) -> None
     assert "found finished" in again.err
 
 
+@pytest.mark.usefixtures("finished_run")
 def test_a_plan_is_made_for_other_words(senet: Senet, senet_without_plans: Senet) -> None:
     """The control of every test here: where nothing is kept, there is a plan."""
-    senet(*TINY)
+    assert "found finished" in senet(*TINY).err  # by a plan, which is kept
     for other in ("seed=1", "overwrite=true", "dry_run=true", "output_dir=others"):
         assert "Planned" in senet_without_plans(*TINY, other).err
 
@@ -94,10 +110,11 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_data_are_planned_with(
-    senet: Senet, senet_without_plans: Senet, tree: Path, change: str
+    senet: Senet, senet_without_plans: Senet, tree: Path, outputs: Path, change: str
 ) -> None:
-    words = (*SETTINGS, "data=imagenet_subset", f"data.root={tree}")
-    assert senet(*words).code == 0
+    shutil.copytree(outputs, tree.with_name("outputs"))
+    words = (*SETTINGS, f"data.root={tree}")
+    assert "found finished" in senet(*words).err
     assert senet_without_plans(*words).code == 0
     CHANGES[change](tree)
     assert "Planned" in senet_without_plans(*words).err
@@ -106,7 +123,7 @@ def test_changed_data_are_planned_with(
 def test_data_that_change_during_a_run_are_planned_with(
     senet: Senet, senet_without_plans: Senet, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (*SETTINGS, "data=imagenet_subset", f"data.root={tree}")
+    words = (*SETTINGS, f"data.root={tree}")
     keep = finished.keep_plan
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -132,6 +149,7 @@ AROUND: dict[str, Callable[[pytest.MonkeyPatch, Path], object]] = {
 }
 
 
+@pytest.mark.usefixtures("finished_run")
 @pytest.mark.parametrize("what", AROUND)
 def test_a_plan_is_made_where_anything_else_has_changed(
     senet: Senet,
@@ -141,17 +159,17 @@ def test_a_plan_is_made_where_anything_else_has_changed(
     what: str,
 ) -> None:
     words = (*TINY, f"output_dir={tmp_path / 'outputs'}")
-    senet(*words)
+    assert "found finished" in senet(*words).err
     (tmp_path / "elsewhere" / "there").mkdir(parents=True)
     AROUND[what](monkeypatch, tmp_path / "elsewhere" / "there")
     assert "Planned" in senet_without_plans(*words).err
 
 
 def test_a_plan_is_made_for_a_run_that_is_gone_or_damaged(
-    senet: Senet, senet_without_plans: Senet, tmp_path: Path
+    senet: Senet, senet_without_plans: Senet, tmp_path: Path, finished_run: Path
 ) -> None:
-    senet(*TINY)
-    [folder] = run_folders(tmp_path)
+    assert "found finished" in senet(*TINY).err
+    folder = finished_run
     record, identity = folder / "result.json", folder.parent / "identity.json"
     for file, before, after in (
         (record, '"seed": 0', '"seed": 7'),
@@ -170,10 +188,11 @@ def test_a_plan_is_made_for_a_run_that_is_gone_or_damaged(
     assert "Planned" in senet_without_plans(*TINY).err
 
 
+@pytest.mark.usefixtures("finished_run")
 def test_a_kept_plan_that_is_damaged_is_made_again(
     senet: Senet, senet_without_plans: Senet
 ) -> None:
-    senet(*TINY)
+    assert "found finished" in senet(*TINY).err
     for file in (finished.cache_folder() / "plans").iterdir():
         file.write_text("{}")
     assert "Planned" in senet_without_plans(*TINY).err
@@ -181,6 +200,7 @@ def test_a_kept_plan_that_is_damaged_is_made_again(
     assert senet_without_plans(*TINY).code == 0
 
 
+@pytest.mark.usefixtures("finished_run")
 def test_it_is_found_without_torch(
     senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

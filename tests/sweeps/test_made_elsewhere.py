@@ -88,6 +88,7 @@ def plans(base: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda plan: len(plan["seeds"]))
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_planned_without_bfloat16_and_made_with_it(
     senet: Senet, nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

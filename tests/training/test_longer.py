@@ -1,6 +1,7 @@
 """A longer run goes on from a finished shorter one, to the bits of one that was trained at once."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from processes.outcome import equal, state_of
-from support import TINY, Result, Senet, config, run_folders
+from support import TINY, Result, Senet, brief_runs_in, config, run_folders
 
+from senet_train.cli import main
 from senet_train.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from senet_train.runs.record import read_record
 from senet_train.training.longer import shorter_runs
@@ -42,6 +44,32 @@ def longer(base: Path) -> Path:
         run for run in run_folders(base) if "max_epochs: 4" in (run / "config.yaml").read_text()
     ]
     return found
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Output folders that nobody changes: of two epochs, and of four that went on from them."""
+    base = tmp_path_factory.mktemp("made")
+    with brief_runs_in(base):
+        assert main([*LINE, TWO]) == 0
+        shutil.copytree(base / "outputs", base / "two")
+        assert main([*LINE, FOUR]) == 0
+    return {TWO: base / "two", FOUR: base / "outputs"}
+
+
+@pytest.fixture
+def two(made_once: dict[str, Path], tmp_path: Path) -> Path:
+    """The folder of a finished run of two epochs, as `senet(*LINE, TWO)` leaves it."""
+    shutil.copytree(made_once[TWO], tmp_path / "outputs")
+    [folder] = run_folders(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def four(made_once: dict[str, Path], tmp_path: Path) -> Path:
+    """The folder of a run of four epochs that went on from one of two, which is beside it."""
+    shutil.copytree(made_once[FOUR], tmp_path / "outputs")
+    return longer(tmp_path)
 
 
 def both(senet: Senet, *words: str) -> Result:
@@ -95,9 +123,9 @@ def test_it_ends_with_the_bits_of_a_run_at_once(
     assert equal(at_once, gone_on)
 
 
-def test_the_comparison_can_tell(senet: Senet, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("four")
+def test_the_comparison_can_tell(tmp_path: Path) -> None:
     """Two epochs of the four are other weights: the control."""
-    both(senet)
     last = [read_checkpoint(run / "checkpoints/last.ckpt") for run in run_folders(tmp_path)]
     assert not equal(last[0]["state_dict"], last[1]["state_dict"])
 
@@ -193,24 +221,20 @@ QUICK = ("other code", "no best", "not finished")
 @pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NOT_FROM]
 )
-def test_what_is_not_gone_on_from(
-    senet: Senet, tmp_path: Path, batches: list[int], name: str
-) -> None:
+def test_what_is_not_gone_on_from(senet: Senet, two: Path, batches: list[int], name: str) -> None:
     """It is trained from its start, whatever others have left there."""
     change, said = NOT_FROM[name]
-    assert senet(*LINE, TWO).code == 0
-    [run] = run_folders(tmp_path)
-    change(run)
+    change(two)
     result = senet(*LINE, FOUR)
     assert result.code == 0, result.err
     assert (said in result.err) if said else ("gone on from" not in result.err)
     assert "going on from" not in result.err
-    assert len(batches) == 6 + 12
+    assert len(batches) == 12
 
 
-def test_another_run_is_none_to_go_on_from(senet: Senet, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("senet", "two")
+def test_another_run_is_none_to_go_on_from() -> None:
     """Nor is a run of as many epochs, or of more."""
-    assert senet(*LINE, TWO).code == 0
 
     def found(*words: str) -> int:
         return len(list(shorter_runs(make_plan(config(*LINE, *words)))))
@@ -222,11 +246,10 @@ def test_another_run_is_none_to_go_on_from(senet: Senet, tmp_path: Path) -> None
         assert found(FOUR, word) == 0
 
 
-def test_overwrite_begins_at_zero(senet: Senet, tmp_path: Path, batches: list[int]) -> None:
-    both(senet)
+def test_overwrite_begins_at_zero(senet: Senet, four: Path, batches: list[int]) -> None:
     assert senet(*LINE, FOUR, "overwrite=true").code == 0
-    assert len(batches) == 12 + 12
-    assert read_record(longer(tmp_path) / "result.json").origin.epochs == 0
+    assert len(batches) == 12
+    assert read_record(four / "result.json").origin.epochs == 0
 
 
 def test_the_longest_is_gone_on_from(senet: Senet, batches: list[int]) -> None:
@@ -237,25 +260,23 @@ def test_the_longest_is_gone_on_from(senet: Senet, batches: list[int]) -> None:
 
 
 def test_stopped_after_it_it_goes_on_by_itself(
-    senet: Senet, tmp_path: Path, batches: list[int]
+    senet: Senet, four: Path, batches: list[int]
 ) -> None:
     """And the record still has the origin."""
-    both(senet)
-    run = longer(tmp_path)
+    run = four
     (run / "result.json").unlink()
     status = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
     result = senet(*LINE, FOUR)
     assert "left interrupted: going on after 4 epochs" in result.err
-    assert len(batches) == 12
+    assert batches == []
     assert read_record(run / "result.json").origin.epochs == 2
 
 
 def test_cut_while_it_takes_the_checkpoints_over(
-    senet: Senet, tmp_path: Path, batches: list[int], monkeypatch: pytest.MonkeyPatch
+    senet: Senet, tmp_path: Path, two: Path, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last checkpoint is written last: without it the run is trained from its start."""
-    assert senet(*LINE, TWO).code == 0
 
     def cut(checkpoint: dict[str, Any], path: Path) -> None:
         if path.name == "last.ckpt":
@@ -270,5 +291,5 @@ def test_cut_while_it_takes_the_checkpoints_over(
     assert len(list(tmp_path.rglob("best.ckpt"))) == 2
     result = senet(*LINE, FOUR)
     assert "starting again from zero" in result.err
-    assert len(batches) == 6 + 12
+    assert len(batches) == 12
     assert read_record(longer(tmp_path) / "result.json").origin.epochs == 0

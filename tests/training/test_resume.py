@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import TINY, Senet, run_folders
+from support import TINY, Senet
 
 from senet_train.runs.checkpoint_files import newest_readable, read_checkpoint
 
@@ -39,14 +39,12 @@ WRONG: dict[str, Change] = {
 
 
 @pytest.fixture
-def interrupted(senet: Senet, tmp_path: Path) -> Path:
-    """A run of two epochs that was left after its first."""
-    senet(*TINY)
-    [run] = run_folders(tmp_path)
-    (run / "result.json").unlink()
-    status = json.loads((run / "status.json").read_text())
-    (run / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
-    return run
+def interrupted(finished_run: Path) -> Path:
+    """A run of two epochs that was left after its last."""
+    (finished_run / "result.json").unlink()
+    status = json.loads((finished_run / "status.json").read_text())
+    (finished_run / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
+    return finished_run
 
 
 @pytest.mark.parametrize("name", WRONG)

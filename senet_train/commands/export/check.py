@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from senet_train.commands.export.encoders import ENCODERS
 from senet_train.commands.export.metadata import metadata_of
-from senet_train.commands.export.pipeline import folded_pipeline
+from senet_train.commands.export.pipeline import folded_pipeline, pipeline_of
 from senet_train.config.image_size import ImageSize, height_width
 from senet_train.errors import RunError
 from senet_train.keyed import keyed_generator
@@ -28,8 +28,10 @@ class Unequal(RunError):
 
 def encode_and_check(run: Trained, formats: Sequence[str], tolerance: float) -> list[bytes]:
     """The content of each format's file; prints a line on each. Raises Unequal, InputError."""
-    pipeline, folded = folded_pipeline(run)
-    say(f"{run.label}: {folded}")
+    pipeline = pipeline_of(run)
+    if any(ENCODERS[name].folded for name in formats):
+        pipeline, folded = folded_pipeline(run)
+        say(f"{run.label}: {folded}")
     contents = []
     for name in formats:
         content = ENCODERS[name].encode(pipeline, run, metadata_of(run))

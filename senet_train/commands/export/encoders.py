@@ -32,6 +32,8 @@ Forward = Callable[[Tensor], Tensor]  # uint8 images (B, H, W, 3) -> logits (B, 
 class Encoder(Protocol):
     """Writes one format and reads it back."""
 
+    folded: bool  # whether the file is of the pipeline with its BatchNorms folded
+
     def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
         """The file's content. Raises InputError for a network that the format cannot hold."""
 
@@ -41,6 +43,8 @@ class Encoder(Protocol):
 
 class Onnx:
     """An ONNX file, run by ONNX Runtime on the CPU."""
+
+    folded = True
 
     def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
         try:
@@ -80,6 +84,8 @@ class Onnx:
 class TorchExport:
     """A program of `torch.export`, which torch alone runs, without our code."""
 
+    folded = True
+
     def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
         program = traced(pipeline, run)
         for node in program.graph.nodes:
@@ -104,6 +110,8 @@ class Safetensors:
 
     Not folded: the tensors have the names of our networks, and can be trained further.
     """
+
+    folded = False
 
     def encode(self, pipeline: Pipeline, run: Trained, metadata: Mapping[str, str]) -> bytes:
         from safetensors.torch import save

@@ -47,13 +47,19 @@ class Pipeline(nn.Module):
         return logits, logits.softmax(1)
 
 
+def pipeline_of(run: Trained) -> Pipeline:
+    """The pipeline around a copy of the run's network."""
+    model = Pipeline(copy.deepcopy(run.model), run.preprocess.mean, run.preprocess.std)
+    return model.eval()
+
+
 def folded_pipeline(run: Trained) -> tuple[Pipeline, str]:
     """The pipeline with BatchNorms folded where possible, and a line on how many those are.
 
     The run's own network is not changed. Raises InputError for a network that torch cannot export.
     """
     norms = [m for m in run.model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    model = Pipeline(copy.deepcopy(run.model), run.preprocess.mean, run.preprocess.std).eval()
+    model = pipeline_of(run)
     pairs = foldable(traced(model, run))
     fold(model, pairs)
     return model, f"{len(pairs)} of {len(norms)} BatchNorms folded"
