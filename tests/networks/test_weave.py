@@ -217,7 +217,10 @@ def test_a_network_without_a_graph() -> None:
         weave(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)))
 
 
-def test_senet_profile_lists_every_slot(capsys: pytest.CaptureFixture[str]) -> None:
+def test_senet_profile_lists_every_slot(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
     words = ["model=torchvision", "model.name=squeezenet1_1", "attention=se", "ratio=4"]
     assert profile([*words, "data.image_size=32", "--batch-sizes", "1"]) == 0
     printed = capsys.readouterr().out
