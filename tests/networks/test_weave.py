@@ -201,6 +201,12 @@ def test_a_network_for_images_of_one_size() -> None:
     assert woven(torch.randn(2, 3, 48, 48)).shape == (2, 10)
 
 
+def test_a_norm_for_other_channels_is_refused() -> None:
+    """Though norms are passed by where only shapes are asked for."""
+    with pytest.raises(InputError, match="takes no maps of 3 channels and 320 px"):
+        weave(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(5), nn.ReLU()))
+
+
 def test_a_network_without_a_graph() -> None:
     class Undecided(nn.Module):
         def __init__(self) -> None:
