@@ -193,7 +193,7 @@ class Shapes(fx.Interpreter):
         """What the module at a path makes of it; what it keeps of it is in a copy."""
         module = copy.copy(module_at(self.module, target))
         if keeps_shape(module, *args):
-            module.forward = pass_on  # type: ignore[method-assign, assignment]
+            module.forward = pass_on
         tensors = chain(module.named_parameters(), module.named_buffers())
         on_meta = {name: tensor.to("meta") for name, tensor in tensors}
         return functional_call(module, on_meta, args, kwargs)
