@@ -12,10 +12,11 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from senet_train.config.image_size import ImageSize, height_width
+from senet_train.networks.graph.trace import pass_on
 from senet_train.networks.insertion import Slot
 
 
@@ -63,11 +64,6 @@ def skip_batch_norms(network: nn.Module) -> Iterator[None]:
     finally:
         for module in skipped:
             del module.forward
-
-
-def pass_on(x: Tensor) -> Tensor:
-    """In the place of a layer that changes no shape."""
-    return x
 
 
 def count_parameters(module: nn.Module) -> int:

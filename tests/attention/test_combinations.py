@@ -33,22 +33,21 @@ FAMILIES = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LAR
 
 
 @cache
-def composed(model: str) -> list[Config]:
-    """One for each attention, in blocks of which some change the shape, and some do not."""
+def composed(*where: str) -> list[Config]:
+    """One for each attention."""
     register_resolvers()
-    where = (
-        ["placement.stages=[1,2]"] if model in SMALL else [f"model={model}", "placement.stages=[3]"]
-    )
     common = ["data=fake", *where, "ratio=4"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return [read_config(compose("config", [*common, f"attention={name}"])) for name in NAMES]
 
 
 def configurations(model: str, position: str) -> list[Config]:
-    """Every attention at this position."""
+    """Every attention at this position of blocks that change the shape, and of some that do not."""
+    small = ("placement.stages=[1,2]",)
+    where = small if model in SMALL else (f"model={model}", "placement.stages=[3]")
     return [
         replace(config, placement=replace(config.placement, position=position))
-        for config in composed(model)
+        for config in composed(*where)
     ]
 
 

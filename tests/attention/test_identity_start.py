@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from senet_train import load_run
 from senet_train.attention import ATTENTIONS
 from senet_train.attention import gate as gates
-from senet_train.backbones.cifar_resnet import resnet20
+from senet_train.backbones.cifar_resnet import resnet8
 from senet_train.backbones.tail import composed
 from senet_train.config.options import bind, defaults
 from senet_train.config.read import read_config, read_tree
@@ -271,7 +271,7 @@ def network(name: str, kernel: str, **options: bool) -> nn.Module:
     def build_attention(channels: int) -> nn.Module:
         return build_of(name)(channels, **options)
 
-    made, _ = build_network(resnet20, build_attention, Placement(), num_classes=10, seed=0)
+    made, _ = build_network(resnet8, build_attention, Placement(), num_classes=10, seed=0)
     made.use_tail(TAILS[kernel])
     return made.to(memory_format=torch.channels_last)
 

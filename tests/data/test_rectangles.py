@@ -169,7 +169,11 @@ def test_two_equal_sides_are_one_side(tree: Path) -> None:
 
 
 def test_from_training_to_an_exported_file(
-    senet: Senet, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    senet: Senet,
+    tree: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    unrendered: None,
 ) -> None:
     """Every command reads the images as the run did: their scores are those of the record."""
     result = senet(*words(tree), "data.crop=resized", "data.test_size=[9,15]")

@@ -2,19 +2,18 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes.dying import SERVER
 from support import needs_compiler, wait_for
 
 from senet_train.cli import main
 from senet_train.networks.hardware import choose_kernel
 from senet_train.networks.kernels import library
+from senet_train.system.signals import raise_on_signals
 
 KERNEL_LINE = ("data=fake", "model=resnet20", "trainer.accelerator=cpu", "dry_run=true")
 
@@ -36,11 +35,14 @@ def forget() -> None:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a library and its checksum, which nobody has loaded."""
+    """The cache folder of this user's first library: compiled here once, it takes 4 s."""
     folder = tmp_path_factory.mktemp("compiled")
-    compiler = next(filter(None, map(shutil.which, library.COMPILERS)))
-    library.build(compiler, folder / f"passes-{library.fingerprint(compiler)}.so")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        forget()
+        library.load_library()
+        forget()
+    return folder / "senet-train"
 
 
 @pytest.fixture
@@ -93,12 +95,10 @@ def no_home() -> Path:
 
 
 @needs_compiler
-def test_built_once(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.load_library()
-    built = sorted((fresh_library / "senet-train").iterdir())
-    assert [path.suffix for path in built] == [".sha256", ".so"]
-    assert (fresh_library / "senet-train").stat().st_mode & 0o077 == 0
-    forget()
+def test_built_once(fresh_library: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [path.suffix for path in sorted(compiled.iterdir())] == [".sha256", ".so"]
+    assert compiled.stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled.parent))
     monkeypatch.setattr(library, "build", None)  # it would be called, and fail
     library.load_library()
 
@@ -256,9 +256,12 @@ def test_a_library_that_cannot_be_loaded_is_remembered(
 
 
 @needs_compiler
-def test_the_second_compiler_is_tried(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_compiler_is_tried(
+    fresh_library: Path, builds: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(library, "COMPILERS", ("false", *library.COMPILERS))
     library.load_library()
+    assert len(builds) == 1
 
 
 @needs_compiler
@@ -275,22 +278,27 @@ def test_there_is_a_compiler_where_there_is_one() -> None:
         library.load_library()
 
 
-def test_a_signal_ends_what_the_compiler_has_started(tmp_path: Path) -> None:
+def compile_in(folder: Path, *command: str) -> None:
+    """What a process of its own does, until a signal comes."""
+    with (folder / "printed").open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    with raise_on_signals():
+        library.compile_in(str(folder), [*command])
+
+
+def test_a_signal_ends_what_the_compiler_has_started(
+    tmp_path: Path, warm_fork_server: None
+) -> None:
     """The driver of a compiler starts others, which went on for seconds and left their files."""
-    program = (
-        "import sys; from senet_train.networks.kernels import library; "
-        "from senet_train.system.signals import raise_on_signals\n"
-        "with raise_on_signals(): library.compile_in(sys.argv[1], sys.argv[2:])"
-    )
     started = tmp_path / "started"
     script = f"sleep 60 & echo $! > {started}; wait"
-    words = [sys.executable, "-c", program, str(tmp_path), "sh", "-c", script]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    process = SERVER.Process(target=compile_in, args=(tmp_path, "sh", "-c", script))
+    process.start()
     try:
         wait_for(lambda: started.exists() and started.read_text().strip() != "")
-        process.send_signal(signal.SIGTERM)
-        _, printed = process.communicate(timeout=30)
+        process.terminate()
+        process.join(30)
     finally:
         process.kill()
-    assert "Interrupted: SIGTERM" in printed
+    assert "Interrupted: SIGTERM" in (tmp_path / "printed").read_text()
     wait_for(lambda: not Path(f"/proc/{started.read_text().strip()}").exists(), seconds=5)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from senet_train.attention import ATTENTIONS
 from senet_train.attention.gate import ChannelGate
 from senet_train.attention.squeeze_excite import SqueezeExcite
 from senet_train.backbones.cifar_resnet import resnet20
-from senet_train.backbones.resnet import resnet50
+from senet_train.backbones.resnet import Bottleneck, ResNet
 from senet_train.backbones.slots import Backbone
 from senet_train.backbones.tail import composed
 from senet_train.networks.kernels import folded as folded_module
@@ -261,9 +262,13 @@ def test_one_value_a_channel_is_refused_in_torchs_words() -> None:
         folded(case.y, case.norm, None, case.shortcut)
 
 
+# Blocks with and without a shortcut's projection.
+bottlenecks = partial(ResNet, block=Bottleneck, depths=(2, 1, 1, 1))
+
+
 @needs_compiler
 @pytest.mark.parametrize("attention", ["none", "se"])
-@pytest.mark.parametrize("backbone", [resnet20, resnet50])
+@pytest.mark.parametrize("backbone", [resnet20, bottlenecks])
 def test_whole_networks(
     backbone: Callable[[int], Backbone], attention: str, folds: list[Tensor]
 ) -> None:

@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 import torch
@@ -73,6 +73,14 @@ NUM_UNITS = {
 
 def build(name: str) -> nn.Module:
     """The model, with statistics of images in its norms: without, a signal dies on its way."""
+    model = copy.deepcopy(drawn(name))
+    torch.manual_seed(0)
+    return model
+
+
+@lru_cache(maxsize=len(QUICK))
+def drawn(name: str) -> nn.Module:
+    """The model of `build`, which is drawn once: what tests take and change is a copy."""
     torch.manual_seed(0)
     model = (QUICK | LARGE)[name]()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -3,7 +3,8 @@
 import copy
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import pytest
 import timm
@@ -64,6 +65,13 @@ def assert_same_bits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
+def undrawn(constructor: Callable[..., Any]) -> Any:
+    """A network of what memory holds, for weights that give it every tensor."""
+    with torch.device("meta"):
+        network = constructor(num_classes=10)
+    return network.to_empty(device="cpu")
+
+
 LARGE = ("seresnet50", "legacy_seresnext50_32x4d")  # what they have is in the others as well
 
 
@@ -72,12 +80,12 @@ LARGE = ("seresnet50", "legacy_seresnext50_32x4d")  # what they have is in the o
 )
 def test_timm_and_ours_are_one_function(name: str) -> None:
     constructor, layout = PAIRS[name]
-    theirs, ours = scramble(timm.create_model(name, num_classes=10)), constructor(10)
+    theirs, ours = scramble(timm.create_model(name, num_classes=10)), undrawn(constructor)
     paths = load_published(ours, theirs.state_dict())
     assert len(paths) == sum(len(stage) for stage in ours.by_stage().values())
     assert apart(logits(ours), logits(theirs)) < 1e-5
     assert_same_bits(timm_state(ours, layout), theirs.state_dict())
-    again = timm.create_model(name, num_classes=10)  # and back, into a network of theirs
+    again = undrawn(partial(timm.create_model, name))  # and back, into a network of theirs
     again.load_state_dict(timm_state(scramble(ours), layout))
     assert apart(logits(again), logits(ours)) < 1e-5
     for module in ours.modules():  # negative control: the gates are in the logits
@@ -100,7 +108,7 @@ eighth = partial(timm.layers.SEModule, rd_ratio=1 / 8)
 def test_the_release_strides_elsewhere() -> None:
     """Its weights in a ResNet with torchvision's strides and pool: other logits, so they move."""
     theirs = scramble(timm.create_model("legacy_seresnet50", num_classes=10))
-    ours = resnet50(10)
+    ours = undrawn(resnet50)
     insert(ours, partial(SqueezeExcite, ratio=16, bias=True))
     ours.load_state_dict(from_timm(theirs.state_dict()))
     wanted = logits(theirs)
@@ -181,10 +189,18 @@ MISFITS = {
 }
 
 
+@cache
+def drawn() -> nn.Module:
+    """A network of timm, which no test changes."""
+    return timm.create_model("seresnet18", num_classes=10)
+
+
 @pytest.mark.parametrize("case", MISFITS)
 def test_weights_that_do_not_fit(case: str) -> None:
     change, message = MISFITS[case]
-    state, ours = timm.create_model("seresnet18", num_classes=10).state_dict(), resnet18(10)
+    state, ours = dict(drawn().state_dict()), undrawn(resnet18)
+    for tensor in ours.state_dict().values():
+        tensor.fill_(3)
     before = copy.deepcopy(ours.state_dict())
     change(state)
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
@@ -203,24 +219,27 @@ def test_old_weights_do_not_count_batches() -> None:
 
 
 def test_networks_that_are_not_theirs() -> None:
-    state = timm.create_model("seresnet18", num_classes=10).state_dict()
-    filled = resnet18(10)
-    insert(filled, EfficientChannelAttention)
-    with pytest.raises(ValueError, match=r"layer1\.0\.attend\.standard is no empty slot"):
-        load_published(filled, state)
-    with pytest.raises(ValueError, match="is no tensor of an SE-ResNet with SE at"):
-        timm_state(filled)
-    legacy = timm.create_model("legacy_seresnet18", num_classes=10).state_dict()
-    with pytest.raises(ValueError, match="has a ReLU between its last norm and SE"):
-        load_published(resnet18(10), legacy)
-    with pytest.raises(ValueError, match="EfficientNet has SiLU between its SE's layers"):
-        load_published(weave(plain_network("efficientnet_b0", 10)), {"fc1.weight": torch.ones(1)})
-    with pytest.raises(ValueError, match="no weights of a timm seresnet"):
-        load_published(resnet18(10), resnet18(10).state_dict())
-    other = resnet18(10)
-    insert(other, partial(SqueezeExcite, identity=True))
-    with pytest.raises(ValueError, match="has no plain sigmoid behind an average"):
-        timm_state(other)
-    for refused in (as_released, timm_state):
-        with pytest.raises(ValueError, match="no pool behind its stem"):
-            refused(resnet50(10, stem="cifar"))
+    with torch.device("meta"):  # names and shapes decide
+        state = timm.create_model("seresnet18", num_classes=10).state_dict()
+        filled = resnet18(10)
+        insert(filled, EfficientChannelAttention)
+        with pytest.raises(ValueError, match=r"layer1\.0\.attend\.standard is no empty slot"):
+            load_published(filled, state)
+        with pytest.raises(ValueError, match="is no tensor of an SE-ResNet with SE at"):
+            timm_state(filled)
+        legacy = timm.create_model("legacy_seresnet18", num_classes=10).state_dict()
+        with pytest.raises(ValueError, match="has a ReLU between its last norm and SE"):
+            load_published(resnet18(10), legacy)
+        with pytest.raises(ValueError, match="EfficientNet has SiLU between its SE's layers"):
+            load_published(
+                weave(plain_network("efficientnet_b0", 10)), {"fc1.weight": torch.ones(1)}
+            )
+        with pytest.raises(ValueError, match="no weights of a timm seresnet"):
+            load_published(resnet18(10), resnet18(10).state_dict())
+        other = resnet18(10)
+        insert(other, partial(SqueezeExcite, identity=True))
+        with pytest.raises(ValueError, match="has no plain sigmoid behind an average"):
+            timm_state(other)
+        for refused in (as_released, timm_state):
+            with pytest.raises(ValueError, match="no pool behind its stem"):
+                refused(resnet50(10, stem="cifar"))

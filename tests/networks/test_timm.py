@@ -319,7 +319,12 @@ def test_it_trains(senet, tmp_path: Path) -> None:
     data = ("data=fake", "data.num_images=40", "data.num_test_images=20", "data.image_size=32")
     model = ("model=timm", "model.name=test_byobnet", "attention=se", "ratio=2")
     done: Result = senet(
-        *data, *model, "data.num_classes=2", "trainer.max_epochs=1", "data.batch_size=16"
+        *data,
+        *model,
+        "data.num_classes=2",
+        "trainer.max_epochs=1",
+        "data.batch_size=16",
+        "trainer.precision=32",
     )
     assert done.code == 0, done.err
     [folder] = run_folders(tmp_path)
