@@ -16,9 +16,11 @@ Not seen: what a kernel of CUDA does inside, and autocast, which this device doe
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from types import CodeType
 from typing import Any
 
 import torch
@@ -137,7 +139,7 @@ class Pretended(Tensor):
 def dispatch(function: Any, args: Any, kwargs: Any) -> Any:
     """Compute an operation on the CPU, and count it if the pretended GPU has a part in it."""
     name = function.overloadpacket.__name__
-    tensors = list(tensors_in((args, kwargs)))
+    tensors = tensors_in((*args, *kwargs.values()))
     ours = [tensor for tensor in tensors if isinstance(tensor, Pretended)]
     asked = kwargs.get("device")
     target = torch.device(asked) if asked is not None else (ours[0].device if ours else HOST)
@@ -151,13 +153,16 @@ def dispatch(function: Any, args: Any, kwargs: Any) -> Any:
         if result is not NotImplemented:
             return result
     count(name, tensors, args, kwargs, target)
-    # A view of a tensor from outside of inference mode is no inference tensor.
-    ordinary_view = name in VIEWS and bool(ours) and not ours[0].is_inference()
-    with torch.inference_mode(torch.is_inference_mode_enabled() and not ordinary_view):
-        return compute(function, name, args, kwargs, ours, target)
+    if name in VIEWS and ours and torch.is_inference_mode_enabled():
+        # A view of a tensor from outside of inference mode is no inference tensor.
+        with torch.inference_mode(ours[0].is_inference()):
+            return compute(function, name, args, kwargs, ours, target)
+    return compute(function, name, args, kwargs, ours, target)
 
 
+@cache
 def is_composite(function: Any) -> bool:
+    """Known once for each overload: torch takes longer to say it than for a small operation."""
     key = "CompositeImplicitAutograd"
     return function._can_decompose() and torch._C._dispatch_has_kernel_for_dispatch_key(
         function.name(), key
@@ -193,13 +198,15 @@ def held(tensor: Tensor) -> Tensor:
     return tensor.held if isinstance(tensor, Pretended) else tensor
 
 
-def tensors_in(tree: Any) -> Iterator[Tensor]:
+def tensors_in(parts: Iterable[Any]) -> list[Tensor]:
     """Those in lists, tuples and dicts. torch's own pytree takes a third of the time of a run."""
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, list | tuple | dict):
-        for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from tensors_in(part)
+    found: list[Tensor] = []
+    for part in parts:
+        if isinstance(part, Tensor):
+            found.append(part)
+        elif isinstance(part, list | tuple | dict):
+            found += tensors_in(part.values() if isinstance(part, dict) else part)
+    return found
 
 
 def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -265,13 +272,23 @@ def place() -> str:
     """The innermost function of the project, and the one of a library that it has called."""
     library, frame = "", sys._getframe(1)
     while frame is not None:
-        path, name = frame.f_code.co_filename, frame.f_code.co_qualname
-        if "/senet_train/" in path:
-            return f"in {path.rpartition('/')[2]}:{name}{library}"
-        if not library and any(word in path for word in LIBRARIES):
-            library = f", {path.partition('site-packages/')[2]}:{name}"
+        of_project, own_library = said_of(frame.f_code)
+        if of_project:
+            return f"in {of_project}{library}"
+        library = library or own_library
         frame = frame.f_back  # type: ignore[assignment]
     return f"in{library or ' autograd'}"
+
+
+@cache
+def said_of(code: CodeType) -> tuple[str, str]:
+    """What a place says of a function: as one of the project, and as one of a library."""
+    path, name = code.co_filename, code.co_qualname
+    if "/senet_train/" in path:
+        return f"{path.rpartition('/')[2]}:{name}", ""
+    if any(word in path for word in LIBRARIES):
+        return "", f", {path.partition('site-packages/')[2]}:{name}"
+    return "", ""
 
 
 class Guard(_acc.DeviceGuard):

@@ -49,7 +49,10 @@ def test_equal_classes() -> None:
     assert line == "data: 6 training, 2 validation and 2 test images of 2 classes"
 
 
-@pytest.mark.parametrize("words", [["data=digits"], ["task=segmentation", "data=shapes"]])
+SCENES = ["task=segmentation", "data=shapes", "data.num_images=80", "data.num_test_images=40"]
+
+
+@pytest.mark.parametrize("words", [["data=digits"], SCENES])
 def test_every_task_has_facts(words: list[str]) -> None:
     plan = make_plan(config(*words, "model=resnet8"))
     facts = facts_of(load_splits(plan.source, plan.config.data), plan.source)

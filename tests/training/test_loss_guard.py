@@ -164,7 +164,7 @@ def guard_in_process(rank: int, folder: Path) -> None:
     torch.save((halted, found.batches_ago, found.value), folder / str(rank))
 
 
-def test_all_processes_halt_at_the_same_step(tmp_path: Path) -> None:
+def test_all_processes_halt_at_the_same_step(tmp_path: Path, warm_fork_server: None) -> None:
     """Their gradients are of both losses. The one without a bad loss does not know its value."""
     processes = [SERVER.Process(target=guard_in_process, args=(i, tmp_path)) for i in (0, 1)]
     for process in processes:

@@ -44,7 +44,8 @@ def test_a_sweep_keeps_no_network_of_an_earlier_run(
 
     monkeypatch.setattr(fit, "build_learner", watched)
     monkeypatch.setattr(fit, "reset_peak_memory", speed.reset_peak_memory)
-    assert senet("-m", *TINY, "seed=0,1,2", "hydra/launcher=basic").code == 0
+    words = ("trainer.max_epochs=1", "seed=0,1,2", "hydra/launcher=basic")
+    assert senet("-m", *TINY, *words).code == 0
     assert alive == [0, 0, 0]
 
 

@@ -1,17 +1,20 @@
 """task=segmentation and task=detection: counted right, trained in pairs, gone on with, compared."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support import ROOT, Senet
+from support import ROOT, Senet, brief_runs_in
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.ops import masks_to_boxes
 
+from senet_train.cli import main
 from senet_train.commands.compare import main as compare
 from senet_train.compare.statistics.bootstrap import resampled_miou
 from senet_train.config.compose import composed
@@ -24,6 +27,7 @@ from senet_train.runs.trained.load import load_run
 from senet_train.training.callbacks import speed
 from senet_train.training.fit import build_learner
 from senet_train.training.learner import Learner
+from senet_train.training.pictures import scenes
 from senet_train.training.plan import make_plan
 from senet_train.training.progress import MetricSums
 from senet_train.training.tasks.detection import average_precision, box_means
@@ -40,6 +44,7 @@ SMALL = (
 SEGMENT = ("task=segmentation", *SMALL)
 DETECT = ("task=detection", *SMALL)
 QUICK = "model=se_resnet8"  # in place of the default of both tasks, se_resnet20
+LINES = {"segmentation": (*SEGMENT, QUICK), "detection": (*DETECT, QUICK, "optim.lr=0.05")}
 SCENES = shapes(12, seed=3)
 
 
@@ -55,6 +60,21 @@ def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "senet_train.training.callbacks.journal.Journal.save_figure", lambda *arguments: None
     )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`trained("detection")` is the folder of an undisturbed run of its line, trained once."""
+
+    @cache
+    def run_of(task: str) -> Path:
+        base = tmp_path_factory.mktemp(task)
+        with brief_runs_in(base):
+            assert main(LINES[task]) == 0
+        [folder] = runs_in(base)
+        return folder
+
+    return run_of
 
 
 def result_of(folder: Path) -> Any:
@@ -149,12 +169,19 @@ def test_average_precision_of_known_answers() -> None:
     ("task", "key"), [(SEGMENT, "miou"), pytest.param(DETECT, "map", marks=pytest.mark.slow)]
 )
 def test_trained_compared_and_found_again(
-    senet: Senet, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: Any, key: str
+    senet: Senet,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    task: Any,
+    key: str,
 ) -> None:
     for arm in ("model=resnet8", "model=se_resnet8"):
         for seed in ("seed=0", "seed=1"):
             result = senet(*task, arm, seed, "trainer.max_epochs=1")
             assert result.code == 0, result.err
+            # The first shows eight images, which takes as long as the rest of a run.
+            monkeypatch.setattr(scenes, "NUM_SHOWN", 1)
     runs = runs_in(tmp_path / "outputs")
     assert len(runs) == 4
     for run in runs:
@@ -173,9 +200,8 @@ def test_trained_compared_and_found_again(
 
 
 @pytest.mark.usefixtures("unseen")
-def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
-    assert senet(*SEGMENT, QUICK).code == 0
-    [run] = runs_in(tmp_path / "outputs")
+def test_predictions_make_the_record(trained: Callable[[str], Path]) -> None:
+    run = trained("segmentation")
     with np.load(run / "predictions.npz") as file:
         said = torch.from_numpy(file["classes"])
     truth = torch.stack([scene.classes() for scene in shapes(40, seed=1)])
@@ -186,10 +212,9 @@ def test_predictions_make_the_record(senet: Senet, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unseen")
-def test_boxes_make_the_record(senet: Senet, tmp_path: Path) -> None:
+def test_boxes_make_the_record(trained: Callable[[str], Path]) -> None:
     """After an epoch little is found; what counts is that both say the same."""
-    assert senet(*DETECT, QUICK, "optim.lr=0.05").code == 0
-    [run] = runs_in(tmp_path / "outputs")
+    run = trained("detection")
     with np.load(run / "predictions.npz") as file:
         found = {name: torch.from_numpy(file[name]) for name in ("box", "label", "score", "image")}
     metric = average_precision()
@@ -206,12 +231,16 @@ def test_boxes_make_the_record(senet: Senet, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unseen")
-@pytest.mark.parametrize("task", [SEGMENT, DETECT])
+@pytest.mark.parametrize("task", LINES)
 def test_what_stopped_goes_on_to_the_same_end(
-    senet: Senet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: Any
+    senet: Senet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Callable[[str], Path],
+    task: str,
 ) -> None:
     """Cut in the second epoch, it goes on from the first: to the same weights, bit for bit."""
-    assert senet(*task, QUICK, "output_dir=whole").code == 0
+    whole = trained(task)
     step, calls = Learner.training_step, []
 
     def fail_later(*arguments: Any) -> Tensor:
@@ -222,12 +251,19 @@ def test_what_stopped_goes_on_to_the_same_end(
 
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "training_step", fail_later)
-        assert senet(*task, QUICK, "output_dir=cut").code == 1
-    assert "going on after 1 epochs" in senet(*task, QUICK, "output_dir=cut", "retry=failed").err
-    [whole], [cut] = (runs_in(tmp_path / name) for name in ("whole", "cut"))
+        assert senet(*LINES[task]).code == 1
+    assert "going on after 1 epochs" in senet(*LINES[task], "retry=failed").err
+    [cut] = runs_in(tmp_path)
     assert result_of(whole)["metrics"] == result_of(cut)["metrics"]
     weights = [read_checkpoint(run / "checkpoints/last.ckpt")["state_dict"] for run in (whole, cut)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.usefixtures("unseen")
+def test_other_commands_say_that_they_are_for_classifiers(trained: Callable[[str], Path]) -> None:
+    run = trained("segmentation")
+    with pytest.raises(ValueError, match="this is for classifiers"):
+        load_run(run)
 
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
@@ -334,14 +370,6 @@ def test_before_and_behind_the_pools(senet: Senet, position: str) -> None:
     dry = senet(*DETECT[:1], "model=csp_sppf", "attention=se", *where, "dry_run=true")
     assert dry.code == 0, dry.err
     assert f"attention {2 * 512**2 // 4:,}" in dry.err
-
-
-@pytest.mark.usefixtures("unseen")
-def test_other_commands_say_that_they_are_for_classifiers(senet: Senet, tmp_path: Path) -> None:
-    assert senet(*SEGMENT, QUICK, "trainer.max_epochs=1").code == 0
-    [run] = runs_in(tmp_path / "outputs")
-    with pytest.raises(ValueError, match="this is for classifiers"):
-        load_run(run)
 
 
 TORCHVISION = [
