@@ -2,8 +2,8 @@
 
 import copy
 import re
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 
 import pytest
 import torch
@@ -78,7 +78,7 @@ def build(name: str) -> nn.Module:
     return model
 
 
-@lru_cache(maxsize=len(QUICK))
+@cache
 def drawn(name: str) -> nn.Module:
     """The model of `build`, which is drawn once: what tests take and change is a copy."""
     torch.manual_seed(0)
@@ -93,6 +93,13 @@ def drawn(name: str) -> nn.Module:
         elif norms:
             model.train()(images)
     return model.eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_for_this_module() -> Iterator[None]:
+    """They hold half a gigabyte."""
+    yield
+    drawn.cache_clear()
 
 
 def answers(model: nn.Module) -> list[Tensor]:
