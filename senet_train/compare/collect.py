@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Run:
     record: RunRecord
     epoch_by: str = ""
 
+    @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Which test images it got right, (num_images,). Raises InputError if that is damaged."""
         with readable(self.path / CORRECT_FILE) as name:

@@ -39,7 +39,7 @@ def new_images(arms: Sequence[RunsOfArm], control: RunsOfArm) -> dict[str, tuple
 
 def top1_resampled(runs: Sequence[Run]) -> NDArray[np.float32]:
     """Each run's share of right images on each sample, (num_samples, num_runs)."""
-    num_images = len(runs[0].correct())
+    num_images = len(runs[0].correct)
     correct = np.stack([same_length(run, num_images) for run in runs])
     return resampled(correct, image_weights(num_images))
 
@@ -61,7 +61,7 @@ RESAMPLED = {TOP1.key: top1_resampled, MIOU.key: miou_resampled}
 
 def same_length(run: Run, num_images: int) -> NDArray[np.bool_]:
     """Which of the test images a run got right. Raises InputError for another number of them."""
-    right = run.correct()
+    right = run.correct
     refuse_other_images(run.path / "correct.npz", len(right), num_images)
     return right
 

@@ -46,7 +46,7 @@ def study_of(block: RunsOfBlock, control: RunsOfArm) -> NoiseStudy:
     """What the runs of a control tell. Raises InputError for damaged files."""
     runs = list(control.runs.values())
     of_images = score_of(control) == TOP1
-    num_images = len(runs[0].correct()) if of_images else 0
+    num_images = len(runs[0].correct) if of_images else 0
     return NoiseStudy(
         title_of(block),
         control.label,

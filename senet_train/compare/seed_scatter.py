@@ -24,7 +24,7 @@ def scatter_of_differences(
     for arm in arms:
         shared = sorted(arm.runs.keys() & control.runs.keys())
         if len(shared) > 1:
-            num_images = len(control.runs[shared[0]].correct())
+            num_images = len(control.runs[shared[0]].correct)
             differences = answers(arm, shared, num_images) - answers(control, shared, num_images)
             found[arm.folder] = dispersion_of(differences)
     return found

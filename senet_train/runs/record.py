@@ -160,7 +160,7 @@ def read_record(path: Path) -> RunRecord:
             f"{path} is missing: copy the run's folder again if it was copied, or run it anew with "
             "overwrite=true"
         ) from None
-    if fault := fault_of(asdict(record), record.metrics):
+    if fault := fault_of(record, record.cost, record.metrics):
         raise InputError(
             f"{path} has {fault}, which no run can have: it is damaged, overwrite=true runs it anew"
         )

@@ -14,7 +14,7 @@ from math import inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from senet_train.compare.statistics.contrast import Contrast, paired_contrast
 
@@ -218,6 +218,8 @@ def is_skewed_against(differences: NDArray[np.float64], mean: float) -> bool:
     """
     if len(differences) < FEWEST_FOR_SKEWNESS:
         return False
+    from scipy import stats  # a second to import
+
     towards = np.sign(mean) * differences
     return float(stats.skewtest(towards, alternative="less").pvalue) <= SKEWED
 
@@ -230,6 +232,6 @@ def detectable_in_sd(level: float, look: int, power: float = POWER) -> float:
     freedom. The residual sd is that of one run once arm and seed are taken out: the sd of the
     paired differences over the square root of 2.
     """
-    threshold = stats.t.isf(level / 2, look - 1)
+    threshold = -special.stdtrit(look - 1, level / 2)
     noncentrality = special.nctdtrinc(look - 1, 1 - power, threshold)
     return float(noncentrality) * sqrt(2 / look)
