@@ -14,11 +14,11 @@ STUDY = Path(__file__).parents[2] / "docs" / "evidence" / "studies" / "cifar10_j
 NUM_RECORDS = 1000
 
 FIRST_STEP = """
-import os, sys
+import os
 from senet_train.training.callbacks.speed import SpeedMeter
 SpeedMeter.on_train_batch_end = lambda *arguments: os._exit(0)
-from senet_train.cli import main
-main(sys.argv[1:])
+from senet_train.cli import entry
+entry()
 """
 
 # Prints the seconds from each run's end to the next one's first step, of which the last is one.
