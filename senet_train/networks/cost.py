@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from senet_train.config.image_size import ImageSize, height_width
-from senet_train.networks.graph.trace import pass_on
+from senet_train.networks.graph.trace import is_plain_norm, pass_on
 from senet_train.networks.insertion import Slot
 
 
@@ -52,11 +52,7 @@ def skip_batch_norms(network: nn.Module) -> Iterator[None]:
 
     Nothing of it is counted, and on the meta device it takes up to two thirds of the time.
     """
-    skipped = [
-        module
-        for module in network.modules()
-        if type(module) is nn.BatchNorm2d and "forward" not in vars(module)
-    ]
+    skipped = [module for module in network.modules() if is_plain_norm(module)]
     for module in skipped:
         module.forward = pass_on  # type: ignore[method-assign, assignment]
     try:

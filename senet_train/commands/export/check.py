@@ -28,10 +28,11 @@ class Unequal(RunError):
 
 def encode_and_check(run: Trained, formats: Sequence[str], tolerance: float) -> list[bytes]:
     """The content of each format's file; prints a line on each. Raises Unequal, InputError."""
-    pipeline = pipeline_of(run)
     if any(ENCODERS[name].folded for name in formats):
         pipeline, folded = folded_pipeline(run)
         say(f"{run.label}: {folded}")
+    else:
+        pipeline = pipeline_of(run)
     contents = []
     for name in formats:
         content = ENCODERS[name].encode(pipeline, run, metadata_of(run))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
@@ -206,9 +206,14 @@ class Shapes(fx.Interpreter):
 
 def keeps_shape(module: nn.Module, *inputs: Any) -> bool:
     """Whether the module is BatchNorm and takes these maps: on the meta device it is most of it."""
-    if type(module) is not nn.BatchNorm2d or "forward" in vars(module) or len(inputs) != 1:
+    if not is_plain_norm(module) or len(inputs) != 1:
         return False
     return inputs[0].dim() == 4 and inputs[0].shape[1] == module.num_features
+
+
+def is_plain_norm(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether it is a BatchNorm2d whose `forward` nobody has replaced."""
+    return type(module) is nn.BatchNorm2d and "forward" not in vars(module)
 
 
 def pass_on(x: Tensor) -> Tensor:
