@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from senet_train.compare import CONTROL
 from senet_train.compare.statistics.contrast import pooled_contrasts
+from senet_train.compare.statistics.difference import seeds_needed
 from senet_train.compare.statistics.looks import FIRST_LOOK, POWER, Rule, unplanned
 from senet_train.compare.statistics.noise import noise_of as noise_of_runs
 from senet_train.errors import InputError, counted
@@ -17,13 +18,14 @@ from senet_train.runs.folder import RunFolder, names_in
 from senet_train.runs.record import RunRecord, read_record
 from senet_train.sweeps.controls import blocks_of, control_among
 from senet_train.system.console import output_console, say
+from senet_train.training.notices import known_images
 from senet_train.training.plan import Plan
 
 log = logging.getLogger("senet_train")
 
 
 def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
-    """Print arms, runs finished and left, hours, and the smallest difference that can be shown.
+    """Print arms, images, runs finished and left, hours, and the smallest difference to be shown.
 
     `rules` has the rule of its plan for every arm that has one.
     """
@@ -33,7 +35,9 @@ def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
     for plan in plans:
         arms.setdefault(plan.identity.arm, []).append(plan)
     print_arms(arms, records)
-    say(f"left to train: {len(plans) - len(records)} of {counted(len(plans), 'run')}")
+    images = dict.fromkeys(f"data: {words}" for plan in plans for words in known_images(plan))
+    left = len(plans) - len(records)
+    say(*images, f"left to train: {left} of {counted(len(plans), 'run')}")
     blocks = blocks_of(arms)
     controls = [control_among(block, CONTROL) or next(iter(block)) for block in blocks]
     alone = {control: records_of_arm(arms[control][0].folder, found) for control in controls}
@@ -130,12 +134,25 @@ def smallest_difference(
         f"{num_seeds} seeds show differences of {units:.1f} residual standard deviations "
         f"(power {POWER}, Holm over {counted(len(rule.weights), 'arm')}{primary})"
     )
+    return f"{start}{in_points(units, noise)}{more_for_two(units, rule)}"
+
+
+def in_points(units: float, noise: tuple[float, str] | None) -> str:
+    """How much so many residual standard deviations are; "" where no run says it."""
     if noise is None:
-        return start
+        return ""
     sd, source = noise
     if units * sd >= 100:
-        return f"{start}, which by {source} is more than the 100 points there are"
-    return f"{start}, {units * sd:.2f} points by {source}"
+        return f", which by {source} is more than the 100 points there are"
+    return f", {units * sd:.2f} points by {source}"
+
+
+def more_for_two(units: float, rule: Rule) -> str:
+    """How many declared seeds show a difference of two; "" where these do, or where no plan is."""
+    if units <= 2 or len(rule.looks) != 1:
+        return ""
+    needed = seeds_needed(2, rule.looks[rule.last] * min(rule.weights.values()))
+    return f"; for differences of 2, declare {needed} seeds" if needed else ""
 
 
 def noise_of(

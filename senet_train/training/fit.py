@@ -58,6 +58,7 @@ from senet_train.training.distributed.world import world
 from senet_train.training.ends import end_state
 from senet_train.training.learner import Learner
 from senet_train.training.logged_run import logged_run
+from senet_train.training.notices import warn_of_few_steps
 from senet_train.training.parameters import new_prefixes
 from senet_train.training.plan import Plan, refuse_few_batches
 from senet_train.training.precision import precision_plugin
@@ -101,6 +102,7 @@ def fit_and_test(plan: Plan, start: Path | None, provenance: dict[str, str]) -> 
     facts = facts_of(splits, plan.source)
     if world().is_rank_zero:
         log.info(data_line(facts, plan.source.class_names))
+        warn_of_few_steps(facts.images["training"], config)
     only = min(config.data.batch_size, len(splits.train.labels))
     refuse_uneven(only)
     refuse_no_pairs(config.data, only, world().size)

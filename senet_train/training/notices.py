@@ -10,6 +10,7 @@ from torch import nn
 
 from senet_train.config.image_size import ImageSize, height_width, shorter_side
 from senet_train.config.schema import Choice, Config
+from senet_train.data.loaders import num_batches
 from senet_train.errors import counted
 from senet_train.networks.cost import measure_cost
 from senet_train.runs.finished import read_finished
@@ -21,7 +22,7 @@ from senet_train.training.distributed.world import (
     trains_alone_as_one_of_several,
     world,
 )
-from senet_train.training.plan import Plan
+from senet_train.training.plan import Plan, training_images
 
 log = logging.getLogger("senet_train")
 
@@ -32,8 +33,8 @@ def announce(plan: Plan) -> None:
     log.info("%s%s", line, stem_words(plan))
     if plan.config.dry_run:
         log.info("recipe: %s", recipe_words(plan.config))
-        if plan.source.notes:  # a run says them with the numbers of images
-            log.info("data: %s", "; ".join(plan.source.notes))
+        if said := [*known_images(plan), *plan.source.notes]:  # a run counts the images it has read
+            log.info("data: %s", "; ".join(said))
     single = sorted({slot.channels for slot in plan.slots if slot.hidden == 1})
     if single:
         log.warning(
@@ -76,6 +77,44 @@ def announce(plan: Plan) -> None:
         )
     if plan.config.optim.frozen == "backbone" and not plan.weights:
         log.warning("warning: optim.frozen=backbone, and the backbone has learnt nothing yet")
+
+
+def known_images(plan: Plan) -> list[str]:
+    """`about 1,152 training images, 9 steps an epoch`; nothing before the images can be counted."""
+    if not plan.source.num_images:
+        return []
+    images = training_images(plan.config, plan.source)
+    steps = counted(steps_of_epoch(images, plan.config), "step")
+    return [f"about {counted(images, 'training image')}, {steps} an epoch"]
+
+
+def warn_of_few_steps(num_images: int, config: Config) -> None:
+    """Log a warning where a batch is so large for `num_images` that hardly anything is learnt."""
+    steps = steps_of_epoch(num_images, config)
+    if steps < FEW_STEPS:
+        log.warning(
+            "warning: an epoch is %s with data.batch_size=%d%s, of %s: a smaller batch, such as "
+            "data.batch_size=%d, makes more of each epoch",
+            counted(steps, "step"),
+            config.data.batch_size,
+            f" and optim.accumulate={config.optim.accumulate}" * (config.optim.accumulate > 1),
+            counted(num_images, "training image"),
+            batch_of_several_steps(num_images // config.optim.accumulate),
+        )
+
+
+FEW_STEPS = 3
+
+
+def steps_of_epoch(num_images: int, config: Config) -> int:
+    """How often the optimizer steps in an epoch."""
+    accumulate = config.optim.accumulate
+    return num_batches(num_images, config.data.batch_size, accumulate) // accumulate
+
+
+def batch_of_several_steps(num_images: int) -> int:
+    """The largest power of two of which there are six or more batches; 2 where there is none."""
+    return max(2, 1 << max(num_images // 6, 1).bit_length() - 1)
 
 
 def recipe_words(config: Config) -> str:

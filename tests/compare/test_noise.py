@@ -169,6 +169,14 @@ def test_an_undecided_arm_of_independent_images_is_not(compare: Compare, tmp_pat
     for verdict, lines in (("worse", 0), ("undecided", 1), ("withheld", 0), ("silent", 0)):
         told = with_dispersion(replace(found, verdict=verdict), large)
         assert (len(told.advice), told.dispersion) == (lines, large)
+    small = replace(large, ratio=0.8, p=0.5)
+    asked = replace(found, verdict="undecided", advice=("it would take about 61 seeds",))
+    assert with_dispersion(asked, small).advice[1:] == (
+        "the variance over seeds is 0.8 times what independent images explain: more test images "
+        "help, as more seeds do",
+    )
+    assert with_dispersion(replace(asked, advice=()), small).advice == ()
+    assert with_dispersion(replace(asked, verdict="withheld"), small).advice == asked.advice
     assert with_dispersion(replace(found, verdict="undecided"), None).advice == ()
 
 

@@ -95,7 +95,21 @@ def test_a_dry_run_says_what_the_primary_arm_shows(senet: Senet) -> None:
     )
     words = f"differences of {others:.1f} residual standard deviations (power 0.8, Holm over 3 arms"
     assert f"{words}; the primary arm's of {primary:.1f})" in said
+    assert f"{primary:.1f}); for differences of 2, declare {seeds_for_two(0.05 / 4)} seeds" in said
     assert "primary" not in senet(*table, "dry_run=true").out
+
+
+def seeds_for_two(alpha: float) -> int:
+    """The fewest seeds with power 0.8, by statsmodels; pairs differ by sqrt(2) residual sd."""
+    power = TTestPower()
+    return next(n for n in range(3, 99) if power.power(sqrt(2), n, alpha) >= 0.8)
+
+
+@pytest.mark.parametrize("seeds", [3, 7])
+def test_few_seeds_are_told_how_many_more_it_takes(senet: Senet, seeds: int) -> None:
+    said = senet(*BASE, arms(PLAIN, SE), f"seeds={seeds}", "dry_run=true").out
+    assert seeds_for_two(0.04) == 7
+    assert ("; for differences of 2, declare 7 seeds" in said) == (seeds == 3)
 
 
 def test_the_primary_arm_and_the_reserve_are_in_the_plan(senet: Senet, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """What is said of a network before it is trained."""
 
 import pytest
-from support import Senet, config
+from support import TINY, Senet, config
 
-from senet_train.training.notices import recipe_words, stem_words
+from senet_train.training.notices import batch_of_several_steps, recipe_words, stem_words
 from senet_train.training.plan import make_plan
 
 DATA = ("data=fake", "data.num_classes=10", "trainer.precision=32")
@@ -56,3 +56,39 @@ def test_a_dry_run_says_the_recipe(senet: Senet) -> None:
     assert "10 epochs of adamw, " in said
     assert "batch 64, 4 batches a step, augmentation randaugment + random_erasing, mixup " in said
     assert said.endswith("weights averaged (0.9)")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), ""),  # three steps
+        (("data.batch_size=64",), "an epoch is 1 step with data.batch_size=64, of 54 training"),
+        (("data.batch_size=27",), "an epoch is 2 steps with data.batch_size=27, of 54 training"),
+        (("optim.accumulate=3",), "an epoch is 1 step with data.batch_size=16 and optim.accum"),
+    ],
+)
+def test_a_batch_that_holds_nearly_all_images(
+    senet: Senet, words: tuple[str, ...], said: str
+) -> None:
+    result = senet(*TINY, "trainer.max_epochs=1", *words)
+    assert result.code == 0
+    lines = [line for line in result.err.splitlines() if "an epoch is" in line]
+    assert [said in line for line in lines] == [True] * bool(said)
+    assert all("such as data.batch_size=" in line for line in lines)
+
+
+@pytest.mark.parametrize("num_images", [*range(1, 100), 1_000, 50_000])
+def test_the_batch_that_is_advised_makes_several_steps(num_images: int) -> None:
+    size = batch_of_several_steps(num_images)
+    assert size == 2 or num_images >= 6 * size
+    assert num_images < 12 * size or size == 2
+
+
+def test_a_dry_run_counts_the_images_that_it_knows(senet: Senet) -> None:
+    said = senet(*TINY, "dry_run=true")
+    assert "data: about 54 training images, 3 steps an epoch" in said.err
+    table = senet(*TINY, "seeds=3", "ratio=2,4", "dry_run=true").out.splitlines()
+    assert table.count("data: about 54 training images, 3 steps an epoch") == 1
+    unknown = senet("data=cifar10", "model=resnet8", "seeds=1,2", "dry_run=true")  # not here yet
+    assert "training images" not in unknown.out + unknown.err
+    assert "" not in unknown.out.splitlines()

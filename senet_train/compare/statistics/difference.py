@@ -229,11 +229,14 @@ def advice_of(found: Difference, rule: Rule, margin: float) -> tuple[str, ...]:
 
 
 def with_dispersion(found: Difference, dispersion: Dispersion | None) -> Difference:
-    """The same with its dispersion, and what follows from a large one where the verdict is open."""
+    """The same with its dispersion, and what follows from it where the verdict is open."""
     advice = found.advice
-    if found.verdict == "undecided" and dispersion and dispersion.is_excessive:
+    if found.verdict == "undecided" and dispersion:
         much = f"the variance over seeds is {times(dispersion)} what independent images explain"
-        advice = (*advice, f"{much}: train longer, or average more seeds")
+        if dispersion.is_excessive:
+            advice = (*advice, f"{much}: train longer, or average more seeds")
+        elif found.advice:  # that may ask for hundreds of seeds
+            advice = (*advice, f"{much}: more test images help, as more seeds do")
     return replace(found, dispersion=dispersion, advice=advice)
 
 
