@@ -5,7 +5,8 @@
 Both read and decode the files of DIR/train in every epoch, crop at random (8 to 100 % of the area),
 mirror half of them, apply RandAugment (two operations of magnitude 9), mix batches of 64 by MixUp
 and give them normalised in float32. They take turns, each with so many workers, which stay between
-epochs. timm's operations are PIL's, ours torchvision's of uint8 tensors.
+epochs. timm's operations are PIL's, ours torchvision's of uint8 tensors; `p1.0` has timm apply each
+operation that it draws, of which it leaves out half unless told otherwise.
 """
 
 import argparse
@@ -78,7 +79,7 @@ def by_timm(root: str, size: int, workers: int) -> Epoch:
         input_size=(3, size, size),
         batch_size=BATCH,
         is_training=True,
-        auto_augment="rand-m9-n2",
+        auto_augment="rand-m9-n2-p1.0",
         interpolation="bilinear",
         num_workers=workers,
         use_prefetcher=False,
