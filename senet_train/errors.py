@@ -62,9 +62,9 @@ class Interrupted(BaseException):
         self.way_on = ""
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def counted(number: int, thing: str, things: str = "") -> str:
+    """`1 run`, `2 runs`; `things` where the plural has not an s alone."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def listed(names: Sequence[str]) -> str:

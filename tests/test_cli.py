@@ -481,7 +481,9 @@ def test_held_then_stopped_by_a_signal(
     assert process.returncode == code
     last = err.splitlines()[-1]
     start = f"stopped by {signum.name}: the same line again goes on with "
-    found = re.fullmatch(start + r"outputs/\S+/seed0 after (\d+) epochs and (\d+) batches", last)
+    found = re.fullmatch(
+        start + r"outputs/\S+/seed0 after (\d+) epochs? and (\d+) batch(?:es)?", last
+    )
     assert found, last
     done = torch.load(only_run(tmp_path) / "checkpoints/last.ckpt", weights_only=True)["progress"]
     assert (int(found[1]), int(found[2])) == (done["epoch"], done["batch"])

@@ -10,6 +10,7 @@ from senet_train.compare.paper import is_imagenet, paper_figure
 from senet_train.compare.shared import differing_keys, machine_of
 from senet_train.compare.statistics.contrast import arm_interval
 from senet_train.compare.statistics.difference import Difference
+from senet_train.errors import counted
 from senet_train.runs.metrics import TOP1
 from senet_train.runs.record import Latency
 
@@ -104,8 +105,8 @@ def notes_of_ends(block: RunsOfBlock) -> list[str]:
     for rule in ("patience", "max_minutes"):
         if epochs := [end.epochs for end in ends if end.rule == rule]:
             notes.append(
-                f"trainer.{rule} stopped {len(epochs)} of {len(ends)} runs, after {min(epochs)} to "
-                f"{max(epochs)} epochs"
+                f"trainer.{rule} stopped {len(epochs)} of {counted(len(ends), 'run')}, after "
+                f"{min(epochs)} to {counted(max(epochs), 'epoch')}"
             )
     if any("trainer.max_minutes" in facts for arm in block.arms for facts in arm.every_facts):
         notes.append(

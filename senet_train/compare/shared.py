@@ -50,7 +50,7 @@ def common_facts(block: RunsOfBlock) -> dict[str, str]:
         key: values[0] for key, values in values_by_key(block.arms).items() if len(values) < 2
     }
     said = {
-        part: joint.join(form.format(shared[key]) for key, form in forms.items() if key in shared)
+        part: joint.join(said_of(shared[key], form) for key, form in forms.items() if key in shared)
         for part, (joint, forms) in PARTS.items()
     }
     packages = {key: key.removeprefix("versions.") for key in shared if key.startswith("versions.")}
@@ -58,6 +58,11 @@ def common_facts(block: RunsOfBlock) -> dict[str, str]:
     return {
         part: words for part, words in {**said, "versions": ", ".join(versions)}.items() if words
     }
+
+
+def said_of(value: str, form: str) -> str:
+    """`1 epoch`, `10 epochs`."""
+    return form.format(value).removesuffix("s" if value == "1" else "")
 
 
 def varied_facts(block: RunsOfBlock) -> dict[str, dict[str, list[str]]]:

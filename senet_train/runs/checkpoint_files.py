@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from senet_train.config.schema import Natural
-from senet_train.errors import RunError
+from senet_train.errors import RunError, counted
 from senet_train.runs.folder import LAST
 from senet_train.system.files import replace, write_atomic
 from senet_train.system.foreign_files import refuse_special
@@ -130,6 +130,14 @@ def refuse_content(checkpoint: Any, path: Path) -> None:
         raise RuntimeError(f"{path} holds no training ({where}: {first['msg']})") from None
     if len(saved["progress"]["history"]) != saved["progress"]["epoch"]:
         raise RuntimeError(f"{path} holds no training (its epochs and its history differ)")
+
+
+def how_far(checkpoint: dict[str, Any]) -> str:
+    """`after 2 epochs and 1 batch`: where the training was that it holds."""
+    done = checkpoint["progress"]
+    return (
+        f"after {counted(done['epoch'], 'epoch')} and {counted(done['batch'], 'batch', 'batches')}"
+    )
 
 
 def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:

@@ -126,7 +126,7 @@ def smallest_difference(
     if not others:
         return "one arm: nothing to compare it with"
     if not rule.reached(num_seeds):
-        return f"no verdict at {num_seeds} seeds: it takes {FIRST_LOOK}"
+        return f"no verdict at {counted(num_seeds, 'seed')}: it takes {FIRST_LOOK}"
     every = [rule.detectable_in_sd(arm, num_seeds) for arm in others if arm in rule.weights]
     units = max(every)
     primary = f"; the primary arm's of {min(every):.1f}" if min(every) < units else ""

@@ -12,7 +12,7 @@ from senet_train.data.file_reader import workers_explained
 from senet_train.data.workers import num_workers
 from senet_train.errors import Diverged, Interrupted, OutOfMemory, PeerLost, Pruned
 from senet_train.networks.kernels.compiled import compiling_explained
-from senet_train.runs.checkpoint_files import newest_readable
+from senet_train.runs.checkpoint_files import how_far, newest_readable
 from senet_train.runs.folder import RunFolder
 from senet_train.runs.status import State, read_status
 from senet_train.system.console import PrintableLines
@@ -58,12 +58,7 @@ def add_way_on(folder: RunFolder, error: Interrupted) -> None:
         error.way_on = f"{folder.path} has {ENDED.get(status.state, status.state)}{reason}"
         return
     found = newest_readable(folder.checkpoints)
-    progress = found[1]["progress"] if found else {}
-    done = (
-        f"after {progress['epoch']} epochs and {progress['batch']} batches"
-        if found
-        else "from the start, as nothing is saved yet"
-    )
+    done = how_far(found[1]) if found else "from the start, as nothing is saved yet"
     error.way_on = f"the same line again goes on with {folder.path} {done}"
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from senet_train.errors import InputError, RunError
-from senet_train.runs.checkpoint_files import newest_readable, previous
+from senet_train.errors import InputError, RunError, counted
+from senet_train.runs.checkpoint_files import how_far, newest_readable, previous
 from senet_train.runs.folder import LAST, RunFolder
 from senet_train.runs.record import Environment
 from senet_train.runs.status import read_status
@@ -65,12 +65,13 @@ def find_start(folder: RunFolder, now: dict[str, str], threads: int, overwrite: 
     if found is None:
         return Start(None, threads, f"{earlier}: starting again from zero")
     path, checkpoint = found
-    progress, then = checkpoint["progress"], checkpoint["made_by"]
-    done = f"after {progress['epoch']} epochs and {progress['batch']} batches"
+    then, done = checkpoint["made_by"], how_far(checkpoint)
     differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     if not differing:
         threads_then = checkpoint["threads"]
-        how = f", with {threads_then} thread(s) as before" if threads_then != threads else ""
+        how = (
+            f", with {counted(threads_then, 'thread')} as before" if threads_then != threads else ""
+        )
         return Start(path, threads_then, f"{earlier}: going on {done}{how}")
     key = differing[0]
     change = f"{key} was {str(then.get(key))[:12]} and is {str(now.get(key))[:12]}"

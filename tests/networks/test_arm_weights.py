@@ -157,7 +157,7 @@ def test_a_run_goes_on_without_the_arm(made: Path, senet, tmp_path: Path) -> Non
     status.write_text(status.read_text().replace('"finished"', '"interrupted"'))
     again = senet(*given, f"model.pretrained={known}")
     assert again.code == 0, again.err
-    assert "going on after 1 epochs" in again.err
+    assert "going on after 1 epoch and " in again.err
     found = load_run(folder).model.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert (folder / "weights.json").read_bytes() == origin

@@ -66,5 +66,5 @@ def test_saved_before_it_is_queued_again(
     [folder] = run_folders(tmp_path)
     assert '"state": "interrupted"' in (folder / "status.json").read_text()
     assert run(tmp_path, LINE) == 0
-    assert "left interrupted: going on after 1 epochs and 3 batches" in said(tmp_path)
+    assert "left interrupted: going on after 1 epoch and 3 batches" in said(tmp_path)
     assert equal(whole, state_of(tmp_path))

@@ -69,7 +69,7 @@ def test_other_signals_save_the_run(whole: dict[str, Any], tmp_path: Path, name:
     assert state(tmp_path) == "interrupted"
     assert last_line(tmp_path).startswith(f"stopped by {name}: the same line again goes on with ")
     assert run(tmp_path, LINE) == 0
-    assert "left interrupted: going on after 1 epochs and 3 batches" in said(tmp_path)
+    assert "left interrupted: going on after 1 epoch and 3 batches" in said(tmp_path)
     assert equal(whole, state_of(tmp_path))
 
 

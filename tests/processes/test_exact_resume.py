@@ -81,11 +81,11 @@ def test_order_that_is_not_gone_on_with_gives_other_bits(
 @pytest.mark.parametrize(
     ("place", "position"),
     [
-        ((STEP, 0), "0 epochs and 1 batches"),
-        ((STEP, 9), "1 epochs and 4 batches"),  # the step it arrives in is done, and the last
+        ((STEP, 0), "0 epochs and 1 batch"),
+        ((STEP, 9), "1 epoch and 4 batches"),  # the step it arrives in is done, and the last
         ((STEP, 5), "0 epochs and 6 batches"),  # obeyed before the validation
         ((VALIDATION, 0), "0 epochs and 6 batches"),
-        ((VALIDATION, 2), "1 epochs and 6 batches"),
+        ((VALIDATION, 2), "1 epoch and 6 batches"),
         ((VALIDATION, 3), "2 epochs and 0 batches"),  # the last one: obeyed before the test
     ],
 )
@@ -143,7 +143,7 @@ def test_averaged_weights(tmp_path: Path, place: tuple[str, int]) -> None:
     assert run(tmp_path / "whole", line) == 0
     assert run(tmp_path / "cut", line, place, TERM) == 128 + TERM
     assert run(tmp_path / "cut", line) == 0
-    assert "going on after 1 epochs" in said(tmp_path / "cut")
+    assert "going on after 1 epoch and " in said(tmp_path / "cut")
     assert equal(state_of(tmp_path / "whole"), state_of(tmp_path / "cut"))
 
 

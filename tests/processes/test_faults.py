@@ -149,7 +149,7 @@ def test_threads_are_those_of_the_first_half(whole: dict[str, Any], tmp_path: Pa
     line = (*LINE, EVERY_STEP)
     assert run(tmp_path, line, (STEP, 8), KILL) == -KILL
     assert run(tmp_path, line, threads=2) == 0
-    assert "going on after 1 epochs and 2 batches, with 1 thread(s) as before" in said(tmp_path)
+    assert "going on after 1 epoch and 2 batches, with 1 thread as before" in said(tmp_path)
     state = state_of(tmp_path)
     assert state["record"]["environment"]["threads"] == 1
     assert equal(whole, state)

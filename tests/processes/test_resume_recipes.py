@@ -18,8 +18,8 @@ AVERAGED = (*RECIPE, *MIXED, "trainer.ema_decay=0.8")
 # Where it is killed, and how far it then was: a checkpoint is made between two steps.
 PLACES = {
     "in the second batch of a step": ((STEP, 3), "0 epochs and 2 batches"),
-    "between two batches of a step": ((AFTER_STEP, 8), "1 epochs and 2 batches"),
-    "in the first batch of a step": ((STEP, 8), "1 epochs and 2 batches"),
+    "between two batches of a step": ((AFTER_STEP, 8), "1 epoch and 2 batches"),
+    "in the first batch of a step": ((STEP, 8), "1 epoch and 2 batches"),
     "in validation": ((VALIDATION, 1), "0 epochs and 6 batches"),
 }
 

@@ -389,7 +389,7 @@ def test_a_run_stops_when_asked_and_is_trained_on_to_the_same_bits(
 
     on = senet(*words)
     assert on.code == 0
-    assert "an earlier try was left pruned: going on after 2 epochs and 1 batches" in on.err
+    assert "an earlier try was left pruned: going on after 2 epochs and 1 batch" in on.err
     [whole] = tmp_path.glob("whole/*/*/seed0")
     assert numbers(folder) == numbers(whole)
     metrics = [json.loads((f / "result.json").read_text())["metrics"] for f in (folder, whole)]

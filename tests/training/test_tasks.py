@@ -252,7 +252,7 @@ def test_what_stopped_goes_on_to_the_same_end(
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "training_step", fail_later)
         assert senet(*LINES[task]).code == 1
-    assert "going on after 1 epochs" in senet(*LINES[task], "retry=failed").err
+    assert "going on after 1 epoch and " in senet(*LINES[task], "retry=failed").err
     [cut] = runs_in(tmp_path)
     assert result_of(whole)["metrics"] == result_of(cut)["metrics"]
     weights = [read_checkpoint(run / "checkpoints/last.ckpt")["state_dict"] for run in (whole, cut)]

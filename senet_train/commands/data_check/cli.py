@@ -11,7 +11,7 @@ from senet_train.commands.command_line import Parser, at_least_one, command, ref
 from senet_train.commands.data_check.findings import Finding, to_exclude
 from senet_train.data.exclusions import exclusion_text
 from senet_train.data.layout import find_layout
-from senet_train.errors import InputError
+from senet_train.errors import InputError, counted
 from senet_train.system.console import say
 from senet_train.system.files import write_atomic, write_text
 from senet_train.system.resources import usable_cores
@@ -156,7 +156,7 @@ def exclude(findings: Sequence[Finding], file: Path) -> None:
             f"--exclude {file} exists and holds something else: remove it, or name another file"
         )
     write_text(file, text)
-    say("", f"{len(reasons):,} files to leave out: senet-train data.exclude={file}")
+    say("", f"{counted(len(reasons), 'file')} to leave out: senet-train data.exclude={file}")
 
 
 main = command(parse, lambda found: int(found.run(found)), kept="what was decoded is kept")

@@ -6,6 +6,7 @@ from pathlib import Path
 from senet_train.commands.data_check.findings import KINDS, Finding
 from senet_train.commands.data_check.inspect_tree import TreeReport
 from senet_train.data.layout import Layout
+from senet_train.errors import counted
 from senet_train.system.csv_files import csv_text
 from senet_train.system.files import write_text
 
@@ -19,7 +20,7 @@ def summary_lines(report: TreeReport, layout: Layout) -> Iterable[str]:
     known = sum(report.num_images.values()) - report.num_decoded
     yield (
         f"{layout.base}: {counts}, {report.num_classes} classes; "
-        f"{report.num_decoded:,} images decoded, {known:,} known from an earlier check"
+        f"{counted(report.num_decoded, 'image')} decoded, {known:,} known from an earlier check"
     )
     yield layout.sentence
     for kind, (remedy, meaning) in KINDS.items():

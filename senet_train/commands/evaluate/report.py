@@ -6,6 +6,7 @@ from rich.text import Text
 
 from senet_train.commands.evaluate.evaluation import Evaluation, num_images_apart
 from senet_train.commands.evaluate.score import ClassScore, CorruptionScore, Estimate
+from senet_train.errors import counted
 from senet_train.runs.metrics import TOP5_FROM
 from senet_train.system.console import table_console
 from senet_train.system.texts import printable
@@ -17,7 +18,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """What was evaluated, how good it is, the classes from the worst on, the corruptions."""
     console = table_console()
     score = evaluation.score
-    about = f"{evaluation.label} on {evaluation.test_set}: {score.num_images:,} images, float32"
+    images = counted(score.num_images, "image")
+    about = f"{evaluation.label} on {evaluation.test_set}: {images}, float32"
     about += "" if evaluation.test_flips == "none" else ", each with its mirror"
     console.print(Text(printable(about), style="bold"), "", summary(evaluation), sep="\n")
     if evaluation.recorded_top1 is not None:
@@ -38,7 +40,7 @@ def against_record(evaluation: Evaluation) -> str:
     apart = num_images_apart(recorded, evaluation.score)
     return (
         f"the record says top-1 {recorded:.4f}, in precision {evaluation.recorded_precision}: "
-        f"{apart:,} of {evaluation.score.num_images:,} images apart"
+        f"{apart:,} of {counted(evaluation.score.num_images, 'image')} apart"
     )
 
 

@@ -8,7 +8,7 @@ from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Block
 from senet_train.compare.render.cells import mean_and_sd, signed, signed_interval
 from senet_train.compare.render.markdown import escaped
-from senet_train.errors import RunError
+from senet_train.errors import RunError, counted
 from senet_train.runs.trained.load import Trained
 
 
@@ -43,7 +43,7 @@ def table_of(run: Trained) -> Path | None:
 
 def sentence(arm: Arm, block: Block) -> str:
     """The arm over all its seeds, and against the control."""
-    mean = f"{seeds(len(arm.seeds))}, test top-1 {mean_and_sd(arm.test)} %"
+    mean = f"{counted(len(arm.seeds), 'seed')}, test top-1 {mean_and_sd(arm.test)} %"
     if arm.difference is None:
         return f"{mean}; this arm is the control of its table"
     control = block.arms[0]
@@ -52,10 +52,5 @@ def sentence(arm: Arm, block: Block) -> str:
     return (
         f"{mean}; {signed(found.difference)} points (95 % interval {interval}) against "
         f"{escaped(control.label)} ({mean_and_sd(control.test)} %), paired over "
-        f"{seeds(found.num_seeds)}: **{found.words}**"
+        f"{counted(found.num_seeds, 'seed')}: **{found.words}**"
     )
-
-
-def seeds(num: int) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{num} seed" if num == 1 else f"{num} seeds"

@@ -14,7 +14,7 @@ from senet_train.commands.command_line import (
     refuse_file,
 )
 from senet_train.commands.predict.walk import refuse_missing
-from senet_train.errors import InputError
+from senet_train.errors import InputError, counted
 from senet_train.runs.inputs import find_run
 from senet_train.system.console import say
 
@@ -77,7 +77,7 @@ def predict(arguments: argparse.Namespace) -> int:
         count, rows = 0, chain(first, rows)
         if first and arguments.out is not None:
             count = write_rows(rows, arguments.out, top)
-            say(f"{count:,} images: {arguments.out}")
+            say(f"{counted(count, 'image')}: {arguments.out}")
         elif first:
             count = print_rows(rows, run.class_names)
     return report_skipped(count, skipped.count)

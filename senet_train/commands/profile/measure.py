@@ -19,7 +19,7 @@ from senet_train.commands.profile.counts import (
 from senet_train.commands.profile.networks import Built, NetworkSpec, build
 from senet_train.config.image_size import ImageSize, height_width
 from senet_train.config.schema import Precision
-from senet_train.errors import CannotExist, OutOfMemory
+from senet_train.errors import CannotExist, OutOfMemory, counted
 from senet_train.keyed import keyed_generator
 from senet_train.networks.cost import NetworkCost
 from senet_train.networks.hardware import autocast
@@ -162,7 +162,7 @@ def time_networks(
     built: Sequence[Built], device: torch.device, precision: Precision, batch_size: int
 ) -> list[list[Timing]]:
     """One timing for each network, none of them if one is too large for the device."""
-    say(f"measuring {name_of(precision)}, {images(batch_size)}", to_error=True)
+    say(f"measuring {name_of(precision)}, {counted(batch_size, 'image')}", to_error=True)
     for each in built:
         each.network.eval()
 
@@ -178,7 +178,7 @@ def time_networks(
             passes = [partial(forward, *pair) for pair in zip(built, batches, strict=True)]
             times = compare_times([partial(milliseconds, one_pass, device) for one_pass in passes])
     except OutOfMemory:
-        say(f"{images(batch_size)}: too much for the memory, left out", to_error=True)
+        say(f"{counted(batch_size, 'image')}: too much for the memory, left out", to_error=True)
         return [[] for _ in built]
     plain = [built_index(each.spec.without_attention(), built) for each in built]
     shares = [Quartiles.of(added_time(own, times[i])) for own, i in zip(times, plain, strict=True)]
@@ -198,11 +198,6 @@ def time_networks(
 def built_index(spec: NetworkSpec, built: Sequence[Built]) -> int:
     """Where the network stands among those that were built."""
     return [each.spec for each in built].index(spec)
-
-
-def images(num: int) -> str:
-    """`1 image`, `32 images`."""
-    return f"{num} image" if num == 1 else f"{num} images"
 
 
 def name_of(precision: Precision) -> str:

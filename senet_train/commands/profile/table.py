@@ -7,9 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from senet_train.commands.profile.counts import Points
-from senet_train.commands.profile.measure import Profile, Quartiles, Timing, images
+from senet_train.commands.profile.measure import Profile, Quartiles, Timing
 from senet_train.compare.render.cells import unique_names
 from senet_train.config.image_size import size_words
+from senet_train.errors import counted
 from senet_train.runs.record import Environment
 from senet_train.runs.summary import taken_out
 from senet_train.system.console import table_console
@@ -80,7 +81,7 @@ def cells(profile: Profile) -> list[tuple[str, str]]:
         ("  attention adds", added(profile)),
     ]
     for timing in profile.timings:
-        case = f"{timing.precision}, {images(timing.batch_size)}"
+        case = f"{timing.precision}, {counted(timing.batch_size, 'image')}"
         found.append((case, spread(timing.milliseconds, "{:.2f}")))
         found.append(("  attention adds", share(timing)))
     return found

@@ -13,7 +13,9 @@ def in_a_line(basis: Basis, block: Block) -> str:
         looks = ", ".join(map(str, basis.looks))
         return f"{which}: tested at {looks} seeds, with an error of {ERROR:g} for the block in all"
     first, last = basis.plans[0], basis.plans[-1]
-    looks = ", ".join(f"{seeds} seeds ({error:g})" for seeds, error in basis.looks.items())
+    looks = ", ".join(
+        f"{counted(seeds, 'seed')} ({error:g})" for seeds, error in basis.looks.items()
+    )
     return (
         f"plan {first.name}, declared {first.declared} before its first run: "
         f"{counted(basis.family, 'arm')}, tested at {looks or 'no seeds yet'}{parts(basis)}; "

@@ -91,9 +91,10 @@ def verdict_lines(block: Block) -> Iterator[str]:
         found = arm.difference
         if found:
             interval = signed_interval(found.low, found.high)
+            seeds = counted(found.num_seeds, "seed")
             yield (
                 f"{arm.label}: {signed(found.difference)} points of test {block.score.title} "
-                f"(95 % interval {interval}, n = {found.num_seeds} seeds): {found.words}."
+                f"(95 % interval {interval}, n = {seeds}): {found.words}."
             )
 
 

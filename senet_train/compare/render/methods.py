@@ -6,6 +6,7 @@ from senet_train.compare.comparison import Block, Comparison
 from senet_train.compare.render.basis import in_two_sentences
 from senet_train.compare.render.cells import arm_names, not_shared, seed_list, shared_by_all
 from senet_train.compare.statistics.bootstrap import NUM_SAMPLES
+from senet_train.errors import counted
 
 
 def methods(comparison: Comparison) -> list[str]:
@@ -51,7 +52,7 @@ def seeds_used(block: Block) -> str:
     per_arm = {tuple(arm.seeds) for arm in block.arms}
     if len(per_arm) == 1:
         [seeds] = per_arm
-        return f"Every arm has n = {len(seeds)} seeds ({seed_list(list(seeds))})."
+        return f"Every arm has n = {counted(len(seeds), 'seed')} ({seed_list(list(seeds))})."
     each = "; ".join(
         f"{name} n = {len(arm.seeds)} ({seed_list(arm.seeds)})"
         for name, arm in zip(arm_names(block), block.arms, strict=True)
