@@ -26,6 +26,8 @@ from senet_train.training.plan import Plan, training_images
 
 log = logging.getLogger("senet_train")
 
+FEW_STEPS = 3  # of an epoch: with fewer, hardly anything is learnt
+
 
 def announce(plan: Plan) -> None:
     """Log the network in one line, and a warning for settings that are hardly ever intended."""
@@ -101,9 +103,6 @@ def warn_of_few_steps(num_images: int, config: Config) -> None:
             counted(num_images, "training image"),
             batch_of_several_steps(num_images // config.optim.accumulate),
         )
-
-
-FEW_STEPS = 3
 
 
 def steps_of_epoch(num_images: int, config: Config) -> int:
