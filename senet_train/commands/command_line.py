@@ -58,6 +58,20 @@ def exit_code_or_signal(command: Callable[[], int]) -> int:
         return print_error(error, in_the_way(error) or str(error), 1)
 
 
+def write_then_print(write: Callable[[], Sequence[str]], show: Callable[[], None]) -> None:
+    """Write files, print what they are about, and then the lines that `write` returns.
+
+    In this order: a reader that goes, as `| head` does, ends the command where it prints. What is
+    printed is printed also where writing fails.
+    """
+    try:
+        lines = write()
+    finally:
+        show()
+    for line in lines:
+        say(line)
+
+
 def command(
     parse: Callable[[Sequence[str]], argparse.Namespace],
     run: Callable[[argparse.Namespace], int],

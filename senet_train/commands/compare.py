@@ -1,15 +1,14 @@
 """The command `senet-compare`: run folders in, or a table of scores; verdicts out. No torch."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.commands.command_line import Parser, command, refuse_folder, write_then_print
 from senet_train.compare import CONTROL, MARGIN
 from senet_train.compare.tensorboard.folder import refuse_foreign, write_arms
 from senet_train.errors import InputError
-from senet_train.system.console import say
 
 if TYPE_CHECKING:
     from senet_train.compare.assemble import OnlyBaseline
@@ -76,9 +75,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Read, judge, print, write; the exit code. Raises InputError before anything is written."""
+    """Read, judge, write, print; the exit code. Raises InputError before anything is written."""
     from senet_train.compare.assemble import OnlyBaseline
-    from senet_train.compare.render.terminal import print_comparison
 
     if arguments.out is not None:
         refuse_folder(arguments.out, "--out")
@@ -96,24 +94,43 @@ def compare(arguments: argparse.Namespace) -> int:
 
         arms = event_files(comparison, runs)
     studies = noise_of_controls(runs, arguments) if arguments.noise else []
+    write_then_print(
+        lambda: write_files(comparison, arms, arguments),
+        lambda: print_all(comparison, studies, runs if arguments.plan else []),
+    )
+    return 0
+
+
+def write_files(
+    comparison: "Comparison", arms: Mapping[str, bytes], arguments: argparse.Namespace
+) -> list[str]:
+    """What --out and --tensorboard ask for; a line on each. Raises OSError."""
+    lines: list[str] = []
+    if arguments.out is not None:
+        from senet_train.compare.write_reports import write_reports
+
+        lines += map(str, write_reports(comparison, arguments.out))
+    if arguments.tensorboard is not None:
+        write_arms(arms, arguments.tensorboard)
+        lines.append(f"the arms: senet-board {arguments.tensorboard}")
+    return lines
+
+
+def print_all(
+    comparison: "Comparison", studies: "Sequence[NoiseStudy]", to_plan: "Sequence[Run]"
+) -> None:
+    """The verdicts, then how much the controls vary, then what is worth training next."""
+    from senet_train.compare.render.terminal import print_comparison
+
     print_comparison(comparison)
     if studies:
         from senet_train.compare.render.noise import print_noise
 
         print_noise(studies)
-    if arguments.plan:
+    if to_plan:
         from senet_train.compare.next_runs import print_next_runs
 
-        print_next_runs(comparison, runs)
-    if arguments.out is not None:
-        from senet_train.compare.write_reports import write_reports
-
-        for file in write_reports(comparison, arguments.out):
-            say(str(file))
-    if arguments.tensorboard is not None:
-        write_arms(arms, arguments.tensorboard)
-        say(f"the arms: senet-board {arguments.tensorboard}")
-    return 0
+        print_next_runs(comparison, to_plan)
 
 
 def judge_paths(arguments: argparse.Namespace) -> "tuple[Comparison, list[Run]]":

@@ -7,7 +7,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.commands.command_line import Parser, at_least_one, command, refuse_file
+from senet_train.commands.command_line import (
+    Parser,
+    at_least_one,
+    command,
+    refuse_file,
+    write_then_print,
+)
 from senet_train.commands.data_check.findings import Finding, to_exclude
 from senet_train.data.exclusions import exclusion_text
 from senet_train.data.layout import find_layout
@@ -120,10 +126,10 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Check, print, write; the exit code. Raises InputError before anything is decoded."""
+    """Check, write, print; the exit code. Raises InputError before anything is decoded."""
     from senet_train.commands.data_check.decode_cache import NAME
     from senet_train.commands.data_check.inspect_tree import inspect_tree
-    from senet_train.commands.data_check.report import summary_lines, write_csv
+    from senet_train.commands.data_check.report import summary_lines
 
     base = arguments.path.expanduser()
     layout = find_layout(base, "PATH")
@@ -132,23 +138,34 @@ def check(arguments: argparse.Namespace) -> int:
             refuse_file(getattr(arguments, option), f"--{option}", BEGINNINGS[option])
     cache = arguments.cache or base / NAME
     found = inspect_tree(layout, cache, num_jobs=arguments.jobs, fresh=arguments.fresh)
-    say(*summary_lines(found, layout))
     if found.cache_error:
         say(
             f"{cache} cannot be written ({found.cache_error}): the next check decodes all again, "
             "unless --cache FILE names another place",
             to_error=True,
         )
-    if arguments.out is not None:
-        write_csv(found.findings, arguments.out)
-        say("", f"every finding: {arguments.out}")
-    if arguments.exclude is not None:
-        exclude(found.findings, arguments.exclude)
+    write_then_print(
+        lambda: write_files(found.findings, arguments.out, arguments.exclude),
+        lambda: say(*summary_lines(found, layout)),
+    )
     return 0 if all(finding.remedy == "note" for finding in found.findings) else 1
 
 
-def exclude(findings: Sequence[Finding], file: Path) -> None:
-    """Write the list of exclusions. Raises InputError where the file has another content."""
+def write_files(findings: Sequence[Finding], out: Path | None, excluded: Path | None) -> list[str]:
+    """What --out and --exclude ask for; lines on them. Raises InputError, OSError."""
+    from senet_train.commands.data_check.report import write_csv
+
+    lines = []
+    if out is not None:
+        write_csv(findings, out)
+        lines += ["", f"every finding: {out}"]
+    if excluded is not None:
+        lines += ["", exclude(findings, excluded)]
+    return lines
+
+
+def exclude(findings: Sequence[Finding], file: Path) -> str:
+    """Write the list of exclusions; a line on it. Raises InputError for another content."""
     reasons = to_exclude(findings)
     text = exclusion_text(reasons.items())
     if file.exists() and file.read_bytes() != text.encode():
@@ -156,7 +173,7 @@ def exclude(findings: Sequence[Finding], file: Path) -> None:
             f"--exclude {file} exists and holds something else: remove it, or name another file"
         )
     write_text(file, text)
-    say("", f"{counted(len(reasons), 'file')} to leave out: senet-train data.exclude={file}")
+    return f"{counted(len(reasons), 'file')} to leave out: senet-train data.exclude={file}"
 
 
 main = command(parse, lambda found: int(found.run(found)), kept="what was decoded is kept")

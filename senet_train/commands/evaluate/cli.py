@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from senet_train.commands.command_line import (
     Parser,
@@ -10,10 +11,13 @@ from senet_train.commands.command_line import (
     add_run,
     command,
     refuse_folder,
+    write_then_print,
 )
 from senet_train.commands.evaluate.requested import read_request
 from senet_train.runs.inputs import find_run
-from senet_train.system.console import say
+
+if TYPE_CHECKING:
+    from senet_train.commands.evaluate.evaluation import Evaluation
 
 DESCRIPTION = """Evaluate a trained run: accuracy, loss and calibration with 95 % intervals over
 images, the accuracy of each class, and with --corruptions on corrupted images. Images are cropped,
@@ -46,7 +50,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Load, evaluate, print, write; the exit code. Raises InputError before anything is read."""
+    """Load, evaluate, write, print; the exit code. Raises InputError before anything is read."""
     if arguments.out is not None:
         refuse_folder(arguments.out, "--out")
     find_run(arguments.run)
@@ -61,13 +65,19 @@ def evaluate(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
         corruptions=arguments.corruptions,
     )
-    print_evaluation(evaluation)
-    if arguments.out is not None:
-        from senet_train.commands.evaluate.files import write_evaluation
-
-        for file in write_evaluation(evaluation, arguments.out):
-            say(str(file))
+    write_then_print(
+        lambda: write_files(evaluation, arguments.out), lambda: print_evaluation(evaluation)
+    )
     return 0
+
+
+def write_files(evaluation: "Evaluation", folder: Path | None) -> list[str]:
+    """What --out asks for; the files. Raises OSError."""
+    if folder is None:
+        return []
+    from senet_train.commands.evaluate.files import write_evaluation
+
+    return [str(file) for file in write_evaluation(evaluation, folder)]
 
 
 main = command(parse, evaluate)

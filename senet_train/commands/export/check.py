@@ -16,7 +16,6 @@ from senet_train.config.image_size import ImageSize, height_width
 from senet_train.errors import RunError
 from senet_train.keyed import keyed_generator
 from senet_train.runs.trained.load import Trained
-from senet_train.system.console import say
 
 BATCH_SIZES = (1, 3)  # the batch size must be open, and one image is a case of its own
 COARSE = 4  # pixels of the noise that the smooth images are enlarged from
@@ -26,21 +25,23 @@ class Unequal(RunError):
     """The exported file's logits are not the run's."""
 
 
-def encode_and_check(run: Trained, formats: Sequence[str], tolerance: float) -> list[bytes]:
-    """The content of each format's file; prints a line on each. Raises Unequal, InputError."""
+def encode_and_check(
+    run: Trained, formats: Sequence[str], tolerance: float
+) -> tuple[list[bytes], list[str]]:
+    """The content of each format's file, and lines on them. Raises Unequal, InputError."""
+    contents, lines = [], []
     if any(ENCODERS[name].folded for name in formats):
         pipeline, folded = folded_pipeline(run)
-        say(f"{run.label}: {folded}")
+        lines.append(f"{run.label}: {folded}")
     else:
         pipeline = pipeline_of(run)
-    contents = []
     for name in formats:
         content = ENCODERS[name].encode(pipeline, run, metadata_of(run))
         difference = largest_difference(run, ENCODERS[name].reader(content))
         refuse_unequal(difference, tolerance, name)
-        say(f"{name}: logits differ from the run's by {difference:.2g} at most")
+        lines.append(f"{name}: logits differ from the run's by {difference:.2g} at most")
         contents.append(content)
-    return contents
+    return contents, lines
 
 
 def largest_difference(run: Trained, logits_of: Callable[[Tensor], Tensor]) -> float:

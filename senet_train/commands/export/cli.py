@@ -99,21 +99,21 @@ def export(arguments: argparse.Namespace) -> int:
 
     run = load_run(arguments.run)
     *files, card_file = output_files(arguments.out, run.label, formats)
-    contents = encode_and_check(run, formats, arguments.tolerance)
+    contents, lines = encode_and_check(run, formats, arguments.tolerance)
     named = [(name, file.name) for name, file in zip(formats, files, strict=True)]
     text = card(run, verdict_of(run), named)
     card_file.parent.mkdir(parents=True, exist_ok=True)
     for file, content in zip(files, contents, strict=True):
         write_bytes(file, content)
+        lines.append(f"{file}: {len(content):,} bytes")
     write_text(card_file, text)
-    say(str(card_file))
+    say(*lines, str(card_file))  # when all is written: a reader that has gone ends the command
     return 0
 
 
 def write_bytes(file: Path, content: bytes) -> None:
     """Write the file whole or not at all. Raises OSError."""
     write_atomic(file, lambda opened: opened.write(content))
-    say(f"{file}: {len(content):,} bytes")
 
 
 def output_files(out: Path, label: str, formats: Sequence[str]) -> list[Path]:

@@ -3,12 +3,16 @@
 import argparse
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from senet_train.commands.command_line import Parser, command, refuse_folder
+from senet_train.commands.command_line import Parser, command, refuse_folder, write_then_print
 from senet_train.compare.excitations import FOLDER
 from senet_train.runs.inputs import find_run
-from senet_train.system.console import say
+
+if TYPE_CHECKING:
+    from senet_train.commands.inspect.session import RunInspection
 
 DESCRIPTION = """Show what the attention layers of trained networks do with the images they were
 tested on: how open their gates are, what they depend on, what is lost without them. Exit codes: 0
@@ -71,7 +75,6 @@ def inspect(arguments: argparse.Namespace) -> int:
         refuse_folder(folder, "--out")
     from rich.text import Text
 
-    from senet_train.commands.inspect.files import write_inspection
     from senet_train.commands.inspect.report import report_of
     from senet_train.commands.inspect.session import inspect_run
     from senet_train.compare.render.terminal import print_report
@@ -87,10 +90,19 @@ def inspect(arguments: argparse.Namespace) -> int:
                 knockout=not arguments.no_knockout,
                 report_progress=lambda words: status.update(Text(words)),
             )
-        print_report(report_of(found), table_console(), page="The page has them.")
-        written = write_inspection(found, folder, graph=arguments.graph)
-        say(f"page: {written[0]}", f"curves: tensorboard --logdir {folder}")
+        write_then_print(
+            partial(write_files, found, folder, graph=arguments.graph),
+            partial(print_report, report_of(found), table_console(), page="The page has them."),
+        )
     return 0
+
+
+def write_files(found: "RunInspection", folder: Path, *, graph: bool) -> list[str]:
+    """All of it into `folder`; where to look at it. Raises OSError."""
+    from senet_train.commands.inspect.files import write_inspection
+
+    page, *_ = write_inspection(found, folder, graph=graph)
+    return [f"page: {page}", f"curves: tensorboard --logdir {folder}"]
 
 
 def folder_for(run: Path, arguments: argparse.Namespace) -> Path:

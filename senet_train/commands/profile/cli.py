@@ -4,7 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from senet_train.commands.command_line import Parser, at_least_one, command, refuse_folder
+from senet_train.commands.command_line import (
+    Parser,
+    at_least_one,
+    command,
+    refuse_folder,
+    write_then_print,
+)
 from senet_train.commands.profile.requested import (
     RequestedNetwork,
     group_settings,
@@ -12,8 +18,6 @@ from senet_train.commands.profile.requested import (
 )
 from senet_train.errors import InputError
 from senet_train.runs.inputs import find_run
-from senet_train.system.console import say
-from senet_train.system.files import write_text
 
 DESCRIPTION = """Measure what networks cost on this machine: parameters and multiply-adds with
 attention's own apart, what a training step keeps in memory, milliseconds of a forward pass, and
@@ -49,7 +53,7 @@ def batch_sizes(text: str) -> list[int]:
 
 
 def profile(arguments: argparse.Namespace) -> int:
-    """Compose, build, measure, print, write; the exit code. Raises InputError before measuring."""
+    """Compose, build, measure, write, print; the exit code. Raises InputError before measuring."""
     refuse_out(arguments.out)
     groups = group_settings(arguments.networks)
     settings = [list(requested_networks(g)) if isinstance(g, list) else g for g in groups]
@@ -58,7 +62,7 @@ def profile(arguments: argparse.Namespace) -> int:
     import torch
 
     from senet_train.commands.profile import networks
-    from senet_train.commands.profile.files import WRITERS
+    from senet_train.commands.profile.files import write_profiles
     from senet_train.commands.profile.measure import measure
     from senet_train.commands.profile.table import print_profiles
     from senet_train.networks.hardware import choose_accelerator, device_of, hardware_of
@@ -84,11 +88,10 @@ def profile(arguments: argparse.Namespace) -> int:
     if not profiles:
         raise InputError("none of these networks can exist: the lines above say why")
     environment = describe_environment(hardware)
-    if arguments.out is not None:  # first: a reader that goes away must not cost minutes
-        write_text(arguments.out, WRITERS[arguments.out.suffix](profiles, environment))
-    print_profiles(profiles, environment)
-    if arguments.out is not None:
-        say("", f"all of it: {arguments.out}")
+    write_then_print(
+        lambda: write_profiles(profiles, environment, arguments.out),
+        lambda: print_profiles(profiles, environment),
+    )
     return 0
 
 

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from senet_train.commands.profile.measure import Profile
 from senet_train.config.image_size import typed_size
 from senet_train.runs.record import Environment
 from senet_train.system.csv_files import csv_text
+from senet_train.system.files import write_text
 
 COLUMNS = (
     *("label", "words", "image_size", "num_classes", "parameters", "attention_parameters"),
@@ -53,3 +55,13 @@ WRITERS: dict[str, Callable[[Sequence[Profile], Environment], str]] = {
     ".json": as_json,
     ".csv": as_csv,
 }
+
+
+def write_profiles(
+    profiles: Sequence[Profile], environment: Environment, file: Path | None
+) -> list[str]:
+    """Write all of it, as JSON or CSV by the file's ending; lines that say so. Raises OSError."""
+    if file is None:
+        return []
+    write_text(file, WRITERS[file.suffix](profiles, environment))
+    return ["", f"all of it: {file}"]
