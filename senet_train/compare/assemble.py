@@ -16,7 +16,7 @@ from senet_train.compare.blocks import (
 )
 from senet_train.compare.collect import Run
 from senet_train.compare.comparison import Block, Comparison, LeftOut
-from senet_train.compare.describe import describe_arm, notes_of
+from senet_train.compare.describe import caveats_of_control, describe_arm, notes_of
 from senet_train.compare.judging import Judged, judge_contests
 from senet_train.compare.new_images import new_images
 from senet_train.compare.next_runs import command_with
@@ -72,7 +72,8 @@ def assemble(
         describe_block(number, block, control, judged, with_curves)
         for number, (block, control) in enumerate(fair)
     ]
-    return Comparison(described, out, judged.margin, list(allowed))
+    caveats = [words for _, control in fair for words in caveats_of_control(control)]
+    return Comparison(described, out, judged.margin, list(allowed), list(dict.fromkeys(caveats)))
 
 
 class OnlyBaseline(InputError):

@@ -1,7 +1,8 @@
 """Everything that a report says of one arm, and the notes on a block."""
 
+import math
 from collections.abc import Sequence
-from statistics import quantiles
+from statistics import fmean, quantiles
 
 from senet_train.compare.blocks import AXES, RunsOfArm, RunsOfBlock, recipe_of, score_of
 from senet_train.compare.comparison import Arm, ArmCost, Spread
@@ -64,6 +65,27 @@ def settings_of(arm: RunsOfArm, control: RunsOfArm) -> str:
         for key, value in arm.facts.items()
         if not key.startswith(AXES) and value != control.facts.get(key)
     )
+
+
+def caveats_of_control(control: RunsOfArm) -> list[str]:
+    """That the control has hardly learnt: attention cannot be judged on such a network.
+
+    Its mean top-1 is then within 1.96 standard errors, over the test images, of what naming the
+    largest class of every image gives. Nothing of records without that figure.
+    """
+    runs = list(control.runs.values())
+    data = runs[0].record.data
+    share, num_images = data.largest_class_share, data.images.get("test", 0)
+    if score_of(control) != TOP1 or not 0 < share < 1 or not num_images:
+        return []
+    right = fmean(run.record.metrics.test_score for run in runs)
+    if right > share + 1.96 * math.sqrt(share * (1 - share) / num_images):
+        return []
+    return [
+        f"{control.label} names {100 * right:.1f} % of {counted(num_images, 'test image')} "
+        f"rightly, and the largest class is {100 * share:.1f} % of them: it has hardly learnt, so "
+        "train longer (trainer.max_epochs) before you judge attention."
+    ]
 
 
 def notes_of(block: RunsOfBlock) -> list[str]:

@@ -61,10 +61,14 @@ def attention_of(run: Path) -> str:
 def nearest_control(block: RunsOfBlock, judged: Sequence[RunsOfBlock]) -> str:
     """Why a block without a control is left out: in what it differs from the nearest that has one.
 
-    `differs in optim.lr (0.1, control 0.05)`.
+    `differs in optim.lr (0.1, control 0.05)`; of other images no setting is worth a word.
     """
     if not judged:
         return "no control in its block"
     own = set(block.common.items())
     nearest = min(judged, key=lambda other: len(own ^ set(other.common.items())))
+    if block.common.get("data.fingerprint") != nearest.common.get("data.fingerprint"):
+        return (
+            f"trained on other images ({block.common['data.name']}), of which there is no control"
+        )
     return f"differs in {differing_settings(block.common, nearest.common, title='control ')}"

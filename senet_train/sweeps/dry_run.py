@@ -1,4 +1,7 @@
-"""`dry_run=true`: what a table would cost, and which differences it could show."""
+"""`dry_run=true`: what a table would cost, and which differences it could show.
+
+The latter is said before training as well.
+"""
 
 import logging
 import re
@@ -31,22 +34,45 @@ def print_dry_run(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
     """
     found = {plan.folder: record_of(plan.folder) for plan in plans}
     records = [record for record in found.values() if record]
-    arms: dict[str, list[Plan]] = {}
-    for plan in plans:
-        arms.setdefault(plan.identity.arm, []).append(plan)
+    arms = by_arm(plans)
     print_arms(arms, records)
-    images = dict.fromkeys(f"data: {words}" for plan in plans for words in known_images(plan))
     left = len(plans) - len(records)
-    say(*images, f"left to train: {left} of {counted(len(plans), 'run')}")
-    blocks = blocks_of(arms)
-    controls = [control_among(block, CONTROL) or next(iter(block)) for block in blocks]
-    alone = {control: records_of_arm(arms[control][0].folder, found) for control in controls}
+    say(*images_of(plans), f"left to train: {left} of {counted(len(plans), 'run')}")
+    blocks = blocks_by_control(arms)
+    alone = {control: records_of_arm(arms[control][0].folder, found) for control in blocks}
     say(hours_left(arms, records, [record for runs in alone.values() for record in runs]))
     lines = [
         forecast(control, block, rules, noise_of(control, block, records, alone[control]))
-        for control, block in zip(controls, blocks, strict=True)
+        for control, block in blocks.items()
     ]
     say(*dict.fromkeys(lines))
+
+
+def announce(plans: Sequence[Plan], rules: Mapping[str, Rule]) -> None:
+    """Log what a table is trained on, and which differences it can show, before it is trained."""
+    blocks = blocks_by_control(by_arm(plans))
+    compared = {control: block for control, block in blocks.items() if len(block) > 1}
+    lines = [forecast(control, block, rules, None) for control, block in compared.items()]
+    for line in (*images_of(plans), *dict.fromkeys(lines)):
+        log.info("%s", line)
+
+
+def by_arm(plans: Sequence[Plan]) -> dict[str, list[Plan]]:
+    """The runs of each arm."""
+    arms: dict[str, list[Plan]] = {}
+    for plan in plans:
+        arms.setdefault(plan.identity.arm, []).append(plan)
+    return arms
+
+
+def blocks_by_control(arms: dict[str, list[Plan]]) -> dict[str, dict[str, Sequence[Plan]]]:
+    """The blocks of a table by their control's arm; the first arm where none is the control."""
+    return {control_among(b, CONTROL) or next(iter(b)): b for b in blocks_of(arms)}
+
+
+def images_of(plans: Sequence[Plan]) -> list[str]:
+    """A line on the images of a table, where they can be counted: one for each data set."""
+    return list(dict.fromkeys(f"data: {words}" for plan in plans for words in known_images(plan)))
 
 
 def print_arms(arms: Mapping[str, Sequence[Plan]], records: Sequence[RunRecord]) -> None:

@@ -101,6 +101,10 @@ class ArmSweeper(Sweeper):
                 say(*study.forecast().splitlines())
             return []
         with declared.written() if left else nullcontext():
+            if left and not study:
+                from senet_train.sweeps.dry_run import announce
+
+                announce([job.plan for job in jobs], declared.rules())
             returns = self.run(jobs)
         while study and (going := study.judge()):
             fresh = by_seed(

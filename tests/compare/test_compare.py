@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare_runs import compared, write_run
+from compare_runs import NUM_IMAGES, compared, write_run
 from scipy import stats
 
 from senet_train.compare.next_runs import is_read
@@ -44,6 +44,20 @@ def write_table(base: Path, num_seeds: int = 5) -> None:
         write_run(base, "se_resnet20-r4", seed, SE_TOP1[seed], changes=SE)
         noise = 0.01 if seed % 2 else -0.01
         write_run(base, "eca_resnet20", seed, PLAIN_TOP1[seed] + noise, changes=ECA)
+
+
+def change_record(run: Path, **values: object) -> None:
+    """Other values in the record of a run."""
+    file = run / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def scramble(run: Path, seed: int) -> None:
+    """As many images right, and others."""
+    with np.load(run / "correct.npz") as file:
+        right = np.unpackbits(file["bits"])[:NUM_IMAGES]
+    bits = np.packbits(np.random.default_rng(seed).permutation(right))
+    np.savez(run / "correct.npz", bits=bits, num_images=NUM_IMAGES)
 
 
 def result(folder: Path) -> dict:
@@ -222,6 +236,64 @@ def test_a_block_without_control_says_in_what_it_differs(compare: Compare, tmp_p
     assert code == 0
     assert "lost/seed0: differs in optim.lr (0.2, control 0.1)\n" in out
     assert "far/seed0: no other arm to compare it with" in out
+
+
+def test_of_other_images_no_setting_is_listed(compare: Compare, tmp_path: Path) -> None:
+    write_table(tmp_path / "runs", 3)
+    other = write_run(
+        tmp_path / "runs", "se", 0, 0.7, changes={**SE, "data.name": "digits"}, folder="other"
+    )
+    change_record(other, data_fingerprint="g")
+    code, out, _ = compare()
+    assert code == 0
+    expected = "trained on other images (digits), of which there is no control"
+    assert f"other/seed0: {expected}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("top1", "share", "num_images", "learnt"),
+    [
+        (0.45, 1 / 3, 30, False),  # 1.96 standard errors are 0.169
+        (0.55, 1 / 3, 30, True),
+        (0.45, 1 / 3, 400, True),  # ... and 0.046
+        (0.37, 1 / 3, 400, False),
+        (0.20, 0.0, 400, True),  # an old record does not say it
+    ],
+)
+def test_a_control_that_has_hardly_learnt(
+    compare: Compare, tmp_path: Path, top1: float, share: float, num_images: int, learnt: bool
+) -> None:
+    for seed in range(3):
+        for label, changes in (("resnet20", {}), ("se", SE)):
+            run = write_run(tmp_path / "runs", label, seed, top1, changes=changes)
+            facts = {"images": {"test": num_images}, "largest_class_share": share}
+            change_record(run, data=facts)
+    code, out, _ = compare()
+    assert code == 0
+    assert ("it has hardly learnt" not in out) is learnt
+    if not learnt:
+        said = f"resnet20 names {100 * top1:.1f} % of {num_images} test images rightly, and the "
+        assert f"{said}largest class is 33.3 % of them" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("apart", [0.03, 0.30])
+def test_what_new_images_may_take_back_is_said_with_the_verdict(
+    compare: Compare, tmp_path: Path, apart: float
+) -> None:
+    """A difference of 12 of 400 images that every seed has is no chance of seeds, but of images."""
+    for seed in range(5):
+        for label, changes, above in (("resnet20", {}, 0.0), ("se", SE, apart)):
+            top1 = 0.5 + above + 0.0025 * (seed % (3 if above else 2))
+            run = write_run(tmp_path / "runs", label, seed, top1, changes=changes)
+            if label == "se":  # right where the control is wrong, and wrong where it is right
+                scramble(run, seed=1)
+            change_record(run, data={"images": {"test": NUM_IMAGES}, "largest_class_share": 0.1})
+    code, out, _ = compare()
+    assert code == 0
+    few = apart < 0.1
+    where = " on these 400 test images" if few else ""
+    assert f"Does se beat resnet20? Yes, it is better{where}." in " ".join(out.split())
+    assert ("this holds for these 400 test images: on new ones" in " ".join(out.split())) is few
 
 
 def test_a_copy_that_was_cut_stops_one_run(compare: Compare, tmp_path: Path) -> None:

@@ -138,7 +138,9 @@ def test_the_page_names_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert plan.reference.sha256 in (tmp_path / "out" / page).read_text()
 
 
-def test_an_extension_spends_what_was_kept_and_takes_no_verdict_back(tmp_path: Path) -> None:
+def test_an_extension_spends_what_was_kept_and_takes_no_verdict_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arms = ("se", "eca", "ge")
     first = declared(tmp_path, arms)
     later = declared(
@@ -162,6 +164,11 @@ def test_an_extension_spends_what_was_kept_and_takes_no_verdict_back(tmp_path: P
     assert two.p == pytest.approx(2 * p_of(late, 8))  # se has left the family
     assert two.verdict == ("better" if two.p <= 0.005 else "undecided")
     assert three.words == "undecided (8 of 8 declared seeds)"
+    assert main([str(tmp_path)]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    first_line = f"declared {first.declared} before its first run, extended by"
+    assert f"{first_line} {later.declaration.name}: 3 arms" in words
+    assert f"sha256 {first.reference.sha256}, {later.reference.sha256}" in words
 
 
 def test_a_run_that_is_missing_leaves_its_arm_open_and_no_other(tmp_path: Path) -> None:

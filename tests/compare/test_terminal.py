@@ -35,6 +35,12 @@ def judged(num_arms: int) -> Block:
     return block(runs)
 
 
+def on_many_images(found: Block) -> Block:
+    """The block with no arm whose difference new images may take back."""
+    arms = [dataclasses.replace(arm, new_images=(0.01, 4.0)) for arm in found.arms]
+    return dataclasses.replace(found, arms=arms)
+
+
 def name_of(letters: str, width: int, number: int) -> str:
     """A name as wide in a terminal as this, or a cell less; it ends in two figures."""
     text = letters * width
@@ -159,9 +165,11 @@ def test_the_answer_counts_the_verdicts() -> None:
     found = judged(5)
     given = [arm.difference.verdict for arm in found.arms if arm.difference]
     assert given == ["better", "worse", "equivalent", "undecided", "better"]
-    expected = "2 are better, a2 is worse, a3 is equivalent, a4 is undecided."
-    assert answer(found) == f"Which of 5 arms beat a0? {expected}"
-    assert answer(judged(1)) == "Does a1 beat a0? Yes, it is better."
+    expected = "2 are better, a2 is worse, a3 is equivalent, a4 is undecided"
+    assert answer(found) == f"Which of 5 arms beat a0? {expected}, on these test images."
+    assert answer(on_many_images(found)) == f"Which of 5 arms beat a0? {expected}."
+    assert answer(judged(1)) == "Does a1 beat a0? Yes, it is better on these test images."
+    assert answer(on_many_images(judged(1))) == "Does a1 beat a0? Yes, it is better."
     seed = block({"plain": {0: 90.0}, "se": {0: 91.0}, "eca": {0: 89.0}})
     assert answer(seed) == "Which of 2 arms beat plain? Both have no verdict."
     alone = dataclasses.replace(found, arms=found.arms[:1])

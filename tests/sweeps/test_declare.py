@@ -41,9 +41,15 @@ def test_a_table_writes_its_plan_and_extends_it(senet: Senet, tmp_path: Path) ->
     assert (declared["seeds"], declared["kept"], declared["margin"]) == ([0, 1, 2], 0.01, 0.3)
     assert declared["looks"] == [{"seeds": 3, "error": 0.04}]
     assert "1 arm, tested at 3 seeds (error 0.04), 0.01 kept for more seeds" in first.err
+    assert "\ndata: about " in first.err
+    promise = "3 seeds show differences of 5.2 residual standard deviations"
+    assert promise in dry.out
+    assert f"\n{promise}" in first.err
+    assert "; for differences of 2, declare 7 seeds" in first.err
     assert len(set(records(tmp_path).values())) == 1
     again = senet(*table, "seeds=3")
     assert (again.code, plans(tmp_path)) == (0, [plan])
+    assert promise not in again.err
 
     longer = senet(*table, "seeds=[4,1,3]")
     assert longer.code == 0, longer.err

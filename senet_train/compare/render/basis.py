@@ -12,15 +12,18 @@ def in_a_line(basis: Basis, block: Block) -> str:
         which = "arms without a plan" if any(b.plans for b in block.judged_by) else "no plan"
         looks = ", ".join(map(str, basis.looks))
         return f"{which}: tested at {looks} seeds, with an error of {ERROR:g} for the block in all"
-    first, last = basis.plans[0], basis.plans[-1]
+    first, *more = basis.plans
+    extended = "".join(f", extended by {plan.name}" for plan in more)
+    hashes = ", ".join(plan.sha256 for plan in basis.plans)
     looks = ", ".join(
         f"{counted(seeds, 'seed')} ({error:g})" for seeds, error in basis.looks.items()
     )
     return (
-        f"plan {first.name}, declared {first.declared} before its first run: "
+        f"plan {first.name}, declared {first.declared} before its first run{extended}: "
         f"{counted(basis.family, 'arm')}, tested at {looks or 'no seeds yet'}{parts(basis)}; "
-        f"sha256 {last.sha256}. {basis.declared} seeds may miss that an arm loses points in some "
-        f"of its runs (fewer than {unseen(basis.declared):.0%}): the error holds if no arm does"
+        f"sha256 {hashes}. {counted(basis.declared, 'seed')} may miss that an arm loses points "
+        f"in some of its runs (fewer than {unseen(basis.declared):.0%}): the error holds if no arm "
+        "does"
     )
 
 

@@ -16,6 +16,7 @@ from senet_train.compare.render.cells import (
 )
 from senet_train.compare.render.sheets import VERDICT, VERDICT_NAMES, Sheet
 from senet_train.compare.statistics.difference import Difference, Verdict
+from senet_train.errors import counted
 from senet_train.runs.metrics import TOP1
 
 LONGEST_NAME = 40  # characters, of an arm in a sentence
@@ -26,8 +27,19 @@ class VerdictLine:
     """An arm's verdict and its words."""
 
     arm: str
-    verdict: Verdict
-    words: str
+    found: Difference
+    left_open: str  # by a verdict of better or worse
+
+    @property
+    def verdict(self) -> Verdict:
+        """In a word."""
+        return self.found.verdict
+
+    @property
+    def words(self) -> str:
+        """In a sentence, with advice."""
+        left_open = [self.left_open] if self.left_open else []
+        return "; ".join([self.found.words, *left_open, *self.found.advice])
 
     @property
     def says_more(self) -> bool:
@@ -38,15 +50,34 @@ class VerdictLine:
 def verdict_lines(block: Block) -> list[VerdictLine]:
     """Every arm's verdict; the control has none."""
     return [
-        VerdictLine(name, arm.difference.verdict, "; ".join(said_of(arm.difference)))
+        VerdictLine(name, arm.difference, of_new_images(arm, block))
         for name, arm in zip(arm_names(block), block.arms, strict=True)
         if arm.difference
     ]
 
 
-def said_of(found: Difference) -> list[str]:
-    """The words of a verdict, and the advice where it is open."""
-    return [found.words, *found.advice]
+def of_new_images(arm: Arm, block: Block) -> str:
+    """What is to be known of an arm that is better or worse on few images; "" of others.
+
+    The verdict is about new seeds on the same test images. Where the interval over resampled images
+    has no difference in it, other images of the same kind may say the opposite.
+    """
+    if arm.difference is None or arm.difference.verdict not in ("better", "worse"):
+        return ""
+    low, high = arm.new_images or (1.0, 1.0)
+    if not low <= 0 <= high:
+        return ""
+    return (
+        f"this holds for {these_images(block)}: on new ones the difference is between "
+        f"{signed(low)} and {signed(high)} points (95 %), and more test images would tell"
+    )
+
+
+def these_images(block: Block) -> str:
+    """`these 30 test images`; without the number where it is not known."""
+    if not block.test_images:
+        return "these test images"
+    return f"these {counted(block.test_images, 'test image')}"
 
 
 def answer(block: Block) -> str:
@@ -55,11 +86,14 @@ def answer(block: Block) -> str:
     control = the_control(block)
     if not lines:
         return f"There is no arm to compare with {control}."
+    where = f"on {these_images(block)}" if any(line.left_open for line in lines) else ""
     if len(lines) == 1:
         said = {"better": "Yes, it is better", "worse": "No, it is worse"}
         only = said.get(lines[0].verdict, f"It {state(lines[0].verdict, 1)}")
-        return f"Does {named(lines[0].arm, 'the arm')} beat {control}? {only}."
-    return f"Which of {len(lines)} arms beat {control}? {counted_verdicts(lines)}."
+        question = f"Does {named(lines[0].arm, 'the arm')} beat {control}?"
+        return f"{question} {only}{where and f' {where}'}."
+    question = f"Which of {len(lines)} arms beat {control}?"
+    return f"{question} {counted_verdicts(lines)}{where and f', {where}'}."
 
 
 def counted_verdicts(lines: Sequence[VerdictLine]) -> str:

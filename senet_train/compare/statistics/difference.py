@@ -218,7 +218,7 @@ def advice_of(found: Difference, rule: Rule, margin: float) -> tuple[str, ...]:
         return ()
     arms = counted(len(rule.weights), "arm")
     shown = found.residual_sd * rule.detectable_in_sd(found.arm, found.look)
-    can = f"{found.look} seeds and {arms} show {shown:.2g} points (power {POWER})"
+    can = f"{found.look} seeds and {arms} can show {shown:.2g} points (power {POWER})"
     size = max(margin, abs(found.difference))
     if size >= shown:
         return (can,)
