@@ -187,10 +187,15 @@ NETWORKS = {
 }
 
 
+# Deep networks diverge in batches of 4 images, and `fca` takes 16 channels or more.
+WHOLE = tuple(word for word in TINY if not word.startswith(("model=", "ratio=", "trainer.max")))
+CHANNELS = "model.channels=[16,32,64]"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), [*product(ATTENTIONS, NETWORKS)])
 def test_every_attention_in_every_network(name: str, network: str) -> None:
-    run = train([*SMALL, ONE, *NETWORKS[network], f"attention={name}", "ratio=4"])
+    run = train([*WHOLE, ONE, *NETWORKS[network], f"attention={name}", "ratio=4"])
     keeps_its_promises(run, COSINES if name == "fca" else NOWHERE)
 
 
@@ -198,5 +203,6 @@ def test_every_attention_in_every_network(name: str, network: str) -> None:
 @pytest.mark.parametrize(("name", "task"), [*product(ATTENTIONS, ["segmentation", "detection"])])
 def test_every_attention_in_every_task(name: str, task: str) -> None:
     further = {**COSINES, **(DETECTORS if task == "detection" else {})}
-    run = train([f"task={task}", *SCENES, ONE, "model=resnet8", f"attention={name}", "ratio=4"])
+    words = [f"task={task}", *SCENES, CHANNELS, ONE, "model=resnet8"]
+    run = train([*words, f"attention={name}", "ratio=4"])
     keeps_its_promises(run, further)
