@@ -17,10 +17,11 @@ from senet_train.compare.blocks import UnfairError
 from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Block, Comparison
 from senet_train.compare.judging import rule_of
+from senet_train.compare.render.verdicts import left_open
 from senet_train.compare.statistics.difference import Difference
 from senet_train.compare.statistics.looks import FIRST_LOOK, LOOKS, Rule, unplanned
 from senet_train.compare.statistics.next_step import Step, next_step
-from senet_train.errors import InputError
+from senet_train.errors import InputError, counted
 from senet_train.runs.study_plan import chains_in
 from senet_train.sweeps.controls import controls_of
 from senet_train.system.console import say
@@ -167,8 +168,10 @@ class GrowingStudy:
             return
         say("verdicts:")
         for block in self.compared(sys.maxsize).blocks:
-            for found in (arm.difference for arm in block.arms if arm.difference):
-                say(f"  {found.arm}, {found.num_seeds} seeds: {found.words}{estimates(found)}")
+            for arm in block.arms:
+                if found := arm.difference:
+                    start = f"  {found.arm}, {counted(found.num_seeds, 'seed')}: "
+                    say(f"{start}{found.words}{estimates(found)}{left_open(arm, block)}")
         say(f"all of it: {shlex.join(self.command())}")
 
 

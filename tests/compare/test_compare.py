@@ -294,6 +294,10 @@ def test_what_new_images_may_take_back_is_said_with_the_verdict(
     where = " on these 400 test images" if few else ""
     assert f"Does se beat resnet20? Yes, it is better{where}." in " ".join(out.split())
     assert ("this holds for these 400 test images: on new ones" in " ".join(out.split())) is few
+    assert compare("--out", str(tmp_path / "out"))[0] == 0
+    for page in ("checklist.md", "index.html", "comparison.md"):
+        text = (tmp_path / "out" / page).read_text()
+        assert ("this holds for these 400 test images" in text) is few, page
 
 
 def test_a_copy_that_was_cut_stops_one_run(compare: Compare, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from markupsafe import escape
 from rich.cells import cell_len
 from test_reports import accuracies, block, normal, printed, twelve
 
+from senet_train.commands.export.verdict import sentence
 from senet_train.compare.comparison import Block, Comparison
 from senet_train.compare.render.columns import fitted
 from senet_train.compare.render.page import page
@@ -170,6 +171,10 @@ def test_the_answer_counts_the_verdicts() -> None:
     assert answer(on_many_images(found)) == f"Which of 5 arms beat a0? {expected}."
     assert answer(judged(1)) == "Does a1 beat a0? Yes, it is better on these test images."
     assert answer(on_many_images(judged(1))) == "Does a1 beat a0? Yes, it is better."
+    for one, few in ((judged(1), True), (on_many_images(judged(1)), False)):
+        card = sentence(one.arms[1], one)  # of an exported file
+        assert "**better" in card
+        assert ("; this holds for these test images: on new ones" in card) is few
     seed = block({"plain": {0: 90.0}, "se": {0: 91.0}, "eca": {0: 89.0}})
     assert answer(seed) == "Which of 2 arms beat plain? Both have no verdict."
     alone = dataclasses.replace(found, arms=found.arms[:1])

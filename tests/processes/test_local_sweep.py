@@ -266,7 +266,8 @@ print(open(os.environ["CALLS"]).read().split())
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.skipif(
-    sys.platform != "linux" or torch.version.cuda is None, reason="PyTorch without CUDA calls none"
+    sys.platform != "linux" or torch.version.cuda is None,
+    reason="the driver that counts calls is a library of Linux, for a PyTorch with CUDA",
 )
 def test_the_fork_server_makes_no_call_to_cuda(tmp_path: Path) -> None:
     """Else its processes could not use a GPU. Negative control: a look for GPUs does make calls."""

@@ -8,6 +8,7 @@ from senet_train.compare.collect import collect
 from senet_train.compare.comparison import Arm, Block
 from senet_train.compare.render.cells import mean_and_sd, signed, signed_interval
 from senet_train.compare.render.markdown import escaped
+from senet_train.compare.render.verdicts import verdict_words
 from senet_train.errors import RunError, counted
 from senet_train.runs.trained.load import Trained
 
@@ -52,5 +53,5 @@ def sentence(arm: Arm, block: Block) -> str:
     return (
         f"{mean}; {signed(found.difference)} points (95 % interval {interval}) against "
         f"{escaped(control.label)} ({mean_and_sd(control.test)} %), paired over "
-        f"{counted(found.num_seeds, 'seed')}: **{found.words}**"
+        f"{counted(found.num_seeds, 'seed')}: **{verdict_words(arm, block)}**"
     )

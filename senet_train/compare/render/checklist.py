@@ -18,7 +18,7 @@ from senet_train.compare.render.provenance import (
     made_with,
     setting_lines,
 )
-from senet_train.compare.render.verdicts import answer
+from senet_train.compare.render.verdicts import answer, verdict_words
 from senet_train.errors import counted
 
 NOT_RECORDED = "not recorded: you must answer this"
@@ -94,7 +94,7 @@ def verdict_lines(block: Block) -> Iterator[str]:
             seeds = counted(found.num_seeds, "seed")
             yield (
                 f"{arm.label}: {signed(found.difference)} points of test {block.score.title} "
-                f"(95 % interval {interval}, n = {seeds}): {found.words}."
+                f"(95 % interval {interval}, n = {seeds}): {verdict_words(arm, block)}."
             )
 
 

@@ -27,19 +27,8 @@ class VerdictLine:
     """An arm's verdict and its words."""
 
     arm: str
-    found: Difference
-    left_open: str  # by a verdict of better or worse
-
-    @property
-    def verdict(self) -> Verdict:
-        """In a word."""
-        return self.found.verdict
-
-    @property
-    def words(self) -> str:
-        """In a sentence, with advice."""
-        left_open = [self.left_open] if self.left_open else []
-        return "; ".join([self.found.words, *left_open, *self.found.advice])
+    verdict: Verdict
+    words: str
 
     @property
     def says_more(self) -> bool:
@@ -50,27 +39,43 @@ class VerdictLine:
 def verdict_lines(block: Block) -> list[VerdictLine]:
     """Every arm's verdict; the control has none."""
     return [
-        VerdictLine(name, arm.difference, of_new_images(arm, block))
+        VerdictLine(
+            name,
+            arm.difference.verdict,
+            "; ".join([verdict_words(arm, block), *arm.difference.advice]),
+        )
         for name, arm in zip(arm_names(block), block.arms, strict=True)
         if arm.difference
     ]
 
 
-def of_new_images(arm: Arm, block: Block) -> str:
-    """What is to be known of an arm that is better or worse on few images; "" of others.
+def verdict_words(arm: Arm, block: Block) -> str:
+    """The verdict on an arm, and what its test images leave open; "" of the control."""
+    if arm.difference is None:
+        return ""
+    return arm.difference.words + left_open(arm, block)
 
-    The verdict is about new seeds on the same test images. Where the interval over resampled images
-    has no difference in it, other images of the same kind may say the opposite.
+
+def left_open(arm: Arm, block: Block) -> str:
+    """`; this holds for these 30 test images: ...`; "" where new images change no verdict."""
+    if arm.new_images is None or not of_these_images_alone(arm):
+        return ""
+    low, high = map(signed, arm.new_images)
+    return (
+        f"; this holds for {these_images(block)}: on new ones the difference is between "
+        f"{low} and {high} points (95 %), and more test images would tell"
+    )
+
+
+def of_these_images_alone(arm: Arm) -> bool:
+    """Whether an arm is better or worse, and other images of the same kind may say the opposite.
+
+    A verdict is about new seeds on the same test images; the interval over resampled images then
+    has both signs.
     """
     if arm.difference is None or arm.difference.verdict not in ("better", "worse"):
-        return ""
-    low, high = arm.new_images or (1.0, 1.0)
-    if not low <= 0 <= high:
-        return ""
-    return (
-        f"this holds for {these_images(block)}: on new ones the difference is between "
-        f"{signed(low)} and {signed(high)} points (95 %), and more test images would tell"
-    )
+        return False
+    return arm.new_images is not None and arm.new_images[0] <= 0 <= arm.new_images[1]
 
 
 def these_images(block: Block) -> str:
@@ -86,7 +91,7 @@ def answer(block: Block) -> str:
     control = the_control(block)
     if not lines:
         return f"There is no arm to compare with {control}."
-    where = f"on {these_images(block)}" if any(line.left_open for line in lines) else ""
+    where = f"on {these_images(block)}" if any(map(of_these_images_alone, block.arms)) else ""
     if len(lines) == 1:
         said = {"better": "Yes, it is better", "worse": "No, it is worse"}
         only = said.get(lines[0].verdict, f"It {state(lines[0].verdict, 1)}")
