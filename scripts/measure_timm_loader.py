@@ -5,8 +5,10 @@
 Both read and decode the files of DIR/train in every epoch, crop at random (8 to 100 % of the area),
 mirror half of them, apply RandAugment (two operations of magnitude 9), mix batches of 64 by MixUp
 and give them normalised in float32. They take turns, each with so many workers, which stay between
-epochs. timm's operations are PIL's, ours torchvision's of uint8 tensors; `p1.0` has timm apply each
-operation that it draws, of which it leaves out half unless told otherwise.
+epochs. This process has as many threads as cores are left, at least one: threads of OpenMP that
+wait for the next batch spin, and would take the workers' cores. timm's operations are PIL's, ours
+torchvision's of uint8 tensors; `p1.0` has timm apply each operation that it draws, of which it
+leaves out half unless told otherwise.
 """
 
 import argparse
@@ -38,6 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     disable_malloc_trim()  # as a run does, before any worker is started
     size, workers = arguments.image_size, arguments.workers
+    torch.set_num_threads(max(torch.get_num_threads() - workers, 1))
     images, ours = by_us(arguments.root, size, workers)
     ways = {"senet-train": ours, "timm": by_timm(arguments.root, size, workers)}
     rates: dict[str, list[float]] = {name: [] for name in ways}

@@ -48,11 +48,19 @@ class Augment:
         if self.padding:
             pixels = shifted(pixels, draws[:, :2], self.padding, self.padding_mode)
         if self.flip:
-            flips = mirrored(draws)[:, None, None, None]  # (B, 1, 1, 1)
-            pixels = torch.where(flips, pixels.flip(2), pixels)
+            pixels = flipped(pixels, mirrored(draws))
         if self.cutout:
             pixels = erase_squares(pixels, draws[:, 3:5], self.cutout)
         return pixels
+
+
+def flipped(pixels: Tensor, flips: Tensor) -> Tensor:
+    """The images (B, H, W, 3) whose flip (B,) is set, mirrored.
+
+    By rows of both: `torch.where` takes three times as long on a CPU.
+    """
+    rows = torch.arange(len(pixels), device=pixels.device) + len(pixels) * flips
+    return torch.cat([pixels, pixels.flip(2)]).index_select(0, rows)
 
 
 def shifted(pixels: Tensor, draws: Tensor, padding: int, mode: PaddingMode = "zeros") -> Tensor:
@@ -125,16 +133,20 @@ class Normalise:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, in channels-last memory."""
-        scale, shift = constants(self.mean, self.std, pixels.device)
-        return torch.addcmul(shift, pixels.float(), scale).permute(0, 3, 1, 2)
+        scale, shift = constants(self.mean, self.std, pixels.shape[2], pixels.device)
+        lines = pixels.flatten(2).float()  # (B, H, W * 3)
+        return torch.addcmul(shift, lines, scale).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 @cache
 def constants(
-    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Scale and shift of Normalise, (3,) each, made once for each device."""
+    """Scale and shift of Normalise for a line of pixels, (W * 3,) each, made once for each device.
+
+    Of three numbers, addcmul would take four times as long on a CPU.
+    """
     with torch.inference_mode(False):  # they outlive an evaluation
         scale = 1 / (255 * torch.tensor(std))
         shift = -torch.tensor(mean) / torch.tensor(std)
-        return to_device(scale, device), to_device(shift, device)
+        return to_device(scale.repeat(width), device), to_device(shift.repeat(width), device)

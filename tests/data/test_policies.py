@@ -132,7 +132,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def from_files(tree: Path, cache: str, workers: int) -> dict[int, Tensor]:
     options = {"root": str(tree), "classes": "all", "images_per_class": "all"}
     asked = dataclasses.replace(
-        with_policies("trivial", "color_jitter"),
+        with_policies("randaugment", "trivial", "color_jitter"),
         source=Choice("imagenet_subset", options),
         num_classes="auto",
         **{"cache": cache, "workers": workers, "crop": "pad", "flip": True},

@@ -19,7 +19,7 @@ from senet_train.commands.predict.cli import main as predict
 from senet_train.commands.profile.cli import main as profile
 from senet_train.config.image_size import canonical_size, size_words, typed_size
 from senet_train.data.framing import MARGIN, Fit, centre, framed, in_shape
-from senet_train.data.imagenet_subset import random_crop
+from senet_train.data.imagenet_subset import random_crop, random_part
 from senet_train.errors import InputError
 from senet_train.networks.graph.weave import weave
 from senet_train.runs.network import NetworkBuilder
@@ -76,7 +76,7 @@ def test_a_picture_of_this_size_is_taken_whole() -> None:
 def test_a_random_crop_has_the_shape_or_nearly() -> None:
     """Torchvision's own of the default settings cuts squares, which would all be stretched."""
     picture, shapes = noise(300, 600), []
-    for crop in (random_crop([32, 64]), v2.RandomResizedCrop((32, 64)), random_crop(32)):
+    for crop in (random_crop(32, 64), v2.RandomResizedCrop((32, 64)), random_crop(32, 32)):
         drawn = [crop.make_params([picture]) for _ in range(200)]
         shapes.append(np.array([found["width"] / found["height"] for found in drawn]))
         assert crop(picture).size == ((64, 32) if crop.size == (32, 64) else (32, 32))
@@ -88,13 +88,18 @@ def test_a_random_crop_has_the_shape_or_nearly() -> None:
 
 
 def test_a_square_is_cropped_as_before() -> None:
+    """On equal draws torchvision's crop of the same picture, which scales as Pillow does."""
     picture = noise(70, 90)
+    planes = v2.functional.pil_to_tensor(picture)
     for size in (32, 33, 47):
         for draw in range(20):
             torch.manual_seed(draw)
-            ours = random_crop(size)(picture)
+            ours = random_part(picture, size, size)
             torch.manual_seed(draw)
-            assert ours == v2.RandomResizedCrop(size)(picture)
+            assert torch.equal(ours, v2.RandomResizedCrop(size)(planes).permute(1, 2, 0))
+            torch.manual_seed(draw)
+            by_pillow = np.asarray(v2.RandomResizedCrop(size)(picture)).astype(int)
+            assert np.abs(ours.numpy() - by_pillow).max() <= 1
         side = 70 / MARGIN
         box = ((90 - side) / 2, (70 - side) / 2, (90 - side) / 2 + side, (70 - side) / 2 + side)
         before = picture.resize((size, size), Image.Resampling.BILINEAR, box)
