@@ -355,6 +355,15 @@ def test_bootstrap_is_the_direct_loop() -> None:
     assert drawn_inside == fast
 
 
+@pytest.mark.parametrize("num_images", [1, 7, 359, 70_000])
+def test_samples_are_the_same_however_many_are_drawn_at_a_time(num_images: int) -> None:
+    generator = np.random.default_rng([3, 0])
+    found = image_weights(num_images, num_samples=400 if num_images < 1000 else 3, seed=3)
+    for row in found:
+        drawn = generator.integers(num_images, size=num_images)
+        assert np.array_equal(row, np.bincount(drawn, minlength=num_images))
+
+
 def test_bootstrap_of_one_seed_is_the_binomial_of_the_images() -> None:
     arm, control = correctness(1, 2000)
     difference = 100.0 * (arm[0].astype(int) - control[0])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from senet_train.errors import InputError
 
 NUM_SAMPLES = 2000
+MOST_DRAWS = 2**17  # at a time: 1 MB of indices
 
 
 def image_weights(
@@ -19,13 +20,17 @@ def image_weights(
     """How often each image is drawn in each sample, (num_samples, num_images).
 
     All arms of a table use the same: 10,000 images and 2,000 samples are 80 MB and 0.22 s to
-    draw, 0.03 s to use (one core of an AMD EPYC, 12 seeds).
+    draw, 0.03 s to use (one core of an AMD EPYC, 12 seeds). Of few images many samples are drawn
+    at a time, which changes none of them and takes a third of the time.
     """
     generator = np.random.default_rng([seed, 0])
     weights = np.empty((num_samples, num_images), np.float32)
-    for row in weights:
-        drawn = generator.integers(num_images, size=num_images)
-        row[:] = np.bincount(drawn, minlength=num_images)
+    at_a_time = max(MOST_DRAWS // num_images, 1)
+    for start in range(0, num_samples, at_a_time):
+        some = weights[start : start + at_a_time]
+        first_of_row = num_images * np.arange(len(some))[:, None]
+        drawn = first_of_row + generator.integers(num_images, size=some.shape)
+        some[:] = np.bincount(drawn.ravel(), minlength=some.size).reshape(some.shape)
     return weights
 
 
