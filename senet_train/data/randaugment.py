@@ -65,8 +65,8 @@ OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 NAMES = tuple(OPERATIONS)
 BINS = 31  # magnitudes from nothing to the largest
-# Every second one is negative: to the left, darker, blurred.
 COLOURS = ("Brightness", "Color", "Contrast", "Sharpness")
+# Half of them, by chance, are negative: to the left, darker, blurred.
 SIGNED = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", *COLOURS}
 
 Magnitudes = dict[str, list[float]]  # name -> BINS magnitudes; no entry where there is none

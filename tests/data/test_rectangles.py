@@ -87,7 +87,7 @@ def test_a_random_crop_has_the_shape_or_nearly() -> None:
     assert np.median(square) < 1.2
 
 
-def test_a_square_is_cropped_as_before() -> None:
+def test_a_square_is_cut_as_by_torchvision_and_pillow() -> None:
     """On equal draws torchvision's crop of the same picture, which scales as Pillow does."""
     picture = noise(70, 90)
     planes = v2.functional.pil_to_tensor(picture)

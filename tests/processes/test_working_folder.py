@@ -13,8 +13,10 @@ from senet_train.training.distributed import processes
 
 # Of the standard library and of what we need: each would be imported by some way of starting.
 # (`select` is built into some interpreters, Debian's among them; `selectors` into none.)
-PLANTED = ("random", "select", "selectors", "profile", "yaml", "hydra", "omegaconf", "submitit")
-PLANTED += ("tempfile",)
+PLANTED = (
+    *("random", "select", "selectors", "profile", "tempfile"),
+    *("yaml", "hydra", "omegaconf", "submitit"),
+)
 PLANTED_TOO = (
     "senet_train"  # for a child of ours: who types `python -m senet_train` there asks for it
 )
